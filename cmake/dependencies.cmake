@@ -1,0 +1,39 @@
+# Every library from outside, as an imported target; all come from Debian (env/packages.txt).
+#
+#   PkgConfig::gstreamer (core and base), PkgConfig::gstreamer_{video,audio,app,analytics,allocators,check},
+#   PkgConfig::freetype, PkgConfig::hwy, yaml-cpp::yaml-cpp, nlohmann_json::nlohmann_json, CLI11::CLI11, spdlog::spdlog,
+#   onnxruntime::headers; for tests and benchmarks GTest::gmock_main, benchmark::benchmark_main, opencv::core,
+#   opencv::imgproc.
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(gstreamer REQUIRED IMPORTED_TARGET gstreamer-1.0>=1.26 gstreamer-base-1.0)
+foreach(part IN ITEMS video audio app analytics allocators check)
+  pkg_check_modules(gstreamer_${part} REQUIRED IMPORTED_TARGET gstreamer-${part}-1.0)
+endforeach()
+pkg_check_modules(freetype REQUIRED IMPORTED_TARGET freetype2)
+pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+
+find_package(yaml-cpp REQUIRED CONFIG)
+find_package(nlohmann_json REQUIRED CONFIG)
+find_package(CLI11 REQUIRED CONFIG)
+find_package(spdlog REQUIRED CONFIG)
+find_package(GTest REQUIRED CONFIG)
+if(SIGHTGLASS_BENCH)
+  find_package(benchmark REQUIRED CONFIG)
+endif()
+
+# Headers only: the library is found and loaded at run time.
+find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_c_api.h PATH_SUFFIXES onnxruntime REQUIRED)
+add_library(onnxruntime::headers INTERFACE IMPORTED)
+target_include_directories(onnxruntime::headers INTERFACE ${ONNXRUNTIME_INCLUDE_DIR})
+
+# Debian's OpenCVConfig.cmake wants every module installed.
+find_path(OPENCV_INCLUDE_DIR opencv2/core.hpp PATH_SUFFIXES opencv4 REQUIRED)
+foreach(module IN ITEMS core imgproc)
+  find_library(OPENCV_${module}_LIBRARY opencv_${module} REQUIRED)
+  add_library(opencv::${module} UNKNOWN IMPORTED)
+  set_target_properties(opencv::${module} PROPERTIES IMPORTED_LOCATION ${OPENCV_${module}_LIBRARY}
+                        INTERFACE_INCLUDE_DIRECTORIES ${OPENCV_INCLUDE_DIR})
+endforeach()
+target_link_libraries(opencv::imgproc INTERFACE opencv::core)

@@ -1,0 +1,150 @@
+# One helper per kind of target, so that a CMakeLists.txt is a list and no program.
+#
+#   sg_library(NAME SOURCES file… [DEPENDS dep…])
+#       part of libsightglass.so. A dep is another sg_library by its name, or an imported target (with ::).
+#   sg_element(NAME [SOURCES extra…] [DEPENDS dep…] [TEST [file…]] [BENCH [file…]])
+#       the element in NAME.cc; TEST and BENCH alone mean NAME_test.cc and NAME_bench.cc.
+#   sg_test(NAME SOURCES file… [DEPENDS dep…] [LABELS label…] [ENVIRONMENT VAR=value…] [TIMEOUT seconds])
+#       one GoogleTest program and one ctest entry, both called NAME; label `san`: also run under the sanitizers.
+#   sg_test_uses_models(NAME)
+#       the test reads the tiny models of tests/models.
+#   sg_bench(NAME SOURCES file… [DEPENDS dep…])
+#       one Google Benchmark program, bench/NAME in the build folder.
+#   sg_plugin(NAME SOURCES file… [DEPENDS dep…])
+#       the GStreamer plug-in libgstNAME.so in gstreamer-1.0/ of the build folder, linked with libsightglass.so. Tests of its
+#       parts depend on gstNAME::objects.
+#   sg_program(NAME SOURCES file… [DEPENDS dep…])
+#       bin/NAME, linked with libsightglass.so.
+
+# What our own code is compiled with, and nobody else's.
+add_library(sg_options INTERFACE)
+target_include_directories(sg_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(sg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Werror)
+target_link_libraries(sg_options INTERFACE Threads::Threads)
+
+# The one library. It takes the object files themselves, so that an element which nobody names is there nevertheless.
+add_library(sightglass SHARED)
+target_include_directories(sightglass INTERFACE ${PROJECT_SOURCE_DIR})
+target_link_libraries(sightglass PRIVATE sg_options ${CMAKE_DL_LIBS})
+set_target_properties(sightglass PROPERTIES LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
+                      SOVERSION ${PROJECT_VERSION_MAJOR})
+
+# What using a part means, its include paths and vendor libraries, is sg_NAME_api; sg_NAME are its object files. A test
+# links the former only, since the objects are in libsightglass.so already.
+function(_sg_link target scope)
+  foreach(dep IN LISTS ARGN)
+    if(NOT dep MATCHES "::")
+      set(dep sg_${dep}_api)
+    endif()
+    target_link_libraries(${target} ${scope} ${dep})
+  endforeach()
+endfunction()
+
+function(_sg_link_program target)
+  target_link_libraries(${target} PRIVATE sg_options sightglass)
+  _sg_link(${target} PRIVATE ${ARGN})
+endfunction()
+
+macro(_sg_parse options single multi)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "${options}" "${single}" "${multi}")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "${CMAKE_CURRENT_FUNCTION}(${ARGV0}): what is ${arg_UNPARSED_ARGUMENTS}?")
+  endif()
+endmacro()
+
+function(sg_library name)
+  _sg_parse("" "" "SOURCES;DEPENDS")
+  add_library(sg_${name}_api INTERFACE)
+  _sg_link(sg_${name}_api INTERFACE ${arg_DEPENDS})
+  add_library(sg_${name} OBJECT ${arg_SOURCES})
+  target_link_libraries(sg_${name} PRIVATE sg_options sg_${name}_api)
+  target_link_libraries(sightglass PRIVATE sg_${name} sg_${name}_api)
+endfunction()
+
+function(sg_element name)
+  _sg_parse("" "" "SOURCES;DEPENDS;TEST;BENCH")
+  sg_library(${name} SOURCES ${name}.cc ${arg_SOURCES} DEPENDS core ${arg_DEPENDS})
+  if("TEST" IN_LIST arg_KEYWORDS_MISSING_VALUES)
+    set(arg_TEST ${name}_test.cc)
+  endif()
+  if("BENCH" IN_LIST arg_KEYWORDS_MISSING_VALUES)
+    set(arg_BENCH ${name}_bench.cc)
+  endif()
+  if(arg_TEST)
+    sg_test(${name} SOURCES ${arg_TEST} DEPENDS ${name} LABELS element)
+  endif()
+  if(arg_BENCH)
+    sg_bench(${name} SOURCES ${arg_BENCH} DEPENDS ${name})
+  endif()
+endfunction()
+
+function(sg_test name)
+  _sg_parse("" "TIMEOUT" "SOURCES;DEPENDS;LABELS;ENVIRONMENT")
+  if(NOT SIGHTGLASS_TESTS)
+    return()
+  endif()
+  add_executable(${name}_test ${arg_SOURCES})
+  _sg_link_program(${name}_test GTest::gmock_main ${arg_DEPENDS})
+  set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name}_test)
+  sg_test_settings(${name} LABELS ${arg_LABELS} ENVIRONMENT ${arg_ENVIRONMENT} TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# sg_test_settings(NAME [LABELS…] [ENVIRONMENT…] [TIMEOUT…]): what every ctest entry has in common, for those that
+# are made with add_test() as well.
+function(sg_test_settings name)
+  _sg_parse("" "TIMEOUT" "LABELS;ENVIRONMENT")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  set(environment
+    # The report is what env/count-cases counts; the folder is made by GoogleTest.
+    GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/reports/${name}.xml)
+  if(SIGHTGLASS_SANITIZE)
+    list(APPEND environment
+      LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/env/lsan.supp:print_suppressions=0
+      UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+      TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/env/tsan.supp:halt_on_error=1
+      # GStreamer's helper program is not built with sanitizers and could not load our plug-in.
+      GST_REGISTRY_FORK=no)
+  endif()
+  set_tests_properties(${name} PROPERTIES
+    LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment};${arg_ENVIRONMENT}")
+endfunction()
+
+# The test reads models that tests/models/make.py makes, in SIGHTGLASS_TEST_MODELS.
+function(sg_test_uses_models name)
+  if(SIGHTGLASS_TESTS)
+    set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED test_models
+      ENVIRONMENT_MODIFICATION SIGHTGLASS_TEST_MODELS=set:${PROJECT_BINARY_DIR}/tests/models)
+  endif()
+endfunction()
+
+function(sg_bench name)
+  _sg_parse("" "" "SOURCES;DEPENDS")
+  if(NOT SIGHTGLASS_BENCH)
+    return()
+  endif()
+  add_executable(${name}_bench ${arg_SOURCES})
+  _sg_link_program(${name}_bench benchmark::benchmark_main ${arg_DEPENDS})
+  set_target_properties(${name}_bench PROPERTIES OUTPUT_NAME ${name}
+                        RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
+endfunction()
+
+function(sg_plugin name)
+  _sg_parse("" "" "SOURCES;DEPENDS")
+  add_library(gst${name}_objects OBJECT ${arg_SOURCES})
+  target_link_libraries(gst${name}_objects PUBLIC sg_options PkgConfig::gstreamer)
+  _sg_link(gst${name}_objects PUBLIC ${arg_DEPENDS})
+  add_library(gst${name}::objects ALIAS gst${name}_objects)
+  add_library(gst${name} MODULE)
+  target_link_libraries(gst${name} PRIVATE gst${name}_objects sightglass)
+  set_target_properties(gst${name} PROPERTIES LINKER_LANGUAGE CXX LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/gstreamer-1.0)
+endfunction()
+
+function(sg_program name)
+  _sg_parse("" "" "SOURCES;DEPENDS")
+  add_executable(${name}_program ${arg_SOURCES})
+  _sg_link_program(${name}_program ${arg_DEPENDS})
+  set_target_properties(${name}_program PROPERTIES OUTPUT_NAME ${name})
+endfunction()
