@@ -1,0 +1,116 @@
+// Engines: the inference runtimes behind one narrow interface. An engine is found and loaded at first use,
+// never when a plug-in is registered, so that this library runs without any and takes a newer one by its
+// path.
+//
+//   Engine* engine = engine_for("yolox.onnx");
+//   Result<std::unique_ptr<LoadedModel>> model = engine->load("yolox.onnx", {.device = "CPU"});
+//   std::unique_ptr<ModelRequest> request = (*model)->request();
+//   Status status = request->run(inputs, outputs);
+//
+// Elements do not use engines directly but through a session (session.h), which shares the model and keeps
+// several requests in flight.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sightglass/core/result.h"
+#include "sightglass/core/tensor.h"
+#include "sightglass/model/signature.h"
+
+namespace sightglass {
+
+// What is wanted of the machine: most frames per second in all (several single-threaded requests side by
+// side, nobody spins), or the soonest answer to each (one request has all cores, and its threads may spin).
+enum class SchedulingPolicy : uint8_t { throughput, latency };
+
+struct LoadOptions {
+  std::string device = "CPU";  // CPU, GPU[.n], CUDA[:n], AUTO; case does not matter, '.' and ':' are alike
+  std::string config;          // KEY=VALUE,… ; the engine says which keys it knows
+  SchedulingPolicy policy = SchedulingPolicy::throughput;
+  std::vector<Shape> input_shapes;   // by input; fixes its free axes, -1 leaves one as it is
+  std::vector<std::string> outputs;  // names of those wanted, in this order; empty: all, in the model's order
+  bool operator==(const LoadOptions&) const = default;
+};
+
+// One tensor as a request reads or writes it: dense, of the type that the signature says, at an address of
+// the CPU.
+struct Binding {
+  void* data = nullptr;
+  Shape shape;
+  MemoryRef memory;  // of an output that the engine has made itself; `data` lies in it
+};
+
+// What one thread needs to run a model; make one per thread and keep it, it remembers what would else be made
+// anew for every run. Not thread-safe; several requests of one model run at the same time.
+class ModelRequest {
+ public:
+  virtual ~ModelRequest() = default;
+  // In the order of the signature. An output with an address is written there and has to have the shape that
+  // comes out; one without gets the engine's own memory, without a copy, and the shape that came out. Blocks
+  // until done.
+  virtual Status run(std::span<const Binding> inputs, std::span<Binding> outputs) = 0;
+};
+
+// A model ready to run. Thread-safe. Its requests must not outlive it; tensors that they have made may.
+class LoadedModel {
+ public:
+  virtual ~LoadedModel() = default;
+  // The inputs, with axes fixed where the options say so, and the wanted outputs. A free first axis of an
+  // input is the batch and taken as 1.
+  virtual const ModelSignature& signature() const = 0;
+  virtual std::unique_ptr<ModelRequest> request() = 0;
+  // So many requests at the same time use the device fully.
+  virtual unsigned parallel_requests() const = 0;
+  // What a user should know though it is no fault: which device AUTO has chosen, and why.
+  virtual std::vector<std::string> notes() const { return {}; }
+};
+
+struct EngineInfo {
+  std::string version;  // "1.30.0"
+  std::string library;  // file that was loaded
+  std::string note;     // empty, or why a library that was to be preferred is not used
+};
+
+// Thread-safe.
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual std::string_view name() const = 0;  // "onnxruntime"
+  virtual bool reads(const std::filesystem::path& model) const = 0;
+  // Loads the library if that has not happened yet; an error says why this engine is not usable here.
+  virtual Result<EngineInfo> info() = 0;
+  // Whether models can be loaded onto the device; an error says what is missing, and what is usable. May take
+  // a second.
+  virtual Status check_device(std::string_view device) = 0;
+  virtual Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path& model,
+                                                    const LoadOptions& options) = 0;
+};
+
+std::span<Engine* const> engines();                              // all that this build knows
+Result<Engine*> engine_for(const std::filesystem::path& model);  // by the kind of file
+
+// A device as options name it, taken apart.
+struct DeviceName {
+  enum class Kind : uint8_t { cpu, gpu, automatic } kind = Kind::cpu;
+  int index = 0;
+};
+Result<DeviceName> parse_device(std::string_view text);
+
+// "a=1,b=2" in order; a part without '=' or with an empty key is an error.
+Result<std::vector<std::pair<std::string, std::string>>> parse_config(std::string_view text);
+
+// Shapes in caps notation, one per input, separated by commas; 0 leaves an axis as it is: "416:416:3:1".
+Result<std::vector<Shape>> parse_input_shapes(std::string_view text);
+
+// Meaning of the axes where the place of 1, 3 or 4 channels leaves no doubt, else any.
+Layout layout_of(const Shape& shape);
+
+unsigned usable_cores();  // that this process may run on
+
+}  // namespace sightglass

@@ -1,0 +1,160 @@
+#include "sightglass/model/session.h"
+
+#include <map>
+#include <mutex>
+
+#include "sightglass/model/loaded_session.h"
+
+namespace sightglass {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A session that is open, or being opened by whoever holds the mutex.
+struct Shared {
+  std::mutex mutex;
+  SessionOptions options;  // of whoever opened it
+  std::weak_ptr<Session> session;
+};
+
+struct Registry {
+  std::mutex mutex;
+  std::map<std::string, std::shared_ptr<Shared>> sessions;
+};
+
+Registry& registry() {
+  static Registry instance;
+  return instance;
+}
+
+std::string canonical(const std::string& path) {
+  std::error_code error;
+  const fs::path full = fs::weakly_canonical(path, error);
+  return error ? path : full.string();
+}
+
+std::string text(const std::string& value) { return value; }
+std::string text(unsigned value) { return std::to_string(value); }
+std::string text(SchedulingPolicy value) {
+  return value == SchedulingPolicy::latency ? "latency" : "throughput";
+}
+std::string text(const std::vector<std::string>& values) {
+  std::string all;
+  for (const std::string& value : values) all += (all.empty() ? "" : ",") + value;
+  return all;
+}
+
+std::string device_key(const std::string& device) {
+  const auto parsed = parse_device(device);
+  return parsed ? std::format("{}:{}", int(parsed->kind), parsed->index) : device;
+}
+
+// Equal keys share. A file that was replaced meanwhile is another model.
+std::string key_of(const SessionOptions& options) {
+  if (!options.shared_id.empty()) return "id " + options.shared_id;
+  const std::string path = canonical(*options.model);
+  std::error_code error;
+  const auto written = fs::last_write_time(path, error).time_since_epoch().count();
+  const auto part = [](const auto& value) { return value ? text(*value) : std::string(); };
+  return std::format("file {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", path, error ? 0 : written,
+                     device_key(options.device.value_or("CPU")), part(options.config),
+                     text(options.policy.value_or(SchedulingPolicy::throughput)), part(options.input_shape),
+                     part(options.outputs), options.requests.value_or(0), options.warmup.value_or(1),
+                     options.workers, static_cast<const void*>(options.engine));
+}
+
+// What joins a session of the same id has to agree in model and device; what else it wants differently is
+// only said.
+Result<std::vector<std::string>> join(const SessionOptions& first, const SessionOptions& wanted) {
+  const auto conflict = [&](std::string_view what, const std::string& mine, const std::string& theirs) {
+    return fail(ErrorCode::invalid_argument,
+                "{}={} cannot join shared-instance-id={}, which is open with {}={}; use another id", what,
+                mine, wanted.shared_id, what, theirs);
+  };
+  if (wanted.model && canonical(*wanted.model) != canonical(*first.model))
+    return conflict("model", *wanted.model, *first.model);
+  if (wanted.device && device_key(*wanted.device) != device_key(first.device.value_or("CPU")))
+    return conflict("device", *wanted.device, first.device.value_or("CPU"));
+
+  std::vector<std::string> warnings;
+  const auto compare = [&](std::string_view what, const auto& mine, const auto& theirs) {
+    if (mine && mine != theirs)
+      warnings.push_back(std::format("{}={} is ignored: shared-instance-id={} is open with {}", what,
+                                     text(*mine), wanted.shared_id, theirs ? text(*theirs) : "the default"));
+  };
+  compare("config", wanted.config, first.config);
+  compare("scheduling-policy", wanted.policy, first.policy);
+  compare("input-shape", wanted.input_shape, first.input_shape);
+  compare("outputs", wanted.outputs, first.outputs);
+  compare("buffer-pool-size", wanted.requests, first.requests);
+  compare("warmup", wanted.warmup, first.warmup);
+  return warnings;
+}
+
+Result<OpenedSession> load(const SessionOptions& options) {
+  if (!options.model || options.model->empty()) {
+    if (options.shared_id.empty())
+      return fail(ErrorCode::invalid_argument, "model is not set; name a model file");
+    return fail(ErrorCode::not_found,
+                "model is not set, and nobody has opened one as shared-instance-id={} yet",
+                options.shared_id);
+  }
+  auto shapes = parse_input_shapes(options.input_shape.value_or(""));
+  if (!shapes) return forward_error(shapes);
+  Engine* engine = options.engine;
+  if (!engine) {
+    auto found = engine_for(*options.model);
+    if (!found) return forward_error(found);
+    engine = *found;
+  }
+  const SchedulingPolicy policy = options.policy.value_or(SchedulingPolicy::throughput);
+  auto model =
+      engine->load(*options.model, {.device = options.device.value_or("CPU"),
+                                    .config = options.config.value_or(""),
+                                    .policy = policy,
+                                    .input_shapes = *std::move(shapes),
+                                    .outputs = options.outputs.value_or(std::vector<std::string>())});
+  if (!model) return forward_error(model);
+  OpenedSession opened{.session = nullptr, .warnings = (*model)->notes()};
+  auto session = start_session(*std::move(model), {.model = *options.model,
+                                                   .policy = policy,
+                                                   .requests = options.requests.value_or(0),
+                                                   .workers = options.workers,
+                                                   .warmup = options.warmup.value_or(1)});
+  if (!session) return forward_error(session);
+  opened.session = *std::move(session);
+  return opened;
+}
+
+}  // namespace
+
+Result<OpenedSession> open_session(const SessionOptions& options) {
+  if (options.shared_id.empty() && !options.model) return load(options);
+  std::shared_ptr<Shared> shared;
+  {
+    const std::lock_guard lock(registry().mutex);
+    // What was closed is forgotten here, so that the list stays as long as what is open.
+    std::erase_if(registry().sessions, [](const auto& entry) {
+      if (entry.second.use_count() > 1) return false;
+      const std::unique_lock free(entry.second->mutex, std::try_to_lock);
+      return free && entry.second->session.expired();
+    });
+    std::shared_ptr<Shared>& entry = registry().sessions[key_of(options)];
+    if (!entry) entry = std::make_shared<Shared>();
+    shared = entry;
+  }
+  // Others may open other models meanwhile.
+  const std::lock_guard lock(shared->mutex);
+  if (std::shared_ptr<Session> session = shared->session.lock()) {
+    auto warnings = join(shared->options, options);
+    if (!warnings) return forward_error(warnings);
+    return OpenedSession{std::move(session), *std::move(warnings)};
+  }
+  auto opened = load(options);
+  if (!opened) return opened;
+  shared->options = options;
+  shared->session = opened->session;
+  return opened;
+}
+
+}  // namespace sightglass

@@ -1,0 +1,85 @@
+// A session: one loaded model with the threads that run it, shared by everybody who names the same id, or
+// uses the same model and options. Each user has a stream of requests of its own:
+//
+//   auto opened = open_session({.model = "yolox.onnx"});
+//   auto stream = opened->session->open_stream({{.type = DataType::f32, .shape = {1, 3, 416, 416}}});
+//   Ref<MemoryPool> pool = (*stream)->input_pool(0);           // write the pictures here, and nothing is
+//   copied Status status = (*stream)->submit(inputs, pts, outputs);  // returns at once; mapping an output
+//   waits for it
+//
+// Order is kept without waiting: outputs come back in the order of submission, each with a fence of its own.
+// A run that fails gives its error through that fence, and the session goes on. How many requests may be
+// under way at once is bounded; beyond that submit() waits, the streams that have fewest under way being
+// served first. Once warm, nothing is allocated per request but by the engine itself.
+//
+// Threads: open_session() and Session are thread-safe, a SessionStream belongs to one thread but for cancel()
+// and resume(). The last user closes the session: it waits for the runs under way and ends its threads.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sightglass/core/frame.h"
+#include "sightglass/core/memory.h"
+#include "sightglass/core/result.h"
+#include "sightglass/core/tensor.h"
+#include "sightglass/model/engine.h"
+#include "sightglass/model/signature.h"
+
+namespace sightglass {
+
+// What is not set has its default; with a shared id, what the first user of the id has set.
+struct SessionOptions {
+  std::string shared_id;             // empty: shared only where all is equal
+  std::optional<std::string> model;  // file
+  std::optional<std::string> device;
+  std::optional<std::string> config;
+  std::optional<SchedulingPolicy> policy;
+  std::optional<std::string> input_shape;  // caps notation, see parse_input_shapes()
+  std::optional<std::vector<std::string>> outputs;
+  std::optional<unsigned> requests;  // under way over all streams; 0: two per worker
+  std::optional<unsigned> warmup;    // runs before the first request; default 1
+  unsigned workers = 0;              // requests run at the same time; 0: as many as the model wants
+  Engine* engine = nullptr;          // null: by the kind of file
+};
+
+class SessionStream;
+
+class Session {
+ public:
+  virtual ~Session() = default;
+  // Axes are -1 where the model leaves them to the user.
+  virtual const ModelSignature& signature() const = 0;
+  virtual const std::string& model() const = 0;
+  // The outputs for inputs of these shapes, found by a trial run where the model does not say; -1 where a
+  // size depends on the data. Remembered. Also fails when the shapes do not fit.
+  virtual Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) = 0;
+  // Inputs of the model's shapes, with or without outer axes of 1; of its types, or of others that can be
+  // converted (see gather.h).
+  virtual Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs) = 0;
+};
+
+class SessionStream {
+ public:
+  virtual ~SessionStream() = default;  // waits for what is under way; cancel() before makes that short
+  virtual const std::vector<TensorInfo>& outputs() const = 0;
+  // Blocks that the engine reads directly, as many as are asked for.
+  virtual Ref<MemoryPool> input_pool(size_t input) const = 0;
+  // `outputs` are replaced. When the size of an output depends on the data, this waits until they are there.
+  virtual Status submit(std::span<const Tensor> inputs, Time pts, std::vector<Tensor>& outputs) = 0;
+  // Fails, with `cancelled`, what has not begun, and submit() until resume(). From any thread.
+  virtual void cancel() = 0;
+  virtual void resume() = 0;
+};
+
+struct OpenedSession {
+  std::shared_ptr<Session> session;
+  std::vector<std::string> warnings;
+};
+// Loads the model, or joins those who use it already.
+Result<OpenedSession> open_session(const SessionOptions& options);
+
+}  // namespace sightglass
