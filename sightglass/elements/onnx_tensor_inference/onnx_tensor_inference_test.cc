@@ -1,0 +1,260 @@
+#include "sightglass/elements/onnx_tensor_inference/onnx_tensor_inference.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "sightglass/core/registry.h"
+#include "sightglass/memory/copy_ledger.h"
+#include "sightglass/memory/mapping.h"
+#include "sightglass/memory/system/system_memory.h"
+
+namespace sightglass {
+namespace {
+
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+class Collected final : public Output {
+ public:
+  std::vector<Frame> frames;
+  Status allocate(Frame&) override {
+    return fail(ErrorCode::internal, "not for elements with memory of their own");
+  }
+  Status push(const Frame& frame) override {
+    frames.push_back(frame);
+    return {};
+  }
+  Status gap(const Gap&) override { return {}; }
+};
+
+Format format_of(TensorInfo info) { return {.media = TensorsInfo{{std::move(info)}, {}}}; }
+FormatSpec spec_of(const TensorInfo& info) {
+  return {
+      .media = TensorsSpec{
+          {TensorSpec{
+              .types = {info.type}, .shape = info.shape, .layout = info.layout, .strides = {}, .name = {}}},
+          {}}};
+}
+const TensorSpec& tensor_of(const FormatSpec& spec, size_t index = 0) {
+  return std::get<TensorsSpec>(spec.media).tensors.at(index);
+}
+
+// A picture of the tiny detector: black with a red object, blue first.
+template <class T>
+Tensor picture(DataType type, Shape shape) {
+  const Tensor tensor = *allocate_tensor({.type = type, .shape = shape});
+  const auto mapping = map(tensor, Access::write);
+  const std::span<T> values = mapping->template as<T>();
+  std::ranges::fill(values, T(0));
+  for (int y = 20; y < 32; ++y)
+    for (int x = 40; x < 52; ++x) values[size_t(2 * 64 * 96 + y * 96 + x)] = T(255);
+  return tensor;
+}
+
+class OnnxTensorInferenceTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder = std::getenv("SIGHTGLASS_TEST_MODELS");
+    if (!folder) GTEST_SKIP() << "no test models: set SIGHTGLASS_TEST_MODELS";
+    if (const auto info = engine_for("x.onnx").value()->info(); !info) GTEST_SKIP() << info.error().message;
+  }
+  std::string file(const std::string& name) const { return std::string(folder) + "/" + name; }
+
+  static std::unique_ptr<OnnxTensorInference> make(const Settings& settings) {
+    static const ElementDesc desc = OnnxTensorInference::descriptor();
+    ParamSet params(desc.params);
+    for (const auto& [name, value] : settings) {
+      const Status set = params.set_text(name, value);
+      EXPECT_TRUE(set) << set.error().message;
+    }
+    return std::make_unique<OnnxTensorInference>(params);
+  }
+  std::unique_ptr<OnnxTensorInference> started(const std::string& model, Settings settings = {}) const {
+    settings.emplace_back("model", file(model));
+    auto element = make(settings);
+    const Status status = element->start();
+    EXPECT_TRUE(status) << status.error().message;
+    return element;
+  }
+  static Error error_of(const Settings& settings) {
+    const Status status = make(settings)->start();
+    EXPECT_FALSE(status);
+    return status ? Error{} : status.error();
+  }
+
+  const char* folder = nullptr;
+};
+
+TEST_F(OnnxTensorInferenceTest, IsRegistered) { EXPECT_NE(find_element("onnx_tensor_inference"), nullptr); }
+
+TEST_F(OnnxTensorInferenceTest, AsksForTheModelsShapeAsFloatsOrBytesWithAndWithoutBatch) {
+  const auto element = started("ssd_f32.onnx");
+  const auto inputs = element->transform_format(Direction::output, {.media = AnySpec{}});
+  ASSERT_EQ(inputs.size(), 2u);
+  EXPECT_EQ(tensor_of(inputs[0]).types, (std::vector{DataType::f32, DataType::u8}));
+  EXPECT_EQ(tensor_of(inputs[0]).shape, (Shape{1, 3, 64, 96}));
+  EXPECT_EQ(tensor_of(inputs[0]).layout, Layout::nchw);
+  EXPECT_EQ(tensor_of(inputs[1]).shape, (Shape{3, 64, 96}));
+  EXPECT_EQ(tensor_of(inputs[1]).layout, Layout::chw);
+
+  const auto bytes_first =
+      started("ssd_u8.onnx")->transform_format(Direction::output, {.media = TensorsSpec{}});
+  EXPECT_EQ(tensor_of(bytes_first[0]).types, (std::vector{DataType::u8, DataType::f32}));
+}
+
+TEST_F(OnnxTensorInferenceTest, GivesTheOutputsWithTheirNames) {
+  const auto element = started("age_gender.onnx", {{"outputs", "<age,prob>"}});
+  const auto outputs =
+      element->transform_format(Direction::input, spec_of({.type = DataType::u8, .shape = {3, 62, 62}}));
+  ASSERT_EQ(outputs.size(), 1u);
+  EXPECT_EQ(std::get<TensorsSpec>(outputs[0].media).model, "age_gender");
+  EXPECT_EQ(tensor_of(outputs[0], 0).name, "age");
+  EXPECT_EQ(tensor_of(outputs[0], 1).name, "prob");
+  EXPECT_EQ(tensor_of(outputs[0], 1).shape, (Shape{1, 2}));
+  EXPECT_TRUE(
+      element->transform_format(Direction::output, spec_of({.type = DataType::u8, .shape = {1, 2}})).empty());
+}
+
+TEST_F(OnnxTensorInferenceTest, BytesAndFloatsGiveTheSameResult) {
+  const auto element = started("ssd_f32.onnx");
+  Collected made;
+  Frame frame;
+  frame.pts = 40, frame.duration = 20;
+  frame.source = SourceId{.stream = 3, .pts = 40};
+  frame.affine = Affine{{0.5, 0, 0, 0, 0.5, 0}};
+  for (const bool bytes : {true, false}) {
+    const Shape shape = bytes ? Shape{3, 64, 96} : Shape{1, 3, 64, 96};
+    const DataType type = bytes ? DataType::u8 : DataType::f32;
+    const Status configured = element->configure(format_of({.type = type, .shape = shape}), {});
+    ASSERT_TRUE(configured) << configured.error().message;
+    frame.tensors = {bytes ? picture<uint8_t>(type, shape) : picture<float>(type, shape)};
+    ASSERT_TRUE(element->process(frame, made));
+  }
+  ASSERT_EQ(made.frames.size(), 2u);
+  EXPECT_EQ(made.frames[0].pts, 40);
+  EXPECT_EQ(made.frames[0].duration, 20);
+  EXPECT_EQ(made.frames[0].source, frame.source);
+  EXPECT_EQ(made.frames[0].affine, frame.affine);
+  const auto one = map(made.frames[0].tensors[0], Access::read),
+             two = map(made.frames[1].tensors[0], Access::read);
+  ASSERT_TRUE(one && two);
+  EXPECT_TRUE(std::ranges::equal(one->as<const float>(),
+                                 two->as<const float>()));  // also: a new format loses nothing
+  const std::span<const float> row = one->as<const float>();
+  EXPECT_NEAR(row[3] * 96, 40, 1);  // left, top, right, bottom
+  EXPECT_NEAR(row[4] * 64, 20, 1);
+  EXPECT_NEAR(row[5] * 96, 52, 1);
+  EXPECT_NEAR(row[6] * 64, 32, 1);
+}
+
+TEST_F(OnnxTensorInferenceTest, WhatIsWrittenIntoItsPoolIsNotCopied) {
+  const auto element = started("ssd_f32.onnx");
+  const TensorInfo info{.type = DataType::f32, .shape = {1, 3, 64, 96}};
+  ASSERT_TRUE(element->configure(format_of(info), {}));
+  const Ref<MemoryPool> pool = element->input_pool();
+  ASSERT_TRUE(pool);
+  EXPECT_EQ(pool->block_size(), info.bytes());
+  CopyLedger::process().reset();
+  Frame frame;
+  frame.tensors = {tensor_in(*pool->acquire(), info)};
+  std::ranges::fill(map(frame.tensors[0], Access::write)->as<float>(), 0.0f);
+  Collected made;
+  ASSERT_TRUE(element->process(frame, made));
+  ASSERT_TRUE(map(made.frames[0].tensors[0], Access::read));
+  EXPECT_EQ(CopyLedger::process().total().bytes_copied, 0u);
+  EXPECT_EQ(CopyLedger::process().total().bytes_shared, info.bytes());
+}
+
+TEST_F(OnnxTensorInferenceTest, AFailingRunConcernsItsOwnFrameOnly) {
+  const auto element = started("det_trap.onnx");
+  const TensorInfo info{.type = DataType::u8, .shape = {3, 64, 96}};
+  ASSERT_TRUE(element->configure(format_of(info), {}));
+  Collected made;
+  for (const uint8_t grey : {0, 255, 0}) {
+    Frame frame;
+    frame.tensors = {*allocate_tensor(info)};
+    std::ranges::fill(map(frame.tensors[0], Access::write)->as<uint8_t>(), grey);
+    ASSERT_TRUE(element->process(frame, made));
+  }
+  EXPECT_TRUE(map(made.frames[0].tensors[0], Access::read));
+  const auto failed = map(made.frames[1].tensors[0], Access::read);
+  ASSERT_FALSE(failed);
+  EXPECT_NE(failed.error().message.find("det_trap.onnx"), std::string::npos) << failed.error().message;
+  EXPECT_TRUE(map(made.frames[2].tensors[0], Access::read));
+}
+
+TEST_F(OnnxTensorInferenceTest, HalfPrecisionModelsTakeFloats) {
+  const auto element = started("det_f16.onnx");
+  ASSERT_TRUE(element->configure(format_of({.type = DataType::f32, .shape = {1, 3, 64, 96}}), {}));
+  Collected made;
+  Frame frame;
+  frame.tensors = {picture<float>(DataType::f32, {1, 3, 64, 96})};
+  ASSERT_TRUE(element->process(frame, made));
+  EXPECT_EQ(made.frames[0].tensors[0].type, DataType::f16);
+  EXPECT_TRUE(map(made.frames[0].tensors[0], Access::read));
+}
+
+TEST_F(OnnxTensorInferenceTest, AFormatThatDoesNotFitIsRefusedWithBothShapes) {
+  const auto element = started("ssd_f32.onnx");
+  const Status misfit = element->configure(format_of({.type = DataType::f32, .shape = {1, 3, 64, 64}}), {});
+  ASSERT_FALSE(misfit);
+  EXPECT_EQ(misfit.error().message,
+            "input 'data' of ssd_f32.onnx takes float32 1x3x64x96; float32 1x3x64x64 is offered");
+  EXPECT_FALSE(element->configure(Format{.media = VideoInfo{}}, {}));
+  EXPECT_FALSE(element->configure({}, {}));
+  Collected made;
+  EXPECT_FALSE(element->process({}, made));  // before its format
+  const auto two = started("two_inputs.onnx");
+  EXPECT_FALSE(two->configure(format_of({.type = DataType::f32, .shape = {1, 3, 32, 32}}), {}));
+}
+
+TEST_F(OnnxTensorInferenceTest, AModelThatCannotBeLoadedIsNamed) {
+  for (const std::string model : {"nowhere.onnx", "truncated.onnx", "mood.json"})
+    EXPECT_NE(error_of({{"model", file(model)}}).message.find(model), std::string::npos);
+  EXPECT_NE(error_of({}).message.find("model"), std::string::npos);
+  EXPECT_NE(error_of({{"model", file("mood.onnx")}, {"input-shape", "24x32"}}).message.find("24x32"),
+            std::string::npos);
+  EXPECT_NE(error_of({{"model", file("mood.onnx")}, {"device", "NPU"}}).message.find("NPU"),
+            std::string::npos);
+}
+
+TEST_F(OnnxTensorInferenceTest, TheOneThatNamesTheModelMayStartLast) {
+  auto follower = make({{"shared-instance-id", "inference-test"}});
+  ASSERT_TRUE(follower->start());
+  const auto leader = started("mood.onnx", {{"shared-instance-id", "inference-test"}});
+  const Status configured =
+      follower->configure(format_of({.type = DataType::f32, .shape = {1, 3, 32, 24}}), {});
+  EXPECT_TRUE(configured) << configured.error().message;
+  EXPECT_TRUE(follower->take_warnings().empty());
+
+  auto differs = make({{"shared-instance-id", "inference-test"}, {"warmup", "3"}});
+  ASSERT_TRUE(differs->start());
+  EXPECT_EQ(differs->take_warnings().size(), 1u);
+  EXPECT_TRUE(differs->take_warnings().empty());
+
+  auto alone = make({{"shared-instance-id", "another"}});
+  ASSERT_TRUE(alone->start());
+  EXPECT_FALSE(alone->configure(format_of({.type = DataType::f32, .shape = {1, 3, 32, 24}}), {}));
+}
+
+TEST_F(OnnxTensorInferenceTest, WorksAgainAfterFlushAndAfterStop) {
+  const auto element = started("mood.onnx");
+  const TensorInfo info{.type = DataType::f32, .shape = {1, 3, 32, 24}};
+  Collected made;
+  Frame frame;
+  frame.tensors = {*allocate_tensor(info)};
+  std::ranges::fill(map(frame.tensors[0], Access::write)->as<float>(), 1.0f);
+  for (int round = 0; round < 2; ++round) {
+    ASSERT_TRUE(element->configure(format_of(info), {}));
+    ASSERT_TRUE(element->process(frame, made));
+    element->flush();
+    ASSERT_TRUE(element->process(frame, made));
+    EXPECT_TRUE(map(made.frames.back().tensors[0], Access::read));
+    element->stop();
+    ASSERT_TRUE(element->start());
+  }
+}
+
+}  // namespace
+}  // namespace sightglass

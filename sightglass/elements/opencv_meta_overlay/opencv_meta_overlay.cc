@@ -1,0 +1,389 @@
+#include "sightglass/elements/opencv_meta_overlay/opencv_meta_overlay.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "sightglass/core/registry.h"
+
+namespace sightglass {
+namespace {
+
+// Distinct from their neighbours in the list and bright enough for dark pictures. The first three are the
+// original's for color-idx.
+constexpr Color palette[] = {
+    {255, 56, 56},   {26, 188, 96},   {64, 132, 255},  {255, 178, 29},  {190, 84, 255},
+    {0, 212, 219},   {255, 112, 31},  {255, 55, 199},  {160, 220, 40},  {82, 92, 240},
+    {255, 157, 151}, {0, 150, 136},   {250, 235, 60},  {203, 56, 114},  {132, 210, 255},
+    {170, 110, 50},  {146, 255, 190}, {150, 110, 200}, {207, 210, 110}, {240, 190, 230},
+};
+constexpr Color black{0, 0, 0}, white{255, 255, 255}, dark{24, 24, 24};
+
+Color palette_color(uint64_t number) { return palette[number % std::size(palette)]; }
+
+bool is_bright(Color color) { return 0.299 * color.r + 0.587 * color.g + 0.114 * color.b > 140; }
+
+// Of a class without an id: the same in every run.
+uint64_t hash_of(std::string_view text) {
+  uint64_t hash = 14695981039346656037u;
+  for (const char c : text) hash = (hash ^ uint8_t(c)) * 1099511628211u;
+  return hash;
+}
+
+int to_pixels(float part, int size) { return int(std::lround(std::clamp(double(part) * size, -1e6, 1e6))); }
+
+bool is_drawable(const Box& box) {
+  return std::isfinite(box.x) && std::isfinite(box.y) && std::isfinite(box.w) && std::isfinite(box.h) &&
+         box.w > 0 && box.h > 0;
+}
+
+bool has_text(const Attribute& attribute) {
+  return attribute.kind == AttributeKind::classification || attribute.kind == AttributeKind::multi ||
+         attribute.kind == AttributeKind::text || attribute.kind == AttributeKind::number;
+}
+
+}  // namespace
+
+MetaOverlay::MetaOverlay(const ParamSet& params) { update(params); }
+
+void MetaOverlay::update(const ParamSet& params) {
+  const Params& p = params.as<Params>();
+  attach_label_mask_ = p.attach_label_mask;
+  options_ = {
+      .font_thickness = p.font_thickness,
+      .show_labels = p.show_labels,
+      .text_background = p.draw_txt_bg,
+      .color_index = p.color_idx,
+      .show = class_names(p.show_roi),
+      .hide = class_names(p.hide_roi),
+      .blur = p.enable_blur,
+      .show_blur = class_names(p.show_blur_roi),
+      .hide_blur = class_names(p.hide_blur_roi),
+      .text_x = p.text_x,
+      .text_y = p.text_y,
+      .frame_text = p.ff_custom_txt,
+  };
+  if (params.is_set("lines-thickness")) options_.thickness = p.lines_thickness;
+  if (params.is_set("font-scale")) options_.font_scale = p.font_scale;
+  apply_display_config(p.displ_cfg, options_, warnings_);
+}
+
+Status MetaOverlay::start() {
+  if (attach_label_mask_)
+    return fail(ErrorCode::unavailable,
+                "attach-label-mask=true is not usable: no element draws from such masks; usable: false, "
+                "which draws the text itself");
+  if (auto opened = font_.open(); !opened) warnings_.push_back(opened.error().message);
+  return {};
+}
+
+Result<Verdict> MetaOverlay::process(Frame& frame) {
+  if (!frame.video || !has_work(frame)) return Verdict::pass;
+  if (auto opened = open_canvas(frame); !opened) return forward_error(opened);
+  choose_sizes();
+  bars_.clear();
+
+  if (options_.blur)
+    for (const Region& region : frame.regions)
+      if (is_drawable(region.box) && is_shown(region.label, options_.show_blur, options_.hide_blur))
+        blur(region);
+  const auto is_drawn = [this](const Region& region) {
+    return is_drawable(region.box) && is_shown(region.label, options_.show, options_.hide);
+  };
+  for (const Region& region : frame.regions)
+    if (is_drawn(region)) draw_shape(region);
+  draw_attributes(frame.attributes, canvas_.ink(palette[0]));
+  // Labels last, so that no line crosses them.
+  if (font_.usable()) {
+    draw_frame_text(frame);
+    if (options_.show_labels)
+      for (const Region& region : frame.regions)
+        if (is_drawn(region)) draw_label(region);
+  }
+  mappings_.clear();
+  return Verdict::pass;
+}
+
+bool MetaOverlay::has_work(const Frame& frame) const {
+  return !frame.regions.empty() || (frame.attributes && !frame.attributes->items().empty()) ||
+         !options_.frame_text.empty();
+}
+
+Status MetaOverlay::open_canvas(const Frame& frame) {
+  const size_t count = plane_count(frame.video->format);
+  if (frame.tensors.size() < count || frame.video->width < 1 || frame.video->height < 1)
+    return fail(ErrorCode::corrupt, "the frame is no {} picture of {}x{}", to_string(frame.video->format),
+                frame.video->width, frame.video->height);
+  std::array<Canvas::Plane, 4> planes;
+  mappings_.clear();
+  for (size_t i = 0; i < count; ++i) {
+    const Tensor& tensor = frame.tensors[i];
+    const int64_t row =
+        int64_t(plane_width(*frame.video, i)) * plane_layout(frame.video->format, i).pixel_bytes;
+    if (tensor.shape.rank() < 2 || tensor.shape[0] < plane_height(*frame.video, i) ||
+        tensor.shape[1] * tensor.strides[1] < row)
+      return fail(ErrorCode::corrupt, "plane {} is smaller than its picture of {}x{}", i, frame.video->width,
+                  frame.video->height);
+    auto mapping = map(tensor, Access::read_write);
+    if (!mapping) return forward_error(mapping);
+    planes[i] = {mapping->data(), mapping->strides()[0]};
+    mappings_.push_back(std::move(*mapping));
+  }
+  canvas_.open(*frame.video, std::span(planes).first(count));
+  return {};
+}
+
+// Two pixels and letters of 14 pixels at 576 rows, three and 25 at 1080.
+void MetaOverlay::choose_sizes() {
+  const int height = canvas_.height();
+  const int line = height < 300 ? 1 : std::max(2, (height + 180) / 360);
+  thickness_ = options_.thickness ? std::max(*options_.thickness, 1) : line;
+  const int em =
+      options_.font_scale ? int(std::lround(30 * *options_.font_scale)) : std::max(10, (height + 21) / 42);
+  font_.set_size(std::clamp(em, 4, 400), std::clamp(options_.font_thickness, 1, 20));
+  padding_ = std::max(2, em / 6);
+}
+
+MetaOverlay::Style MetaOverlay::style_of(const Region& region) const {
+  Color color;
+  if (options_.color_index >= 0)
+    color = palette_color(uint64_t(options_.color_index));
+  else if (region.track > 0)
+    color = palette_color(uint64_t(region.track - 1));
+  else if (region.label_id >= 0)
+    color = palette_color(uint64_t(region.label_id));
+  else
+    color = palette_color(region.label.empty() ? 0 : hash_of(region.label.view()));
+  return {color, canvas_.ink(color), canvas_.ink(is_bright(color) ? black : white)};
+}
+
+// The lines lie half outside of the box, on even coordinates where chroma is shared, and inside the picture
+// where the box ends at its edge.
+Rect MetaOverlay::outline(const Region& region) const {
+  const Box& box = region.box;
+  const int grain = thickness_ > 1 ? canvas_.grain() : 1, half = thickness_ / 2;
+  const auto snapped = [grain](int value) { return (value + grain / 2) & ~(grain - 1); };
+  int left = snapped(to_pixels(box.x, canvas_.width()) - half),
+      top = snapped(to_pixels(box.y, canvas_.height()) - half);
+  int right = snapped(to_pixels(box.right(), canvas_.width()) + half),
+      bottom = snapped(to_pixels(box.bottom(), canvas_.height()) + half);
+  const int margin = 2 * thickness_;
+  if (left < 0 && left >= -margin) left = 0;
+  if (top < 0 && top >= -margin) top = 0;
+  if (right > canvas_.width() && right <= canvas_.width() + margin) right = canvas_.width();
+  if (bottom > canvas_.height() && bottom <= canvas_.height() + margin) bottom = canvas_.height();
+  return {left, top, std::max(right - left, 1), std::max(bottom - top, 1)};
+}
+
+void MetaOverlay::blur(const Region& region) {
+  const int x = to_pixels(region.box.x, canvas_.width()), y = to_pixels(region.box.y, canvas_.height());
+  const int w = to_pixels(region.box.right(), canvas_.width()) - x,
+            h = to_pixels(region.box.bottom(), canvas_.height()) - y;
+  canvas_.mosaic({x, y, w, h}, std::max(4, std::min(w, h) / 6));
+}
+
+void MetaOverlay::draw_shape(const Region& region) {
+  const Style style = style_of(region);
+  if (region.angle == 0 || !std::isfinite(region.angle)) {
+    canvas_.frame(outline(region), thickness_, style.ink);
+  } else {
+    const float w = float(canvas_.width()), h = float(canvas_.height());
+    const float cx = (region.box.x + region.box.w / 2) * w, cy = (region.box.y + region.box.h / 2) * h;
+    const float c = std::cos(region.angle), s = std::sin(region.angle);
+    Point corners[4];
+    for (int i = 0; i < 4; ++i) {
+      const float dx = (i == 0 || i == 3 ? -0.5f : 0.5f) * region.box.w * w,
+                  dy = (i < 2 ? -0.5f : 0.5f) * region.box.h * h;
+      corners[i] = {cx + c * dx - s * dy, cy + s * dx + c * dy};
+    }
+    for (int i = 0; i < 4; ++i) canvas_.line(corners[i], corners[(i + 1) % 4], float(thickness_), style.ink);
+  }
+  draw_attributes(region.attributes, style.ink);
+}
+
+// Points and outlines; texts come later.
+void MetaOverlay::draw_attributes(const AttributesRef& list, const Ink& ink) {
+  if (!list) return;
+  const float w = float(canvas_.width()), h = float(canvas_.height()), line = float(thickness_);
+  for (const Attribute& attribute : list->items()) {
+    const std::vector<float>& v = attribute.values;
+    if (attribute.kind == AttributeKind::keypoints) {
+      for (size_t i = 0; i + 2 < v.size(); i += 3) {
+        if (v[i] < 0 || v[i + 1] < 0) continue;  // not found
+        const Point point{v[i] * w, v[i + 1] * h};
+        canvas_.line(point, point, 2.5f * line, ink);
+      }
+    } else if (attribute.kind == AttributeKind::contour && v.size() >= 4) {
+      const size_t points = v.size() / 2;
+      for (size_t i = 0; i < points; ++i) {
+        const size_t next = (i + 1) % points;
+        canvas_.line({v[2 * i] * w, v[2 * i + 1] * h}, {v[2 * next] * w, v[2 * next + 1] * h}, line, ink);
+      }
+    }
+  }
+}
+
+// "#12 person, glad, 34"
+void MetaOverlay::compose(const Region& region) {
+  text_.clear();
+  if (region.track != 0) {
+    char digits[24];
+    const auto [end, error] = std::to_chars(digits, digits + sizeof digits, region.track);
+    text_ += '#';
+    text_.append(digits, end);
+  }
+  if (!region.label.empty()) {
+    if (!text_.empty()) text_ += ' ';
+    text_ += region.label.view();
+  }
+  append_texts(region.attributes, region.label);
+}
+
+void MetaOverlay::append_texts(const AttributesRef& list, Label but) {
+  if (!list) return;
+  for (const Attribute& attribute : list->items()) {
+    if (!has_text(attribute) || attribute.text == but.view()) continue;
+    if (attribute.text.empty() && attribute.kind != AttributeKind::number) continue;
+    if (!text_.empty()) text_ += ", ";
+    if (!attribute.text.empty()) {
+      text_ += attribute.text;
+    } else {
+      char digits[32];
+      const auto [end, error] =
+          std::to_chars(digits, digits + sizeof digits, attribute.number, std::chars_format::general, 4);
+      if (error == std::errc{}) text_.append(digits, end);
+    }
+  }
+}
+
+void MetaOverlay::draw_label(const Region& region) {
+  compose(region);
+  if (text_.empty()) return;
+  font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
+  if (line_.items.empty()) return;
+  const int grain = canvas_.grain();
+  const auto whole = [grain](int size) { return (size + grain - 1) / grain * grain; };
+  const Rect bar = place_bar(outline(region), whole(line_.width + 2 * padding_),
+                             whole(font_.ascent() + font_.descent() + padding_ / 2));
+  bars_.push_back(bar);
+  const Style style = style_of(region);
+  if (options_.text_background) canvas_.fill(bar, style.ink);
+  draw_bar(bar.x + padding_, bar.y + (bar.h - font_.ascent() - font_.descent()) / 2 + font_.ascent(), style);
+}
+
+// Above the box, else inside, else below: the first place inside the picture that no other label takes.
+Rect MetaOverlay::place_bar(const Rect& box, int width, int height) const {
+  const int x = std::clamp(box.x, 0, std::max(canvas_.width() - width, 0));
+  const int lowest = std::max(canvas_.height() - height, 0);
+  const int places[] = {box.y - height, box.y, box.bottom(), box.bottom() - height};
+  const Rect* fallback = nullptr;
+  Rect candidates[std::size(places)];
+  for (size_t i = 0; i < std::size(places); ++i) {
+    candidates[i] = {x, places[i], width, height};
+    if (places[i] < 0 || places[i] > lowest) continue;
+    if (std::ranges::none_of(bars_, [&](const Rect& bar) { return bar.overlaps(candidates[i]); }))
+      return candidates[i];
+    if (!fallback) fallback = &candidates[i];
+  }
+  return fallback ? *fallback : Rect{x, std::clamp(box.y - height, 0, lowest), width, height};
+}
+
+// The laid out line with its base line at y.
+void MetaOverlay::draw_bar(int x, int y, const Style& style) {
+  const bool on_bar = options_.text_background;
+  const Ink shadow = canvas_.ink(black);
+  for (const TextLine::Item& item : line_.items) {
+    const Glyph& glyph = *item.glyph;
+    if (glyph.mask.empty()) continue;
+    const Rect area{x + item.x + glyph.left, y - glyph.top, glyph.width, glyph.height};
+    if (!on_bar)
+      canvas_.blend({area.x + 1, area.y + 1, area.w, area.h}, glyph.mask.data(), size_t(glyph.width), shadow);
+    canvas_.blend(area, glyph.mask.data(), size_t(glyph.width), on_bar ? style.text_ink : style.ink);
+  }
+}
+
+// Results of the whole frame and the user's own text, in the corner.
+void MetaOverlay::draw_frame_text(const Frame& frame) {
+  text_ = options_.frame_text;
+  if (options_.show_labels) append_texts(frame.attributes, {});
+  if (text_.empty()) return;
+  font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
+  const int width = line_.width + 2 * padding_, height = font_.ascent() + font_.descent() + padding_;
+  const int x = std::clamp(options_.text_x, 0, std::max(canvas_.width() - width, 0));
+  const int y =
+      std::clamp(options_.text_y - font_.ascent() - padding_ / 2, 0, std::max(canvas_.height() - height, 0));
+  const Rect bar{x, y, width, height};
+  bars_.push_back(bar);
+  const Style style{white, canvas_.ink(white), canvas_.ink(white)};
+  if (options_.text_background) canvas_.fill(bar, canvas_.ink(dark), 190);
+  draw_bar(x + padding_, y + padding_ / 2 + font_.ascent(), style);
+}
+
+namespace {
+
+using Params = MetaOverlay::Params;
+
+std::vector<PixelFormat> every_format() { return {all_pixel_formats().begin(), all_pixel_formats().end()}; }
+
+const Registration registration({
+    .name = "opencv_meta_overlay",
+    .title = "Results overlay",
+    .klass = "Filter/Effect/Video",
+    .doc = "Draws boxes, labels, track numbers, attributes and points into the picture, in whatever pixel "
+           "format it has.",
+    .kind = ElementKind::transform_inplace,
+    .input = {{VideoSpec{.formats = every_format()}}},
+    .writes_pixels = true,
+    .params = ParamTable::of<Params>({
+        param("lines-thickness", &Params::lines_thickness,
+              "width of lines; when it is not set it grows with the picture")
+            .range(1, 100)
+            .in("px")
+            .live(),
+        param("font-thickness", &Params::font_thickness, "strength of letters; 1: as designed")
+            .range(1, 20)
+            .in("px")
+            .live(),
+        param("font-scale", &Params::font_scale,
+              "size of letters, 1 is 30 pixels; when it is not set it grows with the picture")
+            .range(0.1, 10)
+            .live(),
+        param("attach-label-mask", &Params::attach_label_mask,
+              "attach texts as masks and leave the picture as it is"),
+        param("displ-cfg", &Params::displ_cfg,
+              "the following properties as key=value,key=value (also thickness and font-scale); they win "
+              "over the properties")
+            .live(),
+        param("show-labels", &Params::show_labels, "draw texts").live(),
+        param("color-idx", &Params::color_idx,
+              "colour of everything, a number in the palette; -1: by track, else by class")
+            .range(-1, 1000)
+            .live(),
+        param("font-type", &Params::font_type, "accepted for compatibility; there is one typeface").live(),
+        param("draw-txt-bg", &Params::draw_txt_bg, "draw texts on a bar").live(),
+        param("show-roi", &Params::show_roi, "classes that are drawn, separated by ':'; empty: all").live(),
+        param("hide-roi", &Params::hide_roi, "classes that are not drawn, separated by ':'").live(),
+        param("enable-blur", &Params::enable_blur, "make what is inside of the boxes unrecognisable").live(),
+        param("show-blur-roi", &Params::show_blur_roi,
+              "classes for enable-blur, separated by ':'; empty: all")
+            .live(),
+        param("hide-blur-roi", &Params::hide_blur_roi,
+              "classes that enable-blur leaves as they are, separated by ':'")
+            .live(),
+        param("text-x", &Params::text_x, "left end of texts that belong to the whole frame")
+            .range(0, 100000)
+            .in("px")
+            .live(),
+        param("text-y", &Params::text_y, "base line of texts that belong to the whole frame")
+            .range(0, 100000)
+            .in("px")
+            .live(),
+        param("ff-custom-txt", &Params::ff_custom_txt, "text that is drawn into every frame").live(),
+    }),
+    .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
+      return std::make_unique<MetaOverlay>(params);
+    },
+});
+
+}  // namespace
+}  // namespace sightglass

@@ -1,0 +1,82 @@
+// Draws the results into the picture: boxes with a label bar, track numbers, attributes as text, points and
+// contours. The name is the original's; no OpenCV is used.
+//
+// in, out  pictures in system memory in any pixel format, drawn into in place without conversion. A frame
+// without results is not even mapped.
+//
+// The colour comes from the track, else from the class. Lines and letters grow with the height of the picture
+// unless their sizes are set. Without a font the rest is drawn, and there is one warning. One stream, one
+// thread.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sightglass/core/element.h"
+#include "sightglass/elements/opencv_meta_overlay/canvas.h"
+#include "sightglass/elements/opencv_meta_overlay/font.h"
+#include "sightglass/elements/opencv_meta_overlay/overlay_options.h"
+#include "sightglass/memory/mapping.h"
+
+namespace sightglass {
+
+class MetaOverlay final : public TransformInplace {
+ public:
+  struct Params {
+    int lines_thickness = 2, font_thickness = 1;
+    double font_scale = 1;
+    bool attach_label_mask = false;
+    std::string displ_cfg;
+    bool show_labels = true;
+    int color_idx = -1;
+    std::string font_type = "triplex";
+    bool draw_txt_bg = true;
+    std::string show_roi, hide_roi;
+    bool enable_blur = false;
+    std::string show_blur_roi, hide_blur_roi;
+    int text_x = 0, text_y = 25;
+    std::string ff_custom_txt;
+  };
+
+  explicit MetaOverlay(const ParamSet& params);
+
+  Status start() override;
+  void update(const ParamSet& params) override;
+  std::vector<std::string> take_warnings() override { return std::exchange(warnings_, {}); }
+  Result<Verdict> process(Frame& frame) override;
+
+ private:
+  struct Style {
+    Color color;
+    Ink ink, text_ink;
+  };
+
+  Status open_canvas(const Frame& frame);
+  void choose_sizes();
+  bool has_work(const Frame& frame) const;
+  Style style_of(const Region& region) const;
+  Rect outline(const Region& region) const;
+  void blur(const Region& region);
+  void draw_shape(const Region& region);
+  void draw_attributes(const AttributesRef& list, const Ink& ink);
+  void draw_label(const Region& region);
+  void draw_frame_text(const Frame& frame);
+  void draw_bar(int x, int y, const Style& style);
+  Rect place_bar(const Rect& box, int width, int height) const;
+  void compose(const Region& region);
+  void append_texts(const AttributesRef& list, Label but);
+
+  OverlayOptions options_;
+  bool attach_label_mask_ = false;
+  std::vector<std::string> warnings_;
+  Font font_;
+  Canvas canvas_;
+  std::vector<Mapping> mappings_;
+  int thickness_ = 2, padding_ = 2;
+  std::string text_;
+  TextLine line_;
+  std::vector<Rect> bars_;  // of this frame
+};
+
+}  // namespace sightglass

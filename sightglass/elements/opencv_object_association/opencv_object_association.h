@@ -1,0 +1,72 @@
+// The tracker: gives the objects of a frame the numbers that they had in the frames before. The name is the
+// original's; no OpenCV is used.
+//
+// in, out  frames of any kind; `Region::track` is set, boxes are smoothed (adjust-objects), objects that the
+// detector missed are added at
+//          their predicted place with the label that they last had (generate-objects)
+//
+// The algorithm is in tracker.h. Time steps come from the frames' PTS, so dropped frames and any frame rate
+// are handled; without PTS the frame rate counts. A young object has no number until `min-hits` detections
+// have confirmed it. Numbers count from 1 for each stream and are never given twice, also after a flush.
+// Nested regions are tracked like others.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sightglass/core/element.h"
+#include "sightglass/elements/opencv_object_association/tracker.h"
+
+namespace sightglass {
+
+class ObjectAssociation final : public TransformInplace {
+ public:
+  struct Params {
+    bool generate_objects = true;
+    bool adjust_objects = true;
+    bool tracking_per_class = false;
+    std::string spatial_feature_metadata_name = "spatial-feature";
+    FeatureDistance spatial_feature_distance = FeatureDistance::bhattacharyya;
+    double shape_feature_weight = 0.75, trajectory_feature_weight = 0.5, spatial_feature_weight = 0.25;
+    double min_region_ratio_in_boundary = 0.75;
+    TrackAlgorithm algorithm = TrackAlgorithm::byte;
+    unsigned max_age = 0, min_hits = 0;  // 0: auto
+    unsigned max_objects = 0;
+    double max_iou_distance = 0.7, max_feature_distance = 0.2;
+    unsigned feature_history = 1;
+    unsigned reid_max_age = 0;
+    std::string object_class;
+  };
+
+  explicit ObjectAssociation(const Params& params);
+
+  void update(const ParamSet& params) override;
+  Status configure(const Format& input, const Format& output) override;
+  Result<Verdict> process(Frame& frame) override;
+  void flush() override;
+
+ private:
+  // What a track's generated boxes look like.
+  struct Likeness {
+    Label label, model;
+    int32_t label_id = -1;
+    float angle = 0;
+  };
+
+  float seconds_until(const Frame& frame);
+  void collect(Frame& frame, float width, float height);
+  void generate(Frame& frame, const Track& track, const Box& box, size_t detected) const;
+  bool wanted(const Region& region) const;
+
+  Params params_;
+  Label feature_name_;
+  std::vector<Label> classes_;  // empty: all
+  Tracker tracker_;
+  Format format_;
+  Time last_pts_ = no_time;
+  std::vector<Detection> detections_;
+  std::vector<size_t> region_of_;     // by detection
+  std::vector<Likeness> likenesses_;  // by Track::slot
+};
+
+}  // namespace sightglass

@@ -1,0 +1,48 @@
+// Lets a share of the frames pass and turns the others into gaps: with 1/N the first of each run of N.
+//
+// Regions of tracked objects have a counter for each object, so that every object is looked at each N frames,
+// beginning with the first in which it is seen. Untracked regions cannot be told apart; all those of one
+// frame pass, or none. Whole frames are counted one by one. The gap carries the time and the `source` of the
+// frame that it stands for.
+//
+// One stream, one thread.
+#pragma once
+
+#include "sightglass/core/element.h"
+#include "sightglass/elements/object_cache/object_cache.h"
+
+namespace sightglass {
+
+class RateAdjust final : public TransformInplace {
+ public:
+  struct Params {
+    Fraction ratio{1, 1};  // of the frames that pass, 0/1 to 1/1
+  };
+
+  explicit RateAdjust(const Params& params) : ratio_(params.ratio), counters_(frames_until_forgotten) {}
+
+  Status start() override;
+  Result<Verdict> process(Frame& frame) override;
+  void gap(const Gap& gap) override { counters_.see(gap.source, gap.pts); }
+  void flush() override;
+
+  size_t remembered_objects() const { return counters_.size(); }
+
+  // A track that is not seen for so long has ended: longer than a tracker bridges.
+  static constexpr uint64_t frames_until_forgotten = 300;
+
+ private:
+  // Spreads the passes evenly, the first one at once: of `den` calls in a row `num` give true.
+  struct Counter {
+    int64_t phase = 0;
+    bool next(Fraction ratio);
+  };
+
+  Fraction ratio_;
+  ObjectCache<Counter> counters_;
+  Counter frames_, untracked_;
+  uint64_t untracked_frame_ = 0;  // for which the next line was decided
+  bool untracked_passes_ = false;
+};
+
+}  // namespace sightglass

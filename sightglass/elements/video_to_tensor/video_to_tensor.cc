@@ -1,0 +1,318 @@
+#include "sightglass/elements/video_to_tensor/video_to_tensor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "sightglass/core/registry.h"
+
+namespace sightglass {
+namespace {
+
+constexpr DataType usable_types[] = {DataType::f32, DataType::u8, DataType::f16, DataType::i32, DataType::i8};
+
+bool agree(int64_t a, int64_t b) { return a < 0 || b < 0 || a == b; }
+
+bool agree(const TensorSpec& mine, const TensorSpec& theirs) {
+  if (!theirs.types.empty() && std::ranges::find_first_of(mine.types, theirs.types) == mine.types.end())
+    return false;
+  if (theirs.layout != Layout::any && theirs.layout != mine.layout) return false;
+  if (theirs.shape.empty()) return true;
+  return std::ranges::equal(mine.shape, theirs.shape, [](int64_t a, int64_t b) { return agree(a, b); });
+}
+
+// Where the axes are in a shape of this layout.
+struct AxisPlaces {
+  size_t channel, row, column;
+};
+AxisPlaces places(Layout layout) {
+  switch (layout) {
+    case Layout::nchw:
+      return {1, 2, 3};
+    case Layout::chw:
+      return {0, 1, 2};
+    case Layout::nhwc:
+      return {3, 1, 2};
+    default:
+      return {2, 0, 1};  // HWC
+  }
+}
+
+constexpr int64_t most_pixels = 32768;  // of a side
+
+}  // namespace
+
+VideoToTensor::VideoToTensor(const Params& params)
+    : params_(params), rule_{params.resize, int(params.size_multiple), int(params.max_width)} {}
+
+std::vector<TensorSpec> VideoToTensor::tensor_specs(const VideoInfo* video) const {
+  Size size{int(params_.width), int(params_.height)};
+  switch (params_.resize) {
+    case Resize::stretch:
+    case Resize::letterbox:
+    case Resize::letterbox_topleft:
+    case Resize::crop:
+      break;
+    case Resize::none:
+    case Resize::fit_height:
+    case Resize::multiple:
+      if (video) {
+        if (const auto canvas = canvas_size(rule_, *video, size)) size = *canvas;
+      } else if (params_.resize == Resize::multiple) {
+        size = {};  // the parameters are limits
+      }
+  }
+  const int64_t h = size.height ? size.height : -1, w = size.width ? size.width : -1;
+
+  std::vector<int64_t> channels = {3, 1};
+  if (params_.color != Color::automatic) channels = {params_.color == Color::gray ? 1 : 3};
+  std::vector<DataType> types(std::begin(usable_types), std::end(usable_types));
+  switch (params_.dtype) {
+    case Type::automatic:
+      break;
+    case Type::u8:
+      types = {DataType::u8};
+      break;
+    case Type::f32:
+      types = {DataType::f32};
+      break;
+    case Type::f16:
+      types = {DataType::f16};
+      break;
+    case Type::i8:
+      types = {DataType::i8};
+      break;
+    case Type::i32:
+      types = {DataType::i32};
+      break;
+  }
+  std::vector<TensorSpec> specs;
+  for (int64_t c : channels)
+    for (bool batched : {true, false}) {
+      if (params_.layout != Axes::nhwc) {
+        if (batched)
+          specs.push_back({types, {1, c, h, w}, Layout::nchw, {}});
+        else
+          specs.push_back({types, {c, h, w}, Layout::chw, {}});
+      }
+      if (params_.layout != Axes::nchw) {
+        if (batched)
+          specs.push_back({types, {1, h, w, c}, Layout::nhwc, {}});
+        else
+          specs.push_back({types, {h, w, c}, Layout::hwc, {}});
+      }
+    }
+  return specs;
+}
+
+std::vector<FormatSpec> VideoToTensor::transform_format(Direction from, const FormatSpec& spec) const {
+  if (spec.memory != MemoryKind::system) return {};
+  if (from == Direction::input) {
+    if (std::holds_alternative<TensorsSpec>(spec.media)) return {};
+    const auto* set = std::get_if<VideoSpec>(&spec.media);
+    VideoInfo video;
+    const bool known = set && set->width.fixed() && set->height.fixed();
+    if (known) video.width = set->width.min, video.height = set->height.min;
+    std::vector<FormatSpec> result;
+    for (TensorSpec& tensor : tensor_specs(known ? &video : nullptr))
+      result.push_back({TensorsSpec{{std::move(tensor)}}, MemoryKind::system});
+    return result;
+  }
+  if (std::holds_alternative<VideoSpec>(spec.media)) return {};
+  if (const auto* tensors = std::get_if<TensorsSpec>(&spec.media); tensors && !tensors->tensors.empty()) {
+    if (tensors->tensors.size() != 1) return {};
+    const TensorSpec& theirs = tensors->tensors[0];
+    if (std::ranges::none_of(tensor_specs(nullptr),
+                             [&](const TensorSpec& mine) { return agree(mine, theirs); }))
+      return {};
+  }
+  const auto& all = all_pixel_formats();
+  return {{VideoSpec{{all.begin(), all.end()}, {}, {}}, MemoryKind::system}};
+}
+
+Status VideoToTensor::configure(const Format& input, const Format& output) {
+  preprocessor_.reset();
+  const VideoInfo* video = input.video();
+  const TensorsInfo* tensors = output.tensors();
+  if (!video || !tensors || tensors->tensors.size() != 1)
+    return fail(ErrorCode::not_negotiated, "makes one tensor from video, not {} from {}", to_string(output),
+                to_string(input));
+  const TensorInfo& tensor = tensors->tensors[0];
+  if (!tensor.shape.fixed() || tensor.shape.empty())
+    return fail(
+        ErrorCode::not_negotiated,
+        "the size of the tensor is not known; set width and height, or follow with an element that fixes it");
+
+  const TensorSpec wanted{{tensor.type}, tensor.shape, tensor.layout, {}};
+  const std::vector<TensorSpec> specs = tensor_specs(nullptr);
+  const auto found = std::ranges::find_if(specs, [&](const TensorSpec& mine) { return agree(mine, wanted); });
+  if (found == specs.end())
+    return fail(ErrorCode::not_negotiated, "cannot make {}; with these properties tensors are {}",
+                to_string(output), specs.front().shape.to_string());
+
+  const AxisPlaces axes = places(found->layout);
+  if (tensor.shape[axes.column] > most_pixels || tensor.shape[axes.row] > most_pixels)
+    return fail(ErrorCode::not_negotiated, "cannot make {}; at most {} pixels wide and high",
+                to_string(output), most_pixels);
+  PreprocessOptions options;
+  options.canvas = {int(tensor.shape[axes.column]), int(tensor.shape[axes.row])};
+  options.rule = rule_;
+  switch (params_.interpolation) {
+    case Method::nearest:
+      options.interpolation = Interpolation::nearest;
+      break;
+    case Method::bicubic:
+      options.interpolation = Interpolation::bicubic;
+      break;
+    case Method::area:
+      options.interpolation = Interpolation::area;
+      break;
+    case Method::automatic:
+    case Method::bilinear:
+      options.interpolation = Interpolation::bilinear;
+      break;
+  }
+  options.channels = tensor.shape[axes.channel] == 1 ? ChannelOrder::gray
+                     : params_.color == Color::bgr   ? ChannelOrder::bgr
+                                                     : ChannelOrder::rgb;
+  options.planar = axes.channel < axes.row;
+  options.type = tensor.type;
+  options.range = params_.range, options.mean = params_.mean, options.std = params_.std;
+  options.scale = params_.scale, options.pad_value = params_.pad_value;
+  auto made = Preprocessor::make(*video, options);
+  if (!made) return forward_error(made);
+
+  row_axis_ = axes.row, channel_axis_ = axes.channel;
+  video_ = *video;
+  options_ = options;
+  preprocessor_ = std::move(*made);
+  return {};
+}
+
+Crop VideoToTensor::part_of(const Frame& frame) const {
+  const bool is_region = frame.source && frame.source->roi && !frame.regions.empty();
+  if (is_region && (params_.roi_expand != 1 || !frame.crop))
+    return grow(frame.regions.front().box, params_.roi_expand, video_);
+  if (!frame.crop) return {0, 0, video_.width, video_.height};
+  return params_.roi_expand == 1 ? clip(*frame.crop, video_) : grow(*frame.crop, params_.roi_expand, video_);
+}
+
+bool VideoToTensor::map_planes(const Frame& frame) {
+  const size_t count = plane_count(video_.format);
+  if (!frame.video || frame.video->format != video_.format || frame.video->width != video_.width ||
+      frame.video->height != video_.height || frame.tensors.size() != count)
+    return false;
+  for (size_t p = 0; p < count; ++p) {
+    const Tensor& plane = frame.tensors[p];
+    const int64_t row_bytes = int64_t(plane_width(video_, p)) * plane_layout(video_.format, p).pixel_bytes;
+    if (plane.type != DataType::u8 || plane.shape.rank() != 2 || plane.shape[0] < plane_height(video_, p) ||
+        plane.shape[1] < row_bytes || plane.strides.rank() != 2 || plane.strides[1] != 1)
+      return false;
+    auto mapping = map(plane, Access::read);
+    if (!mapping) return false;
+    planes_[p] = {reinterpret_cast<const uint8_t*>(mapping->data()), ptrdiff_t(plane.strides[0])};
+    mappings_[p] = std::move(*mapping);
+  }
+  return true;
+}
+
+Status VideoToTensor::process(const Frame& frame, Output& output) {
+  if (!preprocessor_) return fail(ErrorCode::not_negotiated, "a frame came before its format");
+  // The picture is let go, and the tensor finished, before it is sent on.
+  struct Unmap {
+    ~Unmap() {
+      for (Mapping& mapping : planes) mapping.reset();
+    }
+    std::array<Mapping, 4>& planes;
+  };
+  const Crop part = part_of(frame);
+  {
+    const Unmap unmap{mappings_};
+    if (part.w <= 0 || part.h <= 0 || !map_planes(frame))
+      return output.gap({frame.pts, frame.duration, frame.source});
+
+    out_.clear();
+    if (auto status = output.allocate(out_); !status) return status;
+    if (out_.tensors.size() != 1 || out_.tensors[0].type != options_.type)
+      return fail(ErrorCode::internal, "was given memory for another format");
+    auto tensor = map(out_.tensors[0], Access::write);
+    if (!tensor) return forward_error(tensor);
+    const Shape& strides = tensor->strides();
+    const Affine back = preprocessor_->run(
+        {planes_.data(), plane_count(video_.format)}, part,
+        {tensor->data(), ptrdiff_t(strides[row_axis_]), ptrdiff_t(strides[channel_axis_])});
+    // Elements before this one may have moved the picture already.
+    const Affine whole = frame.affine ? concat(back, *frame.affine) : back;
+    if (!whole.identity()) out_.affine = whole;
+  }
+  out_.pts = frame.pts;
+  out_.duration = frame.duration;
+  out_.source = frame.source;
+  auto status = output.push(out_);
+  out_.clear();  // the tensor is not held on to
+  return status;
+}
+
+namespace {
+
+const Registration registration({
+    .name = "video_to_tensor",
+    .title = "Video to tensor",
+    .klass = "Filter/Converter/Video",
+    .doc = "Makes the input of a model from a picture in one fused pass: crop, resize or letterbox, colour "
+           "conversion, "
+           "normalisation. out = ((v/255·(hi-lo)+lo)/scale - mean)/std, per channel in the order of the "
+           "tensor, the "
+           "inner bracket only with range. Writes the matrix that leads back to the full frame.",
+    .kind = ElementKind::transform,
+    .input = {{VideoSpec{{all_pixel_formats().begin(), all_pixel_formats().end()}, {}, {}},
+               MemoryKind::system}},
+    .output = {{TensorsSpec{{{{std::begin(usable_types), std::end(usable_types)}, {}, Layout::any, {}}}},
+                MemoryKind::system}},
+    .reads_results = true,
+    .params = ParamTable::of<VideoToTensor::Params>({
+        param("width", &VideoToTensor::Params::width, "width of the tensor; 0: as downstream has it")
+            .range(0, most_pixels)
+            .in("px"),
+        param("height", &VideoToTensor::Params::height, "height of the tensor; 0: as downstream has it")
+            .range(0, most_pixels)
+            .in("px"),
+        param("color", &VideoToTensor::Params::color,
+              "channels of the tensor, in order; auto: rgb, or gray where downstream has one channel")
+            .choices({"auto", "rgb", "bgr", "gray"}),
+        param("layout", &VideoToTensor::Params::layout, "order of the axes")
+            .choices({"auto", "nchw", "nhwc"}),
+        param("dtype", &VideoToTensor::Params::dtype, "type of the values; integers are rounded and saturate")
+            .choices({"auto", "uint8", "float32", "float16", "int8", "int32"}),
+        param("resize", &VideoToTensor::Params::resize, "how the picture is fitted into the tensor")
+            .choices({"stretch", "letterbox", "letterbox-topleft", "crop", "none", "fit-height", "multiple"}),
+        param("size-multiple", &VideoToTensor::Params::size_multiple,
+              "sides are multiples of this (resize=fit-height, multiple)")
+            .range(1, 4096)
+            .in("px"),
+        param("max-width", &VideoToTensor::Params::max_width,
+              "width of the tensor with resize=fit-height; 0: as the picture needs")
+            .range(0, most_pixels)
+            .in("px"),
+        param("interpolation", &VideoToTensor::Params::interpolation,
+              "how pixels are sampled; auto: bilinear")
+            .choices({"auto", "nearest", "bilinear", "bicubic", "area"}),
+        param("pad-value", &VideoToTensor::Params::pad_value,
+              "colour of borders before normalisation, one value or one per channel")
+            .range(0, 255),
+        param("range", &VideoToTensor::Params::range, "lo, hi that 0..255 become first"),
+        param("mean", &VideoToTensor::Params::mean, "what is subtracted, one value or one per channel"),
+        param("std", &VideoToTensor::Params::std, "what is divided by then, one value or one per channel"),
+        param("scale", &VideoToTensor::Params::scale, "divisor before mean").range(1e-9, 1e9),
+        param("roi-expand", &VideoToTensor::Params::roi_expand,
+              "regions are grown this many times about their centre")
+            .range(0.1, 10),
+        param("threads", &VideoToTensor::Params::threads,
+              "most threads for one frame; 0: auto, which is one"),
+    }),
+    .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
+      return std::make_unique<VideoToTensor>(params.as<VideoToTensor::Params>());
+    },
+});
+
+}  // namespace
+}  // namespace sightglass

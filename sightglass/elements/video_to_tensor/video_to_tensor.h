@@ -1,0 +1,72 @@
+// Makes the input tensor of a model from a picture in one fused pass on the CPU: crop, resize or letterbox,
+// colour, normalisation (kernel.h does the work). It is the fast form of opencv_cropscale ! videoconvert !
+// tensor_convert ! opencv_tensor_normalize.
+//
+// in   video frame, any format and pixel aspect, padded rows; `crop` or the region that the frame stands for
+//      (`source->roi` with `regions[0]`) says which part counts
+// out  one tensor, [1,H,W,C] or [1,C,H,W] (or the same without the 1), where the next element wants it, with
+// pts,
+//      duration, source, and `affine`: tensor 0..1 → full frame 0..1. A picture that cannot be read, or of
+//      which no pixel counts, becomes a gap.
+//
+// One stream, one thread. 1 to 3 ns per pixel of the tensor, nothing is allocated per frame.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "sightglass/core/element.h"
+#include "sightglass/elements/video_to_tensor/kernel.h"
+#include "sightglass/memory/mapping.h"
+
+namespace sightglass {
+
+class VideoToTensor final : public Transform {
+ public:
+  enum class Color : uint8_t { automatic, rgb, bgr, gray };  // automatic: as many channels as downstream has
+  enum class Axes : uint8_t { automatic, nchw, nhwc };
+  enum class Type : uint8_t { automatic, u8, f32, f16, i8, i32 };
+  enum class Method : uint8_t { automatic, nearest, bilinear, bicubic, area };
+
+  struct Params {
+    unsigned width = 0, height = 0;  // 0: as downstream has it
+    Color color = Color::automatic;
+    Axes layout = Axes::automatic;
+    Type dtype = Type::automatic;
+    Resize resize = Resize::stretch;
+    unsigned size_multiple = 32, max_width = 0;
+    Method interpolation = Method::automatic;
+    std::vector<double> pad_value = {0};
+    std::vector<double> range, mean, std;  // empty: not done
+    double scale = 1;
+    double roi_expand = 1;
+    unsigned threads = 0;
+  };
+
+  explicit VideoToTensor(const Params& params);
+
+  std::vector<FormatSpec> transform_format(Direction from, const FormatSpec& spec) const override;
+  Status configure(const Format& input, const Format& output) override;
+  Status process(const Frame& frame, Output& output) override;
+
+ private:
+  // What the tensor of a picture may be. `video` is null where it is not known.
+  std::vector<TensorSpec> tensor_specs(const VideoInfo* video) const;
+  Crop part_of(const Frame& frame) const;
+  // Fills planes_ and mappings_; false when the picture is not what was agreed or cannot be read.
+  bool map_planes(const Frame& frame);
+
+  const Params params_;
+  ResizeRule rule_;
+  VideoInfo video_;
+  PreprocessOptions options_;
+  size_t row_axis_ = 0, channel_axis_ = 0;  // of the tensor's shape
+  std::unique_ptr<Preprocessor> preprocessor_;
+  Frame out_;
+
+  std::array<PlaneView, 4> planes_;
+  std::array<Mapping, 4> mappings_;  // of planes_, during process()
+};
+
+}  // namespace sightglass

@@ -1,0 +1,312 @@
+#include "sightglass/elements/video_to_tensor/video_to_tensor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "sightglass/core/registry.h"
+#include "sightglass/elements/video_to_tensor/test_picture.h"
+#include "sightglass/memory/system/system_memory.h"
+
+namespace sightglass {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// Gives tensors of one kind and keeps what is sent.
+class Collector final : public Output {
+ public:
+  explicit Collector(TensorInfo info) : info_(std::move(info)) {}
+  Status allocate(Frame& frame) override {
+    auto tensor = allocate_tensor(info_);
+    if (!tensor) return forward_error(tensor);
+    frame.tensors.assign(1, *tensor);
+    return {};
+  }
+  Status push(const Frame& frame) override { return frames.push_back(frame), Status(); }
+  Status gap(const Gap& gap) override { return gaps.push_back(gap), Status(); }
+
+  float value(int y, int x, int c) const {
+    const auto mapping = map(frames.back().tensors[0], Access::read);
+    const Shape& s = frames.back().tensors[0].strides;
+    float v = 0;
+    std::memcpy(&v, mapping->data() + y * s[1] + x * s[2] + c * s[3], sizeof(v));
+    return v;
+  }
+
+  std::vector<Frame> frames;
+  std::vector<Gap> gaps;
+
+ private:
+  TensorInfo info_;
+};
+
+VideoInfo video(PixelFormat format, int width, int height) {
+  VideoInfo info;
+  info.format = format, info.width = width, info.height = height;
+  return info;
+}
+
+Frame frame_of(const test::Picture& picture) {
+  Frame frame;
+  frame.video = picture.info;
+  for (size_t p = 0; p < picture.planes.size(); ++p) {
+    const int64_t stride = picture.planes[p].stride, rows = plane_height(picture.info, p);
+    const int64_t row =
+        int64_t(plane_width(picture.info, p)) * plane_layout(picture.info.format, p).pixel_bytes;
+    auto tensor = *allocate_tensor({.type = DataType::u8, .shape = {rows, row}, .strides = {stride, 1}});
+    std::memcpy((*map(tensor, Access::write)).data(), picture.bytes[p].data(), picture.bytes[p].size());
+    frame.tensors.push_back(tensor);
+  }
+  frame.pts = 1000, frame.duration = 40;
+  return frame;
+}
+
+// A horizontal ramp: the value of a pixel says where it comes from.
+test::Picture ramp(PixelFormat format, int width, int height) {
+  test::Picture picture(video(format, width, height), 3);
+  picture.fill([](size_t, int x, int, int) { return uint8_t(x); });
+  return picture;
+}
+
+TensorInfo tensor_info(DataType type, Shape shape, Layout layout) {
+  return {.type = type, .shape = shape, .strides = {}, .layout = layout, .name = {}};
+}
+Format tensor_format(const TensorInfo& info) { return {TensorsInfo{{info}}}; }
+
+std::unique_ptr<Transform> make(const std::vector<std::pair<std::string, std::string>>& settings) {
+  const ElementDesc* desc = find_element("video_to_tensor");
+  EXPECT_TRUE(desc);
+  ParamSet params(desc->params);
+  for (const auto& [name, value] : settings) {
+    const auto status = params.set_text(name, value);
+    EXPECT_TRUE(status) << status.error().message;
+  }
+  auto element = desc->create(params);
+  EXPECT_TRUE(element) << element.error().message;
+  return std::unique_ptr<Transform>(dynamic_cast<Transform*>(element->release()));
+}
+
+const TensorInfo nhwc_8x4 = tensor_info(DataType::f32, {1, 4, 8, 3}, Layout::nhwc);
+
+TEST(VideoToTensor, OffersTensorsOfItsSize) {
+  const auto element =
+      make({{"width", "416"}, {"height", "320"}, {"layout", "nchw"}, {"color", "bgr"}, {"dtype", "uint8"}});
+  const auto specs = element->transform_format(Direction::input, {VideoSpec{}});
+  ASSERT_THAT(specs, SizeIs(2));
+  const TensorSpec& first = std::get<TensorsSpec>(specs[0].media).tensors.at(0);
+  EXPECT_EQ(first.shape, (Shape{1, 3, 320, 416}));
+  EXPECT_EQ(first.layout, Layout::nchw);
+  EXPECT_EQ(first.types, std::vector{DataType::u8});
+  EXPECT_EQ(std::get<TensorsSpec>(specs[1].media).tensors.at(0).shape, (Shape{3, 320, 416}));
+}
+
+TEST(VideoToTensor, LeavesItsSizeOpenWithoutOne) {
+  const auto specs = make({})->transform_format(Direction::input, {VideoSpec{{}, {768, 768}, {576, 576}}});
+  ASSERT_FALSE(specs.empty());
+  EXPECT_EQ(std::get<TensorsSpec>(specs[0].media).tensors.at(0).shape, (Shape{1, 3, -1, -1}));
+}
+
+TEST(VideoToTensor, FollowsTheSizeOfThePictureWhereTheRuleDoes) {
+  const FormatSpec picture{VideoSpec{{}, {556, 556}, {257, 257}}};
+  auto shape = [&](const auto& settings) {
+    return std::get<TensorsSpec>(make(settings)->transform_format(Direction::input, picture)[0].media)
+        .tensors.at(0)
+        .shape;
+  };
+  using Settings = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(shape(Settings{{"resize", "none"}}), (Shape{1, 3, 257, 556}));
+  EXPECT_EQ(shape(Settings{{"resize", "multiple"}}), (Shape{1, 3, 256, 544}));
+  EXPECT_EQ(shape(Settings{{"resize", "fit-height"}, {"height", "48"}}), (Shape{1, 3, 48, 128}));
+}
+
+TEST(VideoToTensor, TakesEveryPictureForATensorItCanMake) {
+  const auto element = make({});
+  const FormatSpec model{TensorsSpec{{TensorSpec{{DataType::f32}, {1, 3, 416, 416}, Layout::any, {}}}}};
+  const auto specs = element->transform_format(Direction::output, model);
+  ASSERT_THAT(specs, SizeIs(1));
+  EXPECT_THAT(std::get<VideoSpec>(specs[0].media).formats, SizeIs(all_pixel_formats().size()));
+  EXPECT_THAT(element->transform_format(Direction::output, {AnySpec{}}), SizeIs(1));
+}
+
+TEST(VideoToTensor, TakesNothingForATensorItCannotMake) {
+  auto offered = [](TensorSpec spec) {
+    return make({{"width", "416"}})->transform_format(Direction::output, {TensorsSpec{{std::move(spec)}}});
+  };
+  EXPECT_THAT(offered({{DataType::f64}, {1, 3, 416, 416}, Layout::any, {}}), IsEmpty());
+  EXPECT_THAT(offered({{DataType::f32}, {1, 3, 640, 640}, Layout::any, {}}), IsEmpty());
+  EXPECT_THAT(offered({{DataType::f32}, {1, 5, 416, 416}, Layout::any, {}}), IsEmpty());
+  EXPECT_THAT(offered({{DataType::f32}, {4, 416}, Layout::any, {}}), IsEmpty());
+  EXPECT_THAT(offered({{}, {-1, 3, -1, -1}, Layout::nchw, {}}), SizeIs(1));
+  EXPECT_THAT(make({})->transform_format(Direction::output, {VideoSpec{}}), IsEmpty());
+}
+
+TEST(VideoToTensor, SaysWhatIsWrongWithAFormat) {
+  auto message = [](const TensorInfo& info) {
+    const auto status =
+        make({{"color", "rgb"}})->configure({video(PixelFormat::i420, 64, 48)}, tensor_format(info));
+    return status ? std::string() : status.error().message;
+  };
+  EXPECT_EQ(message(tensor_info(DataType::f32, {1, 3, 8, 8}, Layout::any)), "");
+  EXPECT_THAT(message(tensor_info(DataType::f32, {1, 3, -1, 8}, Layout::any)),
+              HasSubstr("set width and height"));
+  EXPECT_THAT(message(tensor_info(DataType::f32, {1, 10}, Layout::any)), HasSubstr("float32 1x10"));
+  EXPECT_THAT(message(tensor_info(DataType::f32, {1, 1, 8, 8}, Layout::any)), HasSubstr("1x3x?x?"));
+  EXPECT_THAT(message(tensor_info(DataType::f32, {1, 3, 8, 1 << 30}, Layout::any)), HasSubstr("at most"));
+  EXPECT_FALSE(
+      make({{"mean", "<1.0,2.0>"}})->configure({video(PixelFormat::i420, 64, 48)}, tensor_format(nhwc_8x4)));
+}
+
+TEST(VideoToTensor, CarriesTimeAndOriginButNoRegions) {
+  const auto picture = ramp(PixelFormat::rgb, 16, 8);
+  const auto element = make({});
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+  Collector out(nhwc_8x4);
+  Frame frame = frame_of(picture);
+  frame.source = SourceId{.stream = 7, .pts = 1000};
+  frame.regions.resize(2);
+  frame.attributes = make_ref<const AttributeList>(std::vector<Attribute>(1));
+  ASSERT_TRUE(element->process(frame, out));
+  ASSERT_THAT(out.frames, SizeIs(1));
+  const Frame& sent = out.frames[0];
+  EXPECT_EQ(sent.pts, 1000);
+  EXPECT_EQ(sent.duration, 40);
+  EXPECT_EQ(sent.source, frame.source);
+  EXPECT_THAT(sent.regions, IsEmpty());
+  EXPECT_FALSE(sent.attributes);
+  EXPECT_FALSE(sent.affine) << "stretching the whole picture changes nothing in 0..1";
+  EXPECT_NEAR(out.value(2, 3, 1), 6.5, 1e-3);  // pixels 6 and 7
+}
+
+TEST(VideoToTensor, CutsTheCropAndSaysWhereItWas) {
+  const auto picture = ramp(PixelFormat::rgb, 100, 50);
+  const auto element = make({});
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+  Collector out(nhwc_8x4);
+  Frame frame = frame_of(picture);
+  frame.crop = Crop{20, 10, 16, 8};
+  ASSERT_TRUE(element->process(frame, out));
+  EXPECT_NEAR(out.value(0, 0, 0), 20.5, 1e-3);
+  EXPECT_NEAR(out.value(3, 7, 2), 34.5, 1e-3);
+  ASSERT_TRUE(out.frames[0].affine);
+  const Box box = apply(*out.frames[0].affine, {0, 0, 1, 1});
+  EXPECT_NEAR(box.x, 0.20, 1e-6);
+  EXPECT_NEAR(box.y, 0.20, 1e-6);
+  EXPECT_NEAR(box.w, 0.16, 1e-6);
+  EXPECT_NEAR(box.h, 0.16, 1e-6);
+}
+
+TEST(VideoToTensor, MultipliesTheMatrixItFinds) {
+  const auto picture = ramp(PixelFormat::gray8, 100, 50);
+  const auto element = make({});
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+  Collector out(nhwc_8x4);
+  Frame frame = frame_of(picture);
+  frame.crop = Crop{0, 0, 50, 50};
+  frame.affine = Affine{{0.5, 0, 0.5, 0, 1, 0}};  // the right half of something
+  ASSERT_TRUE(element->process(frame, out));
+  const Box box = apply(*out.frames[0].affine, {0, 0, 1, 1});
+  EXPECT_NEAR(box.x, 0.5, 1e-6);
+  EXPECT_NEAR(box.w, 0.25, 1e-6);
+}
+
+TEST(VideoToTensor, GrowsTheExactBoxOfARegion) {
+  const auto picture = ramp(PixelFormat::rgb, 100, 100);
+  const auto element = make({{"roi-expand", "1.2"}});
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+  Collector out(nhwc_8x4);
+  Frame frame = frame_of(picture);
+  frame.crop = Crop{20, 20, 22, 21};  // of 20.5..41.5, 20.25..40.75: grown 18.4..43.6, 18.2..42.8
+  frame.regions.resize(1);
+  frame.regions[0].box = {0.205f, 0.2025f, 0.21f, 0.205f};
+  frame.source = SourceId{.roi = 0};
+  ASSERT_TRUE(element->process(frame, out));
+  const Box grown = apply(*out.frames[0].affine, {0, 0, 1, 1});
+  EXPECT_NEAR(grown.x, 0.18, 1e-6);
+  EXPECT_NEAR(grown.right(), 0.44, 1e-6);
+  EXPECT_NEAR(grown.bottom(), 0.43, 1e-6);
+
+  frame.source.reset();  // a crop alone
+  ASSERT_TRUE(element->process(frame, out));
+  const Box from_crop = apply(*out.frames[1].affine, {0, 0, 1, 1});
+  EXPECT_NEAR(from_crop.x, 0.17, 1e-6);  // 31 - 13.2
+  EXPECT_NEAR(from_crop.right(), 0.45, 1e-6);
+}
+
+TEST(VideoToTensor, LetterboxesWithPaddingAndNormalises) {
+  const auto picture = ramp(PixelFormat::rgb, 16, 4);
+  const auto element = make({{"resize", "letterbox"},
+                             {"pad-value", "<114.0>"},
+                             {"range", "<0.0,1.0>"},
+                             {"mean", "<0.5,0.25,0.0>"},
+                             {"std", "<0.5,1.0,2.0>"}});
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+  Collector out(nhwc_8x4);
+  ASSERT_TRUE(element->process(frame_of(picture), out));
+  EXPECT_NEAR(out.value(0, 0, 0), (114 / 255.0 - 0.5) / 0.5, 1e-5);
+  EXPECT_NEAR(out.value(3, 7, 1), 114 / 255.0 - 0.25, 1e-5);
+  EXPECT_NEAR(out.value(1, 3, 2), 6.5 / 255 / 2, 1e-5);
+}
+
+TEST(VideoToTensor, MakesGrayOfOneChannel) {
+  test::Picture picture(video(PixelFormat::bgr, 16, 8), 0);
+  picture.fill([](size_t, int, int, int byte) { return uint8_t(byte == 2 ? 200 : byte == 1 ? 100 : 50); });
+  const TensorInfo info = tensor_info(DataType::f32, {1, 4, 8, 1}, Layout::any);
+  const auto element = make({});
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(info)));
+  Collector out(info);
+  ASSERT_TRUE(element->process(frame_of(picture), out));
+  EXPECT_NEAR(out.value(1, 1, 0), 0.2989 * 200 + 0.587 * 100 + 0.114 * 50, 0.02);
+}
+
+TEST(VideoToTensor, WhatCannotBeReadBecomesAGap) {
+  const auto picture = ramp(PixelFormat::i420, 16, 8);
+  const auto element = make({});
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+  auto gaps = [&](auto change) {
+    Collector out(nhwc_8x4);
+    Frame frame = frame_of(picture);
+    frame.source = SourceId{.stream = 3, .roi = 5, .last_roi = true};
+    change(frame);
+    EXPECT_TRUE(element->process(frame, out));
+    EXPECT_THAT(out.frames, IsEmpty());
+    return out.gaps;
+  };
+  const auto empty_crop = gaps([](Frame& f) { f.crop = Crop{3, 3, 0, 5}; });
+  ASSERT_THAT(empty_crop, SizeIs(1));
+  EXPECT_EQ(empty_crop[0].pts, 1000);
+  EXPECT_EQ(empty_crop[0].source->roi, 5u);
+  EXPECT_TRUE(empty_crop[0].source->last_roi);
+  EXPECT_THAT(gaps([](Frame& f) { f.crop = Crop{16, 0, 5, 5}; }), SizeIs(1));
+  EXPECT_THAT(gaps([](Frame& f) { f.tensors.pop_back(); }), SizeIs(1));
+  EXPECT_THAT(gaps([](Frame& f) { f.tensors[1].shape = {4, 5}; }), SizeIs(1));
+  EXPECT_THAT(gaps([](Frame& f) { f.tensors[0].offset = 1 << 20; }), SizeIs(1));
+  EXPECT_THAT(gaps([](Frame& f) { f.video->width = 18; }), SizeIs(1));
+  EXPECT_THAT(gaps([](Frame& f) { f.video.reset(); }), SizeIs(1));
+}
+
+TEST(VideoToTensor, RefusesFramesBeforeAFormat) {
+  const auto element = make({});
+  Collector out(nhwc_8x4);
+  EXPECT_FALSE(element->process(Frame(), out));
+}
+
+TEST(VideoToTensor, FollowsANewFormat) {
+  const auto element = make({});
+  for (int size : {16, 64, 8}) {
+    const auto picture = ramp(PixelFormat::nv12, size, size);
+    ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+    Collector out(nhwc_8x4);
+    ASSERT_TRUE(element->process(frame_of(picture), out));
+    EXPECT_THAT(out.frames, SizeIs(1));
+  }
+}
+
+}  // namespace
+}  // namespace sightglass
