@@ -1,0 +1,65 @@
+// The properties of the inference bins: object_detect, object_classify and the gva names are video_inference
+// with other defaults, so they share one set of values, each showing the part that it has.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sightglass/core/param.h"
+
+namespace sightglass::gst {
+
+enum class Backend {
+  automatic,
+  gst_opencv,
+  vaapi,
+  vaapi_tensors,
+  vaapi_surface_sharing,
+  vaapi_opencl,
+  fused,
+  cuda
+};
+enum class InferenceRegion { full_frame, roi_list };
+enum class ScaleMethod { standard, nearest, bilinear, bicubic, lanczos, spline, fast, dls_vaapi };
+enum class Policy { throughput, latency };
+
+struct InferenceParams {
+  std::string model, device = "CPU", ie_config, model_instance_id, model_proc;
+  unsigned nireq = 0, batch_size = 0;
+  int batch_timeout = -1;
+  Backend backend = Backend::automatic;
+  std::string backend_name;  // of the gva elements, as text; empty: automatic
+  unsigned inference_interval = 1, roi_inference_interval = 1;
+  int64_t reclassify_interval = -1;  // object_classify; -1: not set
+  InferenceRegion region = InferenceRegion::full_frame;
+  std::string object_class, labels, labels_file;
+  bool attach_tensor_data = true, repeat_metadata = false, write_roi_meta = false;
+  bool skip_raw_tensors = false;
+  float threshold = 0, iou_threshold = 0;
+  ScaleMethod scale_method = ScaleMethod::standard;
+  Policy scheduling_policy = Policy::throughput;
+  double roi_expand = 0;
+  // Accepted from older pipelines.
+  bool no_block = false, qos = false, share_va_display_ctx = true, reshape = false;
+  unsigned reshape_width = 0, reshape_height = 0, cpu_throughput_streams = 0, gpu_throughput_streams = 0;
+  std::string pre_process_config, custom_preproc_lib, custom_postproc_lib, ov_extension_lib;
+};
+
+struct DetectParams : InferenceParams {
+  DetectParams() { attach_tensor_data = false; }
+};
+struct ClassifyParams : InferenceParams {
+  ClassifyParams() { region = InferenceRegion::roi_list; }
+};
+
+ParamTable video_inference_params();
+ParamTable object_detect_params();
+ParamTable object_classify_params();
+ParamTable gvainference_params();
+ParamTable gvadetect_params();
+ParamTable gvaclassify_params();
+
+// The back-end as named by either property.
+Result<Backend> chosen_backend(const InferenceParams& params);
+
+}  // namespace sightglass::gst

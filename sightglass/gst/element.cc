@@ -1,0 +1,523 @@
+#include "sightglass/gst/element.h"
+
+#include <gst/base/gstbasetransform.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "sightglass/gst/caps.h"
+#include "sightglass/gst/element_type.h"
+#include "sightglass/gst/frame_bridge.h"
+#include "sightglass/gst/frame_meta.h"
+#include "sightglass/gst/properties.h"
+#include "sightglass/memory/system/system_memory_pool.h"
+
+namespace sightglass::gst {
+namespace {
+
+struct Wrapper;
+
+struct Class {
+  GstBaseTransformClass base;
+  const ElementDesc* desc;
+};
+
+struct Instance {
+  GstBaseTransform base;
+  Wrapper* wrapper;
+};
+
+GstBaseTransformClass* parent_class = nullptr;  // one for all: the types are leaves of GstBaseTransform
+
+// The C++ side of one element instance.
+struct Wrapper final : Output {
+  Wrapper(GstBaseTransform* self_, const ElementDesc& desc_)
+      : self(self_), desc(desc_), params(desc_.params) {}
+  ~Wrapper() override { stop(); }
+
+  Status start();
+  void stop();
+  void post_warnings();
+  void apply_live_params();
+  Status configure(GstCaps* input, GstCaps* output);
+  GstFlowReturn run(GstBuffer* buffer);          // Transform; takes the buffer
+  GstFlowReturn run_inplace(GstBuffer* buffer);  // TransformInplace
+  GstFlowReturn finish(const Status& status);
+  void make_pixels_writable(GstBuffer* buffer);
+
+  // Output
+  Status allocate(Frame& frame) override;
+  Status push(const Frame& frame) override;
+  Status gap(const Gap& gap) override;
+
+  Transform* transform() const { return static_cast<Transform*>(element.get()); }
+  TransformInplace* inplace() const { return static_cast<TransformInplace*>(element.get()); }
+  bool is_inplace() const { return desc.kind == ElementKind::transform_inplace; }
+
+  GstBaseTransform* const self;
+  const ElementDesc& desc;
+
+  std::mutex params_mutex;
+  ParamSet params;                         // guarded
+  std::atomic<bool> live_changed = false;  // params hold values that the element has not seen
+  bool stale = false;                      // set in READY: the element has to be made anew; guarded
+
+  std::unique_ptr<Element> element;  // from READY on; set and reset under the lock
+  FrameBridge input, output;
+  ResultWriter results;
+  Frame frame;     // of the buffer being processed; kept for its capacity
+  Frame numbered;  // results of the buffer being pushed; kept for its capacity
+  std::vector<Region> regions_before;
+  std::string json_before;
+
+  BufferPoolPtr pool;  // where outputs are taken from
+  bool pool_ready = false;
+  GstBuffer* allocated = nullptr;  // by allocate(), until it is pushed
+  const Memory* allocated_memory = nullptr;
+  GstFlowReturn flow = GST_FLOW_OK;  // what downstream has answered
+};
+
+Status Wrapper::start() {
+  std::unique_lock lock(params_mutex);
+  auto made = desc.create(params);
+  if (!made) return forward_error(made);
+  if (auto status = (*made)->start(); !status) return status;
+  element = std::move(*made);
+  stale = live_changed = false;
+  lock.unlock();
+  post_warnings();
+  return {};
+}
+
+void Wrapper::stop() {
+  frame.clear();
+  if (element) element->stop();
+  post_warnings();
+  std::lock_guard lock(params_mutex);  // somebody may be reading a value
+  element.reset();
+}
+
+void Wrapper::post_warnings() {
+  if (!element) return;
+  for (const auto& warning : element->take_warnings()) {
+    GST_ELEMENT_WARNING(self, LIBRARY, SETTINGS, ("%s: %s", GST_OBJECT_NAME(self), warning.c_str()),
+                        (nullptr));
+  }
+}
+
+void Wrapper::apply_live_params() {
+  if (!live_changed.exchange(false)) return;
+  {
+    std::lock_guard lock(params_mutex);
+    element->update(params);
+  }
+  post_warnings();
+}
+
+Status Wrapper::configure(GstCaps* input_caps, GstCaps* output_caps) {
+  if (auto status = input.set_caps(input_caps); !status) return status;
+  if (auto status = output.set_caps(output_caps); !status) return status;
+  pool.reset();
+  pool_ready = false;
+  const auto status = element->configure(input.format(), output.format());
+  post_warnings();
+  return status;
+}
+
+GstFlowReturn Wrapper::finish(const Status& status) {
+  if (status) return GST_FLOW_OK;
+  if (flow != GST_FLOW_OK) return flow;
+  if (status.error().code == ErrorCode::cancelled) return GST_FLOW_FLUSHING;
+  post_error(GST_ELEMENT(self), status.error());
+  return GST_FLOW_ERROR;
+}
+
+GstFlowReturn Wrapper::run(GstBuffer* buffer) {
+  BufferPtr owned(buffer);
+  apply_live_params();
+  flow = GST_FLOW_OK;
+  auto status = input.read(buffer, desc.reads_results, frame);
+  if (status) status = transform()->process(frame, *this);
+  frame.clear();
+  if (allocated) gst_buffer_unref(std::exchange(allocated, nullptr));  // taken but not pushed
+  return finish(status);
+}
+
+// Replaces memory that other buffers share by a copy.
+void Wrapper::make_pixels_writable(GstBuffer* buffer) {
+  for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i) {
+    if (gst_buffer_is_memory_range_writable(buffer, i, 1)) continue;
+    GstMapInfo map;
+    if (gst_buffer_map_range(buffer, i, 1, &map, GST_MAP_READWRITE)) gst_buffer_unmap(buffer, &map);
+  }
+}
+
+GstFlowReturn Wrapper::run_inplace(GstBuffer* buffer) {
+  apply_live_params();
+  if (desc.writes_pixels) make_pixels_writable(buffer);
+  if (auto status = input.read(buffer, desc.reads_results, frame); !status) return finish(status);
+  regions_before.assign(frame.regions.begin(), frame.regions.end());
+  const AttributesRef attributes_before = frame.attributes;
+  json_before.assign(frame.json);
+
+  flow = GST_FLOW_OK;
+  const auto verdict = inplace()->process(frame);
+  frame.tensors.clear();  // they hold references that would make the buffer read-only
+  if (!verdict) return finish(std::unexpected(verdict.error()));
+  if (*verdict == Verdict::gap) {
+    const auto status = gap({frame.pts, frame.duration, frame.source});
+    return status ? GST_BASE_TRANSFORM_FLOW_DROPPED : finish(status);
+  }
+  if (*verdict == Verdict::drop) return GST_BASE_TRANSFORM_FLOW_DROPPED;
+  if (desc.reads_results) results.write(buffer, input.pixel_size(), regions_before, attributes_before, frame);
+  if (frame.json != json_before) write_json(frame, buffer);
+  return GST_FLOW_OK;
+}
+
+// ---- Output
+
+Status Wrapper::allocate(Frame& out) {
+  if (!pool) {
+    const size_t bytes = output.frame_bytes();
+    if (bytes == 0) return fail(ErrorCode::not_negotiated, "the output has no fixed size");
+    pool.reset(make_buffer_pool(make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes})));
+  }
+  if (!pool_ready) {
+    auto* config = gst_buffer_pool_get_config(pool.get());
+    CapsPtr caps(gst_pad_get_current_caps(self->srcpad));
+    gst_buffer_pool_config_set_params(config, caps.get(), guint(output.frame_bytes()), 0, 0);
+    if (!gst_buffer_pool_is_active(pool.get()))
+      gst_buffer_pool_set_config(pool.get(), config);
+    else
+      gst_structure_free(config);
+    if (!gst_buffer_pool_set_active(pool.get(), TRUE))
+      return fail(ErrorCode::exhausted, "the buffer pool does not start");
+    pool_ready = true;
+  }
+  if (allocated) gst_buffer_unref(std::exchange(allocated, nullptr));
+  flow = gst_buffer_pool_acquire_buffer(pool.get(), &allocated, nullptr);
+  if (flow != GST_FLOW_OK) return fail(ErrorCode::cancelled, "no output buffer: {}", gst_flow_get_name(flow));
+  if (auto status = output.attach_output(allocated, out); !status) return status;
+  allocated_memory = out.tensors.empty() ? nullptr : out.tensors[0].memory.get();
+  return {};
+}
+
+Status Wrapper::push(const Frame& out) {
+  GstBuffer* buffer = nullptr;
+  if (allocated && !out.tensors.empty() && out.tensors[0].memory.get() == allocated_memory) {
+    BufferMemories::release(*out.tensors[0].memory);
+    buffer = std::exchange(allocated, nullptr);
+    GST_BUFFER_PTS(buffer) = to_clock_time(out.pts);
+    GST_BUFFER_DURATION(buffer) = to_clock_time(out.duration);
+    write_frame_metas(out, buffer);
+  } else {
+    buffer = output.make_buffer(out);
+  }
+  if (!out.regions.empty() || out.attributes) {
+    // Regions keep their ids towards the aggregator through the source meta; on this buffer they are numbered
+    // anew.
+    numbered.pts = out.pts;
+    numbered.regions.assign(out.regions.begin(), out.regions.end());
+    numbered.attributes = out.attributes;
+    for (auto& region : numbered.regions) region.id = region.parent = -1;
+    results.write(buffer, output.pixel_size(), {}, nullptr, numbered);
+  }
+  flow = gst_pad_push(self->srcpad, buffer);
+  if (flow != GST_FLOW_OK) return fail(ErrorCode::cancelled, "downstream: {}", gst_flow_get_name(flow));
+  return {};
+}
+
+Status Wrapper::gap(const Gap& gap) {
+  gst_pad_push_event(self->srcpad, to_event(gap));
+  return {};
+}
+
+// ---- GObject and GstBaseTransform
+
+Wrapper& wrapper_of(gpointer object) { return *static_cast<Instance*>(object)->wrapper; }
+
+void set_property(GObject* object, guint id, const GValue* value, GParamSpec* spec) {
+  auto& wrapper = wrapper_of(object);
+  const auto& desc = wrapper.desc.params.params[id - 1];
+  if (GST_STATE(object) > GST_STATE_READY && !desc.is_live) {
+    GST_ELEMENT_WARNING(object, LIBRARY, SETTINGS,
+                        ("%s: %s can only be set before the pipeline runs; the value is unchanged",
+                         GST_OBJECT_NAME(object), spec->name),
+                        (nullptr));
+    return;
+  }
+  std::lock_guard lock(wrapper.params_mutex);
+  if (auto status = wrapper.params.set(desc.name, from_gvalue(desc, value)); !status) {
+    g_critical("%s: %s", GST_OBJECT_NAME(object), status.error().message.c_str());
+    return;
+  }
+  wrapper.stale = true;
+  wrapper.live_changed = true;
+}
+
+void get_property(GObject* object, guint id, GValue* value, GParamSpec*) {
+  auto& wrapper = wrapper_of(object);
+  const auto& desc = wrapper.desc.params.params[id - 1];
+  std::lock_guard lock(wrapper.params_mutex);
+  const bool of_element = desc.is_readable_only && wrapper.element;
+  const auto param = of_element ? wrapper.element->value(desc.name) : wrapper.params.get(desc.name);
+  if (param) to_gvalue(desc, *param, value);
+}
+
+void finalize(GObject* object) {
+  delete static_cast<Instance*>(static_cast<gpointer>(object))->wrapper;
+  G_OBJECT_CLASS(parent_class)->finalize(object);
+}
+
+GstStateChangeReturn change_state(GstElement* element, GstStateChange change) {
+  auto& wrapper = wrapper_of(element);
+  const bool to_ready = change == GST_STATE_CHANGE_NULL_TO_READY;
+  if (to_ready || (change == GST_STATE_CHANGE_READY_TO_PAUSED && wrapper.stale)) {
+    wrapper.stop();
+    if (auto status = wrapper.start(); !status) {
+      post_error(element, status.error());
+      return GST_STATE_CHANGE_FAILURE;
+    }
+  }
+  const auto result = GST_ELEMENT_CLASS(parent_class)->change_state(element, change);
+  if (change == GST_STATE_CHANGE_READY_TO_NULL) wrapper.stop();
+  return result;
+}
+
+// Field values that a change of format leaves as they are.
+void carry_fields(const GstStructure* from, GstCaps* to) {
+  for (guint i = 0; i < gst_caps_get_size(to); ++i) {
+    auto* structure = gst_caps_get_structure(to, i);
+    const bool both_video =
+        gst_structure_has_name(from, "video/x-raw") && gst_structure_has_name(structure, "video/x-raw");
+    for (const char* field : {"framerate", "pixel-aspect-ratio", "colorimetry", "interlace-mode"}) {
+      const bool carried = both_video || g_str_equal(field, "framerate");
+      const GValue* value = carried ? gst_structure_get_value(from, field) : nullptr;
+      if (value) gst_structure_set_value(structure, field, value);
+    }
+  }
+}
+
+GstCaps* transform_caps(GstBaseTransform* self, GstPadDirection direction, GstCaps* caps, GstCaps* filter) {
+  auto& wrapper = wrapper_of(self);
+  const bool from_input = direction == GST_PAD_SINK;
+  GstCaps* result = nullptr;
+  if (!wrapper.element || gst_caps_is_any(caps)) {
+    result = to_caps(from_input ? wrapper.desc.output : wrapper.desc.input).release();
+  } else {
+    result = gst_caps_new_empty();
+    for (guint i = 0; i < gst_caps_get_size(caps); ++i) {
+      const auto* structure = gst_caps_get_structure(caps, i);
+      const auto* features = gst_caps_get_features(caps, i);
+      const auto from = from_input ? Direction::input : Direction::output;
+      for (const auto& spec : wrapper.transform()->transform_format(from, to_spec(structure, features))) {
+        if (std::holds_alternative<AnySpec>(spec.media)) {  // passed through as it is
+          gst_caps_append_structure_full(result, gst_structure_copy(structure),
+                                         gst_caps_features_copy(features));
+          continue;
+        }
+        auto one = to_caps(spec);
+        carry_fields(structure, one.get());
+        result = gst_caps_merge(result, one.release());
+      }
+    }
+  }
+  if (filter) {
+    auto* filtered = gst_caps_intersect_full(filter, result, GST_CAPS_INTERSECT_FIRST);
+    gst_caps_unref(result);
+    result = filtered;
+  }
+  return result;
+}
+
+gboolean set_caps(GstBaseTransform* self, GstCaps* input, GstCaps* output) {
+  if (auto status = wrapper_of(self).configure(input, output); !status) {
+    post_error(GST_ELEMENT(self), status.error());
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean propose_allocation(GstBaseTransform* self, GstQuery* decided, GstQuery* query) {
+  auto& wrapper = wrapper_of(self);
+  if (wrapper.input.format().video()) gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+  if (wrapper.is_inplace()) {
+    if (!decided) return GST_BASE_TRANSFORM_CLASS(parent_class)->propose_allocation(self, decided, query);
+    return gst_pad_peer_query(self->srcpad, query);  // whoever comes next gets the same memory
+  }
+  if (auto blocks = wrapper.transform()->input_pool()) {
+    BufferPoolPtr pool(make_buffer_pool(blocks));
+    GstAllocationParams align;
+    gst_allocation_params_init(&align);
+    align.align = 63;
+    gst_query_add_allocation_param(query, memory_allocator(), &align);
+    gst_query_add_allocation_pool(query, pool.get(), guint(blocks->block_size()), 0, 0);
+  }
+  return TRUE;
+}
+
+// Takes what downstream offers; a pool of our own is made when the first output is needed.
+gboolean decide_allocation(GstBaseTransform* self, GstQuery* query) {
+  auto& wrapper = wrapper_of(self);
+  wrapper.pool.reset();
+  wrapper.pool_ready = false;
+  if (wrapper.is_inplace()) return TRUE;
+  for (guint i = 0; i < gst_query_get_n_allocation_pools(query); ++i) {
+    GstBufferPool* pool = nullptr;
+    guint size = 0;
+    gst_query_parse_nth_allocation_pool(query, i, &pool, &size, nullptr, nullptr);
+    if (pool && size >= wrapper.output.frame_bytes() && size > 0 && !wrapper.pool) {
+      wrapper.pool.reset(pool);
+    } else if (pool) {
+      gst_object_unref(pool);
+    }
+  }
+  return TRUE;
+}
+
+GstFlowReturn generate_output(GstBaseTransform* self, GstBuffer** out) {
+  *out = nullptr;
+  auto* buffer = std::exchange(self->queued_buf, nullptr);
+  return buffer ? wrapper_of(self).run(buffer) : GST_FLOW_OK;
+}
+
+GstFlowReturn transform_inplace(GstBaseTransform* self, GstBuffer* buffer) {
+  return wrapper_of(self).run_inplace(buffer);
+}
+
+gboolean sink_event(GstBaseTransform* self, GstEvent* event) {
+  auto& wrapper = wrapper_of(self);
+  if (!wrapper.element) return GST_BASE_TRANSFORM_CLASS(parent_class)->sink_event(self, event);
+  Status status;
+  switch (GST_EVENT_TYPE(event)) {
+    case GST_EVENT_GAP: {
+      wrapper.flow = GST_FLOW_OK;
+      const Gap gap = to_gap(event);
+      if (wrapper.is_inplace()) {
+        wrapper.inplace()->gap(gap);
+        break;
+      }
+      gst_event_unref(event);
+      return wrapper.finish(wrapper.transform()->gap(gap, wrapper)) == GST_FLOW_OK;
+    }
+    case GST_EVENT_EOS:
+      wrapper.flow = GST_FLOW_OK;
+      status = wrapper.is_inplace() ? wrapper.inplace()->drain() : wrapper.transform()->drain(wrapper);
+      wrapper.finish(status);  // the error is on the bus; the end still has to arrive
+      break;
+    case GST_EVENT_FLUSH_STOP:
+      if (wrapper.is_inplace())
+        wrapper.inplace()->flush();
+      else
+        wrapper.transform()->flush();
+      break;
+    default:
+      break;
+  }
+  return GST_BASE_TRANSFORM_CLASS(parent_class)->sink_event(self, event);
+}
+
+gboolean stop_streaming(GstBaseTransform* self) {
+  auto& wrapper = wrapper_of(self);
+  if (wrapper.pool && wrapper.pool_ready) gst_buffer_pool_set_active(wrapper.pool.get(), FALSE);
+  wrapper.pool.reset();
+  wrapper.pool_ready = false;
+  if (wrapper.element && wrapper.is_inplace())
+    wrapper.inplace()->flush();
+  else if (wrapper.element)
+    wrapper.transform()->flush();
+  return TRUE;
+}
+
+void add_pad_template(GstElementClass* klass, const char* name, GstPadDirection direction,
+                      const std::vector<FormatSpec>& specs) {
+  auto caps = to_caps(specs);
+  gst_element_class_add_pad_template(klass,
+                                     gst_pad_template_new(name, direction, GST_PAD_ALWAYS, caps.get()));
+}
+
+void class_init(gpointer klass, gpointer data) {
+  const auto& desc = *static_cast<const ElementDesc*>(data);
+  static_cast<Class*>(klass)->desc = &desc;
+  parent_class = static_cast<GstBaseTransformClass*>(g_type_class_peek_parent(klass));
+
+  auto* object = G_OBJECT_CLASS(klass);
+  object->set_property = set_property;
+  object->get_property = get_property;
+  object->finalize = finalize;
+  install_properties(object, desc.params, desc.name);
+
+  auto* element = GST_ELEMENT_CLASS(klass);
+  gst_element_class_set_metadata(element, desc.title.c_str(), desc.klass.c_str(), desc.doc.c_str(),
+                                 "Sightglass");
+  const bool inplace = desc.kind == ElementKind::transform_inplace;
+  add_pad_template(element, "sink", GST_PAD_SINK, desc.input);
+  add_pad_template(element, "src", GST_PAD_SRC, inplace ? desc.input : desc.output);
+  element->change_state = change_state;
+
+  auto* base = GST_BASE_TRANSFORM_CLASS(klass);
+  base->set_caps = set_caps;
+  base->propose_allocation = propose_allocation;
+  base->decide_allocation = decide_allocation;
+  base->sink_event = sink_event;
+  base->stop = stop_streaming;
+  if (inplace) {
+    base->transform_ip = transform_inplace;
+    base->transform_ip_on_passthrough = TRUE;
+  } else {
+    base->transform_caps = transform_caps;
+    base->generate_output = generate_output;
+    base->get_unit_size = [](GstBaseTransform*, GstCaps*, gsize* size) -> gboolean {
+      return *size = 1, TRUE;
+    };
+    // Never called, but its presence says that outputs are new buffers.
+    base->transform = [](GstBaseTransform*, GstBuffer*, GstBuffer*) { return GST_FLOW_NOT_SUPPORTED; };
+  }
+}
+
+void instance_init(GTypeInstance* instance, gpointer klass) {
+  auto* self = GST_BASE_TRANSFORM(instance);
+  reinterpret_cast<Instance*>(instance)->wrapper = new Wrapper(self, *static_cast<Class*>(klass)->desc);
+}
+
+}  // namespace
+
+bool register_element(GstPlugin* plugin, const ElementDesc& desc) {
+  return register_element_type<Class, Instance>(plugin, desc.name, GST_TYPE_BASE_TRANSFORM, class_init, &desc,
+                                                instance_init);
+}
+
+void post_error(GstElement* element, const Error& error) {
+  GQuark domain = GST_STREAM_ERROR;
+  gint code = GST_STREAM_ERROR_FAILED;
+  switch (error.code) {
+    case ErrorCode::invalid_argument:
+      domain = GST_LIBRARY_ERROR, code = GST_LIBRARY_ERROR_SETTINGS;
+      break;
+    case ErrorCode::not_found:
+      domain = GST_RESOURCE_ERROR, code = GST_RESOURCE_ERROR_NOT_FOUND;
+      break;
+    case ErrorCode::io:
+      domain = GST_RESOURCE_ERROR, code = GST_RESOURCE_ERROR_FAILED;
+      break;
+    case ErrorCode::exhausted:
+      domain = GST_RESOURCE_ERROR, code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
+      break;
+    case ErrorCode::unavailable:
+      domain = GST_CORE_ERROR, code = GST_CORE_ERROR_MISSING_PLUGIN;
+      break;
+    case ErrorCode::not_negotiated:
+      domain = GST_CORE_ERROR, code = GST_CORE_ERROR_NEGOTIATION;
+      break;
+    case ErrorCode::corrupt:
+      code = GST_STREAM_ERROR_DECODE;
+      break;
+    default:
+      break;
+  }
+  const std::string text = std::string(GST_OBJECT_NAME(element)) + ": " + error.message;
+  gst_element_message_full(element, GST_MESSAGE_ERROR, domain, code, g_strdup(text.c_str()), nullptr,
+                           __FILE__, "sightglass", __LINE__);
+}
+
+}  // namespace sightglass::gst

@@ -1,0 +1,41 @@
+// One frame at a time between GstBuffer and Frame, for one pad: formats come from its caps.
+#pragma once
+
+#include <gst/video/video.h>
+
+#include "sightglass/core/format.h"
+#include "sightglass/gst/memory.h"
+#include "sightglass/gst/results.h"
+
+namespace sightglass::gst {
+
+class FrameBridge {
+ public:
+  FrameBridge() : memories_(make_ref<BufferMemories>()) {}
+
+  // Fixed caps of the pad.
+  Status set_caps(const GstCaps* caps);
+  const Format& format() const { return format_; }
+  PixelSize pixel_size() const;
+  size_t frame_bytes() const;  // of a buffer in this format without padding; 0: unknown
+
+  // Fills the frame with the buffer's memory, times and metadata; `frame` is cleared first. Results are read
+  // when asked for. Fails when the buffer is smaller than its caps say.
+  Status read(GstBuffer* buffer, bool results, Frame& frame);
+  // The same without the memory.
+  void read_metadata(GstBuffer* buffer, bool results, Frame& frame) const;
+  // Sets `video` and `tensors` only, to the memory of a buffer that is about to be filled.
+  Status attach_output(GstBuffer* buffer, Frame& frame);
+  // A new buffer with the memory, times and frame metas of `frame`; results are left to a ResultWriter.
+  GstBuffer* make_buffer(const Frame& frame) const;
+
+ private:
+  Status attach(GstBuffer* buffer, bool output, Frame& frame);
+  Status locate(GstBuffer* buffer, bool output, size_t offset, const TensorInfo& info, Frame& frame);
+
+  Format format_;
+  GstVideoInfo video_{};
+  Ref<BufferMemories> memories_;
+};
+
+}  // namespace sightglass::gst

@@ -1,0 +1,223 @@
+#include "sightglass/gst/memory.h"
+
+#include <utility>
+
+#include "sightglass/memory/system/system_memory.h"
+
+namespace sightglass::gst {
+
+class BufferMemory final : public Memory {
+ public:
+  explicit BufferMemory(Ref<BufferMemories> home) : Memory(MemoryKind::system, 0), home_(std::move(home)) {}
+
+  void hold(GstBuffer* buffer, GstMemory* memory) {
+    buffer_ = buffer ? gst_buffer_ref(buffer) : nullptr;
+    memory_ = gst_memory_ref(memory);
+    inner_ = unwrap_memory(memory);
+    size_at_most(gst_memory_get_sizes(memory, nullptr, nullptr));
+  }
+  void let_go() {
+    inner_ = nullptr;
+    if (memory_) gst_memory_unref(std::exchange(memory_, nullptr));
+    if (buffer_) gst_buffer_unref(std::exchange(buffer_, nullptr));
+  }
+  GstMemory* foreign() const { return memory_; }
+
+  Result<std::byte*> map(Access access) override {
+    if (inner_) return inner_->map(access);
+    std::lock_guard lock(mutex_);
+    if (mappings_ == 0) {
+      const auto flags = GstMapFlags((int(access) & int(Access::read) ? GST_MAP_READ : 0) |
+                                     (int(access) & int(Access::write) ? GST_MAP_WRITE : 0));
+      if (!gst_memory_map(memory_, &map_, flags)) {
+        return fail(ErrorCode::io, "memory of type {} cannot be mapped for the CPU",
+                    memory_->allocator ? memory_->allocator->mem_type : "unknown");
+      }
+    }
+    ++mappings_;
+    return reinterpret_cast<std::byte*>(map_.data);
+  }
+  void unmap(Access access) override {
+    if (inner_) return inner_->unmap(access);
+    std::lock_guard lock(mutex_);
+    if (--mappings_ == 0) gst_memory_unmap(memory_, &map_);
+  }
+
+ private:
+  void dispose() noexcept override {
+    let_go();
+    auto home = std::exchange(home_, nullptr);  // keeps it while we are put there
+    std::lock_guard lock(home->mutex_);
+    home->idle_.push_back(this);
+  }
+
+  Ref<BufferMemories> home_;
+  GstBuffer* buffer_ = nullptr;
+  GstMemory* memory_ = nullptr;
+  MemoryRef inner_;  // when the memory is ours already
+  std::mutex mutex_;
+  GstMapInfo map_{};
+  int mappings_ = 0;
+
+  friend class BufferMemories;
+};
+
+BufferMemories::~BufferMemories() {
+  for (auto* memory : idle_) delete memory;
+}
+
+BufferMemory* BufferMemories::take_idle() {
+  std::unique_lock lock(mutex_);
+  if (idle_.empty()) {
+    lock.unlock();
+    return new BufferMemory(Ref<BufferMemories>(this));
+  }
+  auto* object = idle_.back();
+  idle_.pop_back();
+  object->home_ = Ref<BufferMemories>(this);
+  return object;
+}
+
+MemoryRef BufferMemories::wrap(GstBuffer* buffer, GstMemory* memory) {
+  auto* object = take_idle();
+  object->hold(buffer, memory);
+  return MemoryRef(object);
+}
+
+MemoryRef BufferMemories::wrap_output(GstMemory* memory) { return wrap(nullptr, memory); }
+
+void BufferMemories::release(Memory& output) { static_cast<BufferMemory&>(output).let_go(); }
+
+GstMemory* foreign_memory(const Memory& memory) {
+  const auto* foreign = dynamic_cast<const BufferMemory*>(&memory);
+  return foreign ? foreign->foreign() : nullptr;
+}
+
+namespace {
+
+// ---- the allocator: a GstMemory around a Memory
+
+struct SgMemory {
+  GstMemory base;
+  Memory* memory;  // one reference
+};
+struct SgAllocator {
+  GstAllocator base;
+};
+struct SgAllocatorClass {
+  GstAllocatorClass base;
+};
+G_DEFINE_TYPE(SgAllocator, sg_allocator, GST_TYPE_ALLOCATOR)
+
+constexpr const char* memory_type = "SightglassMemory";
+
+GstMemory* new_memory(Memory* memory, GstMemory* parent, gsize offset, gsize size) {
+  auto* wrapped = g_new0(SgMemory, 1);
+  gst_memory_init(&wrapped->base, GstMemoryFlags(0), memory_allocator(), parent, memory->size(), 63, offset,
+                  size);
+  memory->ref();
+  wrapped->memory = memory;
+  return &wrapped->base;
+}
+
+gpointer map_memory(GstMemory* base, gsize, GstMapFlags flags) {
+  auto* memory = reinterpret_cast<SgMemory*>(base)->memory;
+  const auto access = Access((flags & GST_MAP_READ ? int(Access::read) : 0) |
+                             (flags & GST_MAP_WRITE ? int(Access::write) : 0));
+  auto data = memory->map(access);
+  if (!data) {
+    GST_WARNING("%s", data.error().message.c_str());
+    return nullptr;
+  }
+  memory->unmap(access);  // system memory: the address stays
+  return *data;
+}
+
+void sg_allocator_class_init(SgAllocatorClass* klass) {
+  klass->base.alloc = [](GstAllocator*, gsize size, GstAllocationParams*) -> GstMemory* {
+    auto memory = allocate_memory(size);
+    return memory ? wrap_memory(*memory) : nullptr;
+  };
+  klass->base.free = [](GstAllocator*, GstMemory* base) {
+    reinterpret_cast<SgMemory*>(base)->memory->unref();
+    g_free(base);
+  };
+}
+
+void sg_allocator_init(SgAllocator* self) {
+  self->base.mem_type = memory_type;
+  self->base.mem_map = map_memory;
+  self->base.mem_unmap = [](GstMemory*) {};
+  self->base.mem_share = [](GstMemory* base, gssize offset, gssize size) -> GstMemory* {
+    auto* parent = base->parent ? base->parent : base;
+    const gsize length = size < 0 ? base->size - gsize(offset) : gsize(size);
+    auto* memory = reinterpret_cast<SgMemory*>(base)->memory;
+    return new_memory(memory, parent, base->offset + gsize(offset), length);
+  };
+  GST_OBJECT_FLAG_SET(self, GST_ALLOCATOR_FLAG_CUSTOM_ALLOC);
+}
+
+// ---- the pool
+
+struct SgBufferPool {
+  GstBufferPool base;
+  MemoryPool* blocks;  // one reference
+};
+struct SgBufferPoolClass {
+  GstBufferPoolClass base;
+};
+G_DEFINE_TYPE(SgBufferPool, sg_buffer_pool, GST_TYPE_BUFFER_POOL)
+
+GstFlowReturn acquire(GstBufferPool* base, GstBuffer** buffer, GstBufferPoolAcquireParams*) {
+  if (GST_BUFFER_POOL_IS_FLUSHING(base)) return GST_FLOW_FLUSHING;
+  auto block = reinterpret_cast<SgBufferPool*>(base)->blocks->acquire();
+  if (!block) return GST_FLOW_FLUSHING;
+  *buffer = gst_buffer_new();
+  gst_buffer_append_memory(*buffer, wrap_memory(*block));
+  return GST_FLOW_OK;
+}
+
+void sg_buffer_pool_class_init(SgBufferPoolClass* klass) {
+  klass->base.acquire_buffer = acquire;
+  klass->base.release_buffer = [](GstBufferPool*, GstBuffer* buffer) { gst_buffer_unref(buffer); };
+  klass->base.start = [](GstBufferPool*) -> gboolean {
+    return TRUE;
+  };  // blocks are made when needed, by their own pool
+  G_OBJECT_CLASS(klass)->finalize = [](GObject* object) {
+    reinterpret_cast<SgBufferPool*>(object)->blocks->unref();
+    G_OBJECT_CLASS(sg_buffer_pool_parent_class)->finalize(object);
+  };
+}
+
+void sg_buffer_pool_init(SgBufferPool*) {}
+
+}  // namespace
+
+GstMemory* wrap_memory(const MemoryRef& memory) {
+  return new_memory(memory.get(), nullptr, 0, memory->size());
+}
+
+MemoryRef unwrap_memory(GstMemory* memory) {
+  if (!memory->allocator || memory->allocator != memory_allocator() || memory->offset != 0) return nullptr;
+  return MemoryRef(reinterpret_cast<SgMemory*>(memory)->memory);
+}
+
+GstBufferPool* make_buffer_pool(const Ref<MemoryPool>& pool) {
+  auto* self = reinterpret_cast<SgBufferPool*>(g_object_new(sg_buffer_pool_get_type(), nullptr));
+  gst_object_ref_sink(self);
+  pool->ref();
+  self->blocks = pool.get();
+  return &self->base;
+}
+
+GstAllocator* memory_allocator() {
+  static GstAllocator* const allocator = [] {
+    auto* object = g_object_new(sg_allocator_get_type(), nullptr);
+    gst_object_ref_sink(object);
+    GST_OBJECT_FLAG_SET(object, GST_OBJECT_FLAG_MAY_BE_LEAKED);
+    return GST_ALLOCATOR(object);
+  }();
+  return allocator;
+}
+
+}  // namespace sightglass::gst

@@ -1,0 +1,56 @@
+// Our memory in GStreamer's buffers and theirs in our frames, without a copy either way.
+//
+// A GstMemory of ours (mem_type "SightglassMemory") holds one reference on a Memory; mapping it waits for the
+// fence, so that even elements that know nothing of us never read results before they are there. A Memory
+// made from a foreign buffer maps that buffer.
+#pragma once
+
+#include <gst/gst.h>
+
+#include <mutex>
+#include <vector>
+
+#include "sightglass/core/memory.h"
+
+namespace sightglass::gst {
+
+// Wraps; takes a reference.
+GstMemory* wrap_memory(const MemoryRef& memory);
+// The Memory inside, or null when the block is not ours.
+MemoryRef unwrap_memory(GstMemory* memory);
+
+// One memory of a buffer, seen as ours.
+class BufferMemory;
+
+// Makes BufferMemory objects and uses them again, so that wrapping a buffer does not allocate once warm.
+// Thread-safe, and may go before the objects that it made.
+class BufferMemories : public RefCounted {
+ public:
+  ~BufferMemories() override;
+  // For what comes in: keeps the whole buffer alive, and with it its place in its pool, until the last
+  // reference goes.
+  MemoryRef wrap(GstBuffer* buffer, GstMemory* memory);
+  // For what is about to be filled and pushed: keeps the memory only, so that the buffer stays writable.
+  // release() ends even that, whoever still holds the object: then the next element may write the pixels in
+  // place.
+  MemoryRef wrap_output(GstMemory* memory);
+  static void release(Memory& output);
+
+ private:
+  friend class BufferMemory;
+  BufferMemory* take_idle();
+  std::mutex mutex_;
+  std::vector<BufferMemory*> idle_;
+};
+
+// The foreign memory inside a BufferMemory, or null for any other.
+GstMemory* foreign_memory(const Memory& memory);
+
+// A buffer pool whose buffers lie in the blocks of `pool`. A block goes back when neither a buffer nor an
+// engine uses it any more.
+GstBufferPool* make_buffer_pool(const Ref<MemoryPool>& pool);
+// The allocator that belongs into an ALLOCATION answer next to that pool: without it base classes replace the
+// pool's own. Never freed.
+GstAllocator* memory_allocator();
+
+}  // namespace sightglass::gst

@@ -1,0 +1,421 @@
+#include "sightglass/gst/meta_aggregate.h"
+
+#include <gst/base/gstaggregator.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "sightglass/gst/caps.h"
+#include "sightglass/gst/element.h"
+#include "sightglass/gst/element_type.h"
+#include "sightglass/gst/frame_bridge.h"
+#include "sightglass/gst/frame_join.h"
+#include "sightglass/gst/frame_meta.h"
+#include "sightglass/gst/properties.h"
+
+namespace sightglass::gst {
+namespace {
+
+struct Params {
+  bool attach_tensor_data = true;
+  bool write_roi_meta = false;
+  int max_wait = -1;
+};
+
+const ParamTable& param_table() {
+  static const auto table = ParamTable::of<Params>({
+      param("attach-tensor-data", &Params::attach_tensor_data, "keep the raw tensors with the results"),
+      param("write-roi-meta", &Params::write_roi_meta,
+            "write GstVideoRegionOfInterestMeta as well, for older elements"),
+      param("max-wait", &Params::max_wait,
+            "live only: send a frame on without results that are later than this; -1: wait as long as data "
+            "is due")
+          .range(-1, G_MAXINT)
+          .in("ms"),
+  });
+  return table;
+}
+
+// ---- one pad: the results of a branch
+
+struct Branch {
+  FrameBridge bridge;
+  Label model;
+  std::vector<Label> tensors;
+  bool ended_frame = false;  // the frame at the head of the main pad is complete as far as this branch goes
+};
+
+Branch& branch_of(GstAggregatorPad* pad) {
+  static const GQuark key = g_quark_from_static_string("sightglass-branch");
+  auto* branch = static_cast<Branch*>(g_object_get_qdata(G_OBJECT(pad), key));
+  if (!branch) {
+    branch = new Branch;
+    g_object_set_qdata_full(G_OBJECT(pad), key, branch,
+                            [](gpointer data) { delete static_cast<Branch*>(data); });
+  }
+  return *branch;
+}
+
+// ---- the element
+
+struct Instance;
+
+struct Joiner {
+  explicit Joiner(GstAggregator* self_) : self(self_), params(param_table()) {}
+
+  GstFlowReturn aggregate(bool timeout);
+  bool gather(GstAggregatorPad* pad, GstClockTime now);
+  void join_buffer(Branch& branch, GstBuffer* buffer);
+  GstFlowReturn send();
+
+  const std::vector<PadPtr>& branches();
+  GstClockTime running_time(GstAggregatorPad* pad, GstBuffer* buffer) const;
+
+  GstAggregator* const self;
+  std::mutex mutex;
+  ParamSet params;                   // guarded
+  GstAggregatorPad* main = nullptr;  // a pad of ours; no reference
+  unsigned next_pad = 0;
+
+  // Caps of the frames being joined. Those of the pad itself run ahead: it has them as soon as they arrive,
+  // behind queued frames.
+  CapsPtr main_caps;
+  std::vector<PadPtr> branch_pads, listed;
+  guint32 listed_at = G_MAXUINT32;
+  // Of the frame at the head of the main pad; used by the aggregating thread only.
+  bool have_frame = false;
+  Frame frame, before, result;
+  ResultWriter writer;
+};
+
+struct Instance {
+  GstAggregator base;
+  Joiner* joiner;
+};
+struct Class {
+  GstAggregatorClass base;
+  bool numbered_main;  // gvametaaggregate: the first sink_%u is the main pad
+};
+
+GstAggregatorClass* parent_class = nullptr;
+Joiner& joiner_of(gpointer object) { return *static_cast<Instance*>(object)->joiner; }
+
+// The pads other than the main one, listed anew only when pads have come or gone.
+const std::vector<PadPtr>& Joiner::branches() {
+  GST_OBJECT_LOCK(self);
+  if (listed_at != GST_ELEMENT(self)->pads_cookie) {
+    listed_at = GST_ELEMENT(self)->pads_cookie;
+    listed.swap(branch_pads);  // their references are dropped without the lock
+    branch_pads.clear();
+    for (GList* item = GST_ELEMENT(self)->sinkpads; item; item = item->next) {
+      if (item->data != main) branch_pads.emplace_back(GST_PAD(gst_object_ref(item->data)));
+    }
+  }
+  GST_OBJECT_UNLOCK(self);
+  listed.clear();
+  return branch_pads;
+}
+
+GstClockTime Joiner::running_time(GstAggregatorPad* pad, GstBuffer* buffer) const {
+  if (!GST_BUFFER_PTS_IS_VALID(buffer)) return GST_CLOCK_TIME_NONE;  // matched by arrival
+  GST_OBJECT_LOCK(pad);
+  const auto time = gst_segment_to_running_time(&pad->segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer));
+  GST_OBJECT_UNLOCK(pad);
+  return time;
+}
+
+void Joiner::join_buffer(Branch& branch, GstBuffer* buffer) {
+  if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) && gst_buffer_n_memory(buffer) == 0) return;
+  bool attach;
+  {
+    std::lock_guard lock(mutex);
+    // A repeated result (meta_smooth) comes without tensors.
+    attach = params.as<Params>().attach_tensor_data && branch.bridge.format().tensors() &&
+             gst_buffer_n_memory(buffer) > 0;
+  }
+  Status status;
+  if (attach)
+    status = branch.bridge.read(buffer, true, result);
+  else
+    branch.bridge.read_metadata(buffer, true, result);
+  static const std::vector<Label> none;
+  if (status) join(result, branch.model, attach ? branch.tensors : none, frame);
+  result.clear();
+}
+
+// Takes what the branch has for the frame at `now`. True when nothing more can come. The buffer that closes
+// the frame stays in its queue until the frame is sent: an empty queue would make the base class wait for the
+// next one first.
+bool Joiner::gather(GstAggregatorPad* pad, GstClockTime now) {
+  auto& branch = branch_of(pad);
+  while (true) {
+    BufferPtr head(gst_aggregator_pad_peek_buffer(pad));
+    if (!head) return gst_aggregator_pad_is_eos(pad);
+    const auto time = running_time(pad, head.get());
+    const bool by_arrival = !GST_CLOCK_TIME_IS_VALID(time) || !GST_CLOCK_TIME_IS_VALID(now);
+    if (!by_arrival && time > now) return true;
+    Frame& probe = result;
+    branch.bridge.read_metadata(head.get(), false, probe);
+    const bool of_region = probe.source && probe.source->roi;
+    const bool closes = !of_region || probe.source->last_roi;
+    probe.clear();
+    if (by_arrival || time == now) {
+      if (closes) {
+        branch.ended_frame = true;
+        return true;
+      }
+      join_buffer(branch, head.get());
+    }  // else: earlier than the frame, whose turn is over
+    head.reset();
+    gst_aggregator_pad_drop_buffer(pad);
+  }
+}
+
+// Everything is there: the results of the closing buffers, then the frame goes on.
+GstFlowReturn Joiner::send() {
+  for (const auto& pad : branches()) {
+    auto* aggregator_pad = GST_AGGREGATOR_PAD(pad.get());
+    auto& branch = branch_of(aggregator_pad);
+    if (!std::exchange(branch.ended_frame, false)) continue;
+    if (BufferPtr closing{gst_aggregator_pad_pop_buffer(aggregator_pad)}) join_buffer(branch, closing.get());
+  }
+  have_frame = false;
+  GstBuffer* buffer = gst_aggregator_pad_pop_buffer(main);
+  if (!buffer) return GST_FLOW_OK;
+  if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) && gst_buffer_n_memory(buffer) == 0) {
+    const Gap gap{frame.pts, frame.duration, frame.source};
+    gst_buffer_unref(buffer);
+    gst_pad_push_event(GST_AGGREGATOR_SRC_PAD(self), to_event(gap));
+    return GST_FLOW_OK;
+  }
+  buffer = gst_buffer_make_writable(buffer);
+  const auto size = branch_of(main).bridge.pixel_size();
+  writer.write(buffer, size, before.regions, before.attributes, frame);
+  {
+    std::lock_guard lock(mutex);
+    if (params.as<Params>().write_roi_meta) writer.write_roi(buffer, size, frame.regions);
+  }
+  frame.clear();
+  return gst_aggregator_finish_buffer(self, buffer);
+}
+
+GstFlowReturn Joiner::aggregate(bool timeout) {
+  if (!main) return GST_FLOW_EOS;
+  BufferPtr head(gst_aggregator_pad_peek_buffer(main));
+  if (!head) return gst_aggregator_pad_is_eos(main) ? GST_FLOW_EOS : GST_AGGREGATOR_FLOW_NEED_DATA;
+  if (!have_frame) {
+    branch_of(main).bridge.read_metadata(head.get(), true, frame);
+    before.regions.assign(frame.regions.begin(), frame.regions.end());
+    before.attributes = frame.attributes;
+    have_frame = true;
+  }
+  const auto now = running_time(main, head.get());
+  head.reset();
+  bool complete = true;
+  for (const auto& pad : branches()) complete &= gather(GST_AGGREGATOR_PAD(pad.get()), now);
+  return complete || timeout ? send() : GST_AGGREGATOR_FLOW_NEED_DATA;
+}
+
+// ---- GstAggregator
+
+gboolean sink_event(GstAggregator* self, GstAggregatorPad* pad, GstEvent* event) {
+  auto& joiner = joiner_of(self);
+  const bool is_main = pad == joiner.main;
+  if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS) {
+    GstCaps* caps = nullptr;
+    gst_event_parse_caps(event, &caps);
+    auto& branch = branch_of(pad);
+    if (auto status = branch.bridge.set_caps(caps); !status) post_error(GST_ELEMENT(self), status.error());
+    if (const auto* info = branch.bridge.format().tensors()) {
+      branch.model = Label(info->model);
+      branch.tensors = tensor_names(*info);
+    }
+    if (is_main) {
+      joiner.main_caps.reset(gst_caps_ref(caps));
+      gst_aggregator_set_src_caps(self, caps);
+    }
+  } else if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT && is_main) {
+    const GstSegment* segment = nullptr;
+    gst_event_parse_segment(event, &segment);
+    gst_aggregator_update_segment(self, segment);
+  } else if (GST_EVENT_TYPE(event) == GST_EVENT_TAG && !is_main) {
+    gst_event_unref(event);  // those of the main pad are the stream's
+    return TRUE;
+  }
+  return GST_AGGREGATOR_CLASS(parent_class)->sink_event(self, pad, event);
+}
+
+// The base class would make a buffer without our fields of a GAP.
+GstFlowReturn sink_event_pre_queue(GstAggregator* self, GstAggregatorPad* pad, GstEvent* event) {
+  if (GST_EVENT_TYPE(event) != GST_EVENT_GAP) {
+    return GST_AGGREGATOR_CLASS(parent_class)->sink_event_pre_queue(self, pad, event);
+  }
+  auto* buffer = to_buffer(to_gap(event));
+  gst_event_unref(event);
+  return gst_pad_chain(GST_PAD(pad), buffer);
+}
+
+gboolean sink_query(GstAggregator* self, GstAggregatorPad* pad, GstQuery* query) {
+  if (pad == joiner_of(self).main) {
+    if (GST_QUERY_TYPE(query) == GST_QUERY_CAPS) {
+      GstCaps *filter = nullptr, *allowed = nullptr;
+      gst_query_parse_caps(query, &filter);
+      CapsPtr own(gst_pad_get_pad_template_caps(GST_PAD(pad)));
+      CapsPtr peer(gst_pad_peer_query_caps(GST_AGGREGATOR_SRC_PAD(self), filter));
+      allowed = gst_caps_intersect_full(peer.get(), own.get(), GST_CAPS_INTERSECT_FIRST);
+      gst_query_set_caps_result(query, allowed);
+      gst_caps_unref(allowed);
+      return TRUE;
+    }
+    if (GST_QUERY_TYPE(query) == GST_QUERY_ACCEPT_CAPS)
+      return gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query);
+  }
+  return GST_AGGREGATOR_CLASS(parent_class)->sink_query(self, pad, query);
+}
+
+gboolean propose_allocation(GstAggregator* self, GstAggregatorPad* pad, GstQuery*, GstQuery* query) {
+  return pad == joiner_of(self).main && gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query);
+}
+
+GstFlowReturn update_src_caps(GstAggregator* self, GstCaps*, GstCaps** result) {
+  const auto& caps = joiner_of(self).main_caps;
+  if (!caps) return GST_AGGREGATOR_FLOW_NEED_DATA;
+  *result = gst_caps_ref(caps.get());
+  return GST_FLOW_OK;
+}
+
+GstClockTime next_time(GstAggregator* self) {
+  auto& joiner = joiner_of(self);
+  int wait;
+  {
+    std::lock_guard lock(joiner.mutex);
+    wait = joiner.params.as<Params>().max_wait;
+  }
+  if (wait < 0 || !joiner.main) return GST_CLOCK_TIME_NONE;
+  BufferPtr head(gst_aggregator_pad_peek_buffer(joiner.main));
+  if (!head) return GST_CLOCK_TIME_NONE;
+  const auto time = joiner.running_time(joiner.main, head.get());
+  return GST_CLOCK_TIME_IS_VALID(time) ? time + GstClockTime(wait) * GST_MSECOND : time;
+}
+
+GstFlowReturn flush(GstAggregator* self) {
+  auto& joiner = joiner_of(self);
+  joiner.have_frame = false;
+  joiner.frame.clear();
+  for (const auto& pad : joiner.branches()) branch_of(GST_AGGREGATOR_PAD(pad.get())).ended_frame = false;
+  return GST_FLOW_OK;
+}
+
+GstAggregatorPad* create_new_pad(GstAggregator* self, GstPadTemplate* templ, const gchar* requested,
+                                 const GstCaps*) {
+  auto& joiner = joiner_of(self);
+  std::string name = requested ? requested : "";
+  if (name.empty() || name.find('%') != std::string::npos) {
+    const std::string stem = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
+    name = stem.substr(0, stem.find('%')) + std::to_string(joiner.next_pad);
+  }
+  ++joiner.next_pad;
+  auto* pad = GST_AGGREGATOR_PAD(g_object_new(GST_TYPE_AGGREGATOR_PAD, "name", name.c_str(), "direction",
+                                              GST_PAD_SINK, "template", templ, nullptr));
+  auto* klass = reinterpret_cast<Class*>(G_OBJECT_GET_CLASS(self));
+  if (klass->numbered_main && !joiner.main) joiner.main = pad;
+  return pad;
+}
+
+void release_pad(GstElement* element, GstPad* pad) {
+  auto& joiner = joiner_of(element);
+  if (GST_PAD(joiner.main) == pad) joiner.main = nullptr;
+  GST_ELEMENT_CLASS(parent_class)->release_pad(element, pad);
+}
+
+void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {
+  auto& joiner = joiner_of(object);
+  const auto& desc = param_table().params[id - 1];
+  std::lock_guard lock(joiner.mutex);
+  if (auto status = joiner.params.set(desc.name, from_gvalue(desc, value)); !status) {
+    g_critical("%s: %s", GST_OBJECT_NAME(object), status.error().message.c_str());
+  }
+}
+
+void get_property(GObject* object, guint id, GValue* value, GParamSpec*) {
+  auto& joiner = joiner_of(object);
+  const auto& desc = param_table().params[id - 1];
+  std::lock_guard lock(joiner.mutex);
+  if (auto param = joiner.params.get(desc.name)) to_gvalue(desc, *param, value);
+}
+
+void finalize(GObject* object) {
+  delete static_cast<Instance*>(static_cast<gpointer>(object))->joiner;
+  G_OBJECT_CLASS(parent_class)->finalize(object);
+}
+
+constexpr const char* media_caps = "video/x-raw(ANY); audio/x-raw";
+constexpr const char* result_caps = "other/tensors(ANY); video/x-raw(ANY); audio/x-raw";
+
+void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
+                  GstPadPresence presence, const char* text) {
+  CapsPtr caps(gst_caps_from_string(text));
+  gst_element_class_add_pad_template(
+      klass, gst_pad_template_new_with_gtype(name, direction, presence, caps.get(), GST_TYPE_AGGREGATOR_PAD));
+}
+
+void class_init(gpointer data, gpointer numbered_main) {
+  auto* klass = static_cast<Class*>(data);
+  klass->numbered_main = numbered_main != nullptr;
+  parent_class = static_cast<GstAggregatorClass*>(g_type_class_peek_parent(klass));
+  auto* object = G_OBJECT_CLASS(klass);
+  object->set_property = set_property;
+  object->get_property = get_property;
+  object->finalize = finalize;
+  install_properties(object, param_table(), "meta_aggregate");
+
+  auto* element = GST_ELEMENT_CLASS(klass);
+  gst_element_class_set_static_metadata(
+      element, "Result aggregator", "Muxer/Metadata",
+      "Joins the results of branches to the frames that they were computed from", "Sightglass");
+  add_template(element, "src", GST_PAD_SRC, GST_PAD_ALWAYS, media_caps);
+  if (klass->numbered_main) {
+    add_template(element, "sink_%u", GST_PAD_SINK, GST_PAD_REQUEST, result_caps);
+  } else {
+    add_template(element, "sink", GST_PAD_SINK, GST_PAD_ALWAYS, media_caps);
+    add_template(element, "tensor_%u", GST_PAD_SINK, GST_PAD_REQUEST, "other/tensors(ANY)");
+    add_template(element, "meta_%u", GST_PAD_SINK, GST_PAD_REQUEST, result_caps);
+    add_template(element, "sink_%u", GST_PAD_SINK, GST_PAD_REQUEST, result_caps);
+  }
+  element->release_pad = release_pad;
+
+  auto* base = &klass->base;
+  base->aggregate = [](GstAggregator* self, gboolean timeout) { return joiner_of(self).aggregate(timeout); };
+  base->sink_event = sink_event;
+  base->sink_event_pre_queue = sink_event_pre_queue;
+  base->sink_query = sink_query;
+  base->propose_allocation = propose_allocation;
+  base->update_src_caps = update_src_caps;
+  base->get_next_time = next_time;
+  base->flush = flush;
+  base->create_new_pad = create_new_pad;
+}
+
+void instance_init(GTypeInstance* instance, gpointer klass) {
+  auto* self = GST_AGGREGATOR(instance);
+  auto* joiner = new Joiner(self);
+  reinterpret_cast<Instance*>(instance)->joiner = joiner;
+  if (static_cast<Class*>(klass)->numbered_main) return;
+  auto* templ = gst_element_class_get_pad_template(static_cast<GstElementClass*>(klass), "sink");
+  joiner->main = GST_AGGREGATOR_PAD(g_object_new(GST_TYPE_AGGREGATOR_PAD, "name", "sink", "direction",
+                                                 GST_PAD_SINK, "template", templ, nullptr));
+  gst_element_add_pad(GST_ELEMENT(self), GST_PAD(joiner->main));
+}
+
+bool register_as(GstPlugin* plugin, const char* name, bool numbered_main) {
+  return register_element_type<Class, Instance>(plugin, name, GST_TYPE_AGGREGATOR, class_init,
+                                                numbered_main ? name : nullptr, instance_init);
+}
+
+}  // namespace
+
+bool register_meta_aggregate(GstPlugin* plugin) {
+  return register_as(plugin, "meta_aggregate", false) && register_as(plugin, "gvametaaggregate", true);
+}
+
+}  // namespace sightglass::gst

@@ -1,0 +1,32 @@
+// The GStreamer plug-in: every transform of the registry, the joins and the bins.
+#include <gst/gst.h>
+
+#include "sightglass/core/registry.h"
+#include "sightglass/gst/bins/inference_bins.h"
+#include "sightglass/gst/bins/object_bins.h"
+#include "sightglass/gst/element.h"
+#include "sightglass/gst/frame_meta.h"
+#include "sightglass/gst/meta_aggregate.h"
+
+namespace {
+
+gboolean register_all(GstPlugin* plugin) {
+  using namespace sightglass;
+  gst::register_frame_metas();
+  for (const auto* desc : all_elements()) {
+    const bool wrapped = desc->kind == ElementKind::transform || desc->kind == ElementKind::transform_inplace;
+    if (wrapped && !gst::register_element(plugin, *desc)) return FALSE;
+  }
+  for (const auto& bins : {std::vector{&gst::processbin_desc()}, gst::inference_bins(), gst::object_bins()}) {
+    for (const auto* bin : bins) {
+      if (!gst::register_bin(plugin, *bin)) return FALSE;
+    }
+  }
+  return gst::register_meta_aggregate(plugin);
+}
+
+}  // namespace
+
+#define PACKAGE "sightglass"
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, sightglass, "Streaming video analytics", register_all,
+                  "0.1.0", "Apache 2.0", "Sightglass", "Sightglass")
