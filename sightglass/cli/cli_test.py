@@ -1,0 +1,420 @@
+#!/usr/bin/env python3
+"""The program as a user meets it: what it prints, what it leaves on the disk, and what it says when it cannot.
+
+    SIGHTGLASS_TEST_MODELS=… SIGHTGLASS_TEST_INPUTS=… cli_test.py [PROGRAM] [NAME…]
+"""
+
+import difflib
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PROGRAM = "sightglass"
+MODELS = Path(os.environ.get("SIGHTGLASS_TEST_MODELS", "."))
+INPUTS = Path(os.environ.get("SIGHTGLASS_TEST_INPUTS", "."))
+DETECTOR = str(MODELS / "det.onnx")
+SLOW = str(MODELS / "det_slow.onnx")
+VIDEO = str(INPUTS / "v.mp4")
+
+ENVIRONMENT = {
+    **{k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")},
+    "LC_ALL": "C.UTF-8",
+    "G_DEBUG": "fatal-criticals",
+    "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "detect_leaks=0"),
+}
+
+
+class Program(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="sightglass-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def start(self, *arguments, limit=None, **options):
+        before = ["prlimit", f"--fsize={limit}", "--"] if limit else []
+        return subprocess.Popen(
+            [*before, PROGRAM, *map(str, arguments)],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**ENVIRONMENT, **options},
+        )
+
+    def run_program(self, *arguments, code=0, **options):
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, code, f"{arguments}\n{out}\n{err}")
+        return out, err
+
+    def fails(self, *arguments, says, code=1, **options):
+        """Ends with an error, and with one line that says it."""
+        out, err = self.run_program(*arguments, code=code, **options)
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        self.assertEqual(len(errors), 1, err)
+        for word in [says] if isinstance(says, str) else says:
+            self.assertIn(word, errors[0])
+        return out, err
+
+    def records(self, path="out/detections.jsonl"):
+        return [json.loads(line) for line in (self.folder / path).read_text().splitlines()]
+
+    def frames_of(self, path):
+        """The frames that a player finds in a video."""
+        done = subprocess.run(
+            ["gst-launch-1.0", "-v", "filesrc", f"location={path}", "!", "decodebin", "!", "video/x-raw", "!"]
+            + ["identity", "name=i", "silent=false", "!", "fakesink"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return len(re.findall(r"i: last-message = chain", done.stdout))
+
+    def wait_for(self, condition, process, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            self.assertIsNone(process.poll(), "ended too early: " + str(process.poll()))
+            self.assertLess(time.monotonic(), end, "nothing happens")
+            time.sleep(0.05)
+
+
+class Run(Program):
+    def test_counts_and_sums_up(self):
+        _, err = self.run_program("run", "videotestsrc num-buffers=20 ! fakesink")
+        self.assertIn("20 frames in", err)
+
+    def test_limit_is_exact_before_what_is_written(self):
+        self.run_program(
+            "run",
+            f"filesrc location={VIDEO} ! decodebin ! object_detect model={DETECTOR} ! gvametaconvert add-empty-results=true"
+            " ! gvametapublish file-format=json-lines file-path=o.jsonl ! fakesink",
+            "--limit",
+            7,
+        )
+        self.assertEqual(len(self.records("o.jsonl")), 7)
+
+    def test_limit_ends_a_source_without_end(self):
+        _, err = self.run_program("run", "videotestsrc is-live=true ! fakesink", "--limit", 3)
+        self.assertIn("3 frames in", err)
+
+    def test_limit_finishes_a_file_without_our_elements(self):
+        _, err = self.run_program("run", "videotestsrc ! x264enc ! mp4mux ! filesink location=o.mp4", "--limit", 12)
+        self.assertIn("12 frames in", err)
+        self.assertEqual(self.frames_of("o.mp4"), 12)
+
+    def test_unknown_names_come_with_the_nearest(self):
+        self.fails("run", "videotestsrc ! object_detct ! fakesink", says="did you mean 'object_detect'?")
+        self.fails("run", f"videotestsrc ! object_detect model={DETECTOR} treshold=0.5 ! fakesink",
+                   says=["treshold", "did you mean 'threshold'?"])
+
+    def test_value_out_of_range_is_an_error(self):
+        self.fails("run", f"videotestsrc ! object_detect model={DETECTOR} threshold=1.5 ! fakesink",
+                   says=["threshold=1.5", "out of range"], G_DEBUG="")
+
+    def test_text_that_is_no_pipeline(self):
+        self.fails("run", "videotestsrc ! ! fakesink", says="cannot be read")
+        self.fails("run", "", says="empty")
+
+    def test_module_file_is_refused_in_one_line(self):
+        (self.folder / "m.yml").write_text("a: 1\n")
+        self.fails("run", "m.yml", says=["m.yml", "no module runner"])
+
+    def test_missing_model(self):
+        self.fails("run", "videotestsrc num-buffers=3 ! object_detect model=nowhere.onnx ! fakesink", says="nowhere.onnx")
+
+    def test_full_disk(self):
+        self.fails(
+            "run",
+            f"videotestsrc num-buffers=3 ! object_detect model={DETECTOR} ! gvametaconvert add-empty-results=true"
+            " ! gvametapublish file-format=json-lines file-path=/dev/full ! fakesink",
+            says=["/dev/full", "No space left"],
+        )
+        self.fails("run", "videotestsrc num-buffers=99 ! jpegenc ! filesink location=/dev/full", says=["filesink0", "disk is full"])
+
+    def test_interrupt_finishes_the_file(self):
+        process = self.start("run", "videotestsrc is-live=true ! x264enc tune=zerolatency ! mp4mux ! filesink location=o.mp4")
+        self.wait_for(lambda: (self.folder / "o.mp4").exists() and (self.folder / "o.mp4").stat().st_size > 20000, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertIn("stopping", err)
+        self.assertGreater(self.frames_of("o.mp4"), 3)
+
+    def test_second_interrupt_aborts(self):
+        # Nothing gets past an identity that sleeps, so the end of the stream does not come.
+        process = self.start("run", "videotestsrc is-live=true ! identity sleep-time=60000000 ! fakesink")
+        self.wait_for(lambda: self.catches_interrupts(process), process)
+        process.send_signal(signal.SIGINT)
+        self.assertIn("stopping", process.stderr.readline())
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        self.assertEqual(process.returncode, 130)
+
+
+    def catches_interrupts(self, process):
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(re.search(r"SigCgt:\s*(\w+)", status)[1], 16)
+        return bool(caught & 1 << signal.SIGINT - 1)
+
+
+class Detect(Program):
+    def detect(self, *arguments, **options):
+        return self.run_program("detect", *arguments, "--model", DETECTOR, **options)
+
+    def test_writes_everything(self):
+        out, _ = self.detect(VIDEO, "--track", "--output", "out/new")
+        self.assertIn("60 frames in", out)
+        folder = self.folder / "out/new"
+        records = self.records("out/new/detections.jsonl")
+        self.assertEqual(len(records), 60)
+        summary = json.loads((folder / "summary.json").read_text())
+        self.assertEqual(summary["frames"], 60)
+        self.assertEqual(summary["detections"], sum(len(r.get("objects", [])) for r in records))
+        self.assertEqual(summary["tracks"], len({o["id"] for r in records for o in r.get("objects", []) if "id" in o}))
+        self.assertTrue(summary["engine"].startswith("onnxruntime "))
+        self.assertGreater(summary["fps"], 0)
+        self.assertEqual(self.frames_of(folder / "annotated.mp4"), 60)
+        self.assertTrue((folder / "contact.png").read_bytes().startswith(b"\x89PNG"))
+
+    def test_same_run_twice_is_byte_identical(self):
+        for name in ("a", "b"):
+            self.detect(VIDEO, "--track", "--output", name)
+        for file in ("detections.jsonl", "contact.png"):
+            self.assertEqual((self.folder / "a" / file).read_bytes(), (self.folder / "b" / file).read_bytes(), file)
+
+    def test_json_lines_are_all_of_stdout(self):
+        out, _ = self.detect(VIDEO, "--json", "--limit", 5)
+        self.assertEqual(len([json.loads(line) for line in out.splitlines()]), 5)
+
+    def test_without_output_prints_what_is_seen(self):
+        out, _ = self.detect(VIDEO)
+        self.assertIn("person", out)
+        self.assertIn("60 frames", out)
+
+    def test_pictures_by_name(self):
+        self.make_pictures()
+        out, err = self.detect("pictures", "--output", "out")
+        self.assertIn("a.jpg: ", out)
+        self.assertIn("b.png: ", out)
+        self.assertIn("damaged.jpg: left out", err)
+        self.assertEqual([Path(r["source"]).name for r in self.records()], ["a.jpg", "b.png"])
+        self.assertEqual(sorted(p.name for p in (self.folder / "out/annotated").iterdir()), ["a.jpg", "b.jpg"])
+
+    def test_patterns_and_lists_of_pictures(self):
+        self.make_pictures()
+        self.assertIn("1 frame in", self.detect("pictures/*.png")[0])
+        self.assertIn("2 frames in", self.detect("pictures/a.jpg", "pictures/b.png")[0])
+        self.fails("detect", "pictures/*.gif", "--model", DETECTOR, says="no file matches")
+        self.fails("detect", "pictures/a.jpg", VIDEO, "--model", DETECTOR, says="is no picture")
+        self.fails("detect", "pictures/damaged.jpg", "--model", DETECTOR, says="no picture could be read")
+
+    def make_pictures(self):
+        (self.folder / "pictures").mkdir()
+        for name, encoder in (("a.jpg", "jpegenc"), ("b.png", "pngenc")):
+            size = "video/x-raw,width=64,height=48" if name == "a.jpg" else "video/x-raw,width=33,height=17"
+            subprocess.run(
+                f"gst-launch-1.0 -q videotestsrc num-buffers=1 ! {size} ! videoconvert ! {encoder} ! filesink location=pictures/{name}",
+                shell=True, check=True, cwd=self.folder)
+        (self.folder / "pictures/damaged.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(300))
+        (self.folder / "pictures/notes.txt").write_text("no picture")
+
+    def test_one_pixel(self):
+        caps = "video/x-raw,format=I420,width=1,height=1,framerate=10/1"
+        self.run_program("run", f"videotestsrc num-buffers=5 ! {caps} ! object_detect model={DETECTOR} ! meta_overlay ! fakesink")
+        subprocess.run("gst-launch-1.0 -q videotestsrc num-buffers=1 ! video/x-raw,width=1,height=1 ! pngenc ! filesink location=t.png",
+                       shell=True, check=True, cwd=self.folder)
+        self.detect("t.png", "--output", "out")
+        self.assertEqual(len(self.records()), 1)
+
+    def test_explain_gives_a_pipeline_that_runs(self):
+        (self.folder / "with space").mkdir()
+        shutil.copy(VIDEO, self.folder / "with space/it's.mp4")
+        out, _ = self.detect("with space/it's.mp4", "--explain", "--output", "x")
+        self.assertFalse((self.folder / "x").exists())
+        (self.folder / "x").mkdir()
+        subprocess.run("gst-launch-1.0 -q " + out, shell=True, check=True, cwd=self.folder, env=ENVIRONMENT, timeout=60)
+        self.assertEqual(len(self.records("x/detections.jsonl")), 60)
+
+    def test_bad_inputs(self):
+        (self.folder / "garbage.mp4").write_bytes(bytes(range(256)) * 99)
+        (self.folder / "empty.mp4").touch()
+        (self.folder / "folder").mkdir()
+        for name, says in (
+            ("nowhere.mp4", "nowhere.mp4"),
+            ("garbage.mp4", "no video or picture"),
+            ("empty.mp4", "empty"),
+            ("folder", "no pictures"),
+            ("99", "camera 99"),
+            ("rtsp://127.0.0.1:9/x", ["rtsp://127.0.0.1:9/x", "connect"]),
+        ):
+            with self.subTest(name):
+                self.fails("detect", name, "--model", DETECTOR, says=says)
+
+    def test_sound_without_picture(self):
+        subprocess.run("gst-launch-1.0 -q audiotestsrc num-buffers=9 ! wavenc ! filesink location=s.wav",
+                       shell=True, check=True, cwd=self.folder)
+        self.fails("detect", "s.wav", "--model", DETECTOR, says="no video")
+
+    def test_bad_models(self):
+        self.fails("detect", VIDEO, "--model", "centernett", says=["centernett", "centernet"])
+        self.fails("detect", VIDEO, "--model", MODELS / "truncated.onnx", says="truncated.onnx")
+        self.fails("detect", VIDEO, "--model", DETECTOR, "--classify", "nowhere.onnx", says="nowhere.onnx")
+        self.fails("detect", VIDEO, "--model", DETECTOR, "--device", "CUDA:7", says="CUDA")
+
+    def test_bad_arguments(self):
+        for arguments in (["--threshold", "1.5"], ["--limit", "x"], ["--nonsense"]):
+            with self.subTest(arguments):
+                process = self.start("detect", VIDEO, *arguments)
+                _, err = process.communicate(timeout=30)
+                self.assertNotEqual(process.returncode, 0)
+                self.assertTrue(err.startswith("error: "), err)
+
+    def test_no_display(self):
+        self.fails("detect", VIDEO, "--model", DETECTOR, "--show", says=["no display", "--output"])
+        self.fails("detect", VIDEO, "--model", DETECTOR, "--show", says=["display :987", "--output"], DISPLAY=":987",
+                   XDG_RUNTIME_DIR=str(self.folder))
+
+    def test_output_that_cannot_be_written(self):
+        (self.folder / "file").touch()
+        read_only = Path("/sys/kernel") if os.geteuid() == 0 else self.folder / "read-only"
+        if os.geteuid():
+            read_only.mkdir(mode=0o555)
+        for folder in (read_only / "out", read_only, "file", "file/out", "/dev/full"):
+            with self.subTest(folder):
+                self.fails("detect", VIDEO, "--model", DETECTOR, "--output", folder, says=str(folder).split("/")[0] or "/")
+
+    def test_size_limit_keeps_what_was_written(self):
+        self.fails("detect", VIDEO, "--model", DETECTOR, "--output", "out", limit=20000, says="too large")
+        text = (self.folder / "out/detections.jsonl").read_text()
+        for line in text.splitlines():
+            json.loads(line)
+
+    def test_interrupt_leaves_whole_files(self):
+        process = self.start("detect", VIDEO, "--model", SLOW, "--output", "out")
+        file = self.folder / "out/detections.jsonl"
+        self.wait_for(lambda: file.exists() and file.stat().st_size > 0, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, err)
+        count = len(self.records())
+        self.assertLess(count, 60)
+        self.assertIn(f"{count} frame", out)
+        self.assertEqual(self.frames_of("out/annotated.mp4"), count)
+        self.assertFalse(json.loads((self.folder / "out/summary.json").read_text())["complete"])
+
+    def test_killed_program_leaves_a_playable_video(self):
+        process = self.start("detect", VIDEO, "--model", SLOW, "--output", "out", "--track")
+        file = self.folder / "out/detections.jsonl"
+        self.wait_for(lambda: file.exists() and len(file.read_bytes().splitlines()) > 50, process)
+        process.kill()
+        process.communicate(timeout=30)
+        self.assertGreater(self.frames_of("out/annotated.mp4"), 5)
+        self.assertGreater(len(self.records()), 40)
+
+    def test_damaged_end_keeps_the_beginning(self):
+        (self.folder / "cut.mp4").write_bytes((INPUTS / "w.avi").read_bytes()[:20000])
+        process = self.start("detect", "cut.mp4", "--model", DETECTOR, "--output", "out")
+        process.communicate(timeout=60)
+        self.assertIn(process.returncode, (0, 1))
+        self.assertGreater(len(self.records()), 4)
+
+
+class Terminal(Program):
+    def test_progress_bar_is_redrawn_and_cleared(self):
+        text = self.on_terminal("detect", VIDEO, "--model", DETECTOR, "--output", "out")
+        self.assertRegex(text, r"\r\[.{8,30}\] +\d+%  \d:\d\d/\d:\d\d  [\d.]+ fps")
+        self.assertTrue(re.search(r"\r\x1b\[K60 frames in", text), text[-400:])
+
+    def on_terminal(self, *arguments, columns=90):
+        main, other = pty.openpty()
+        fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen([PROGRAM, *arguments], cwd=self.folder, stdin=other, stdout=other, stderr=other, env=ENVIRONMENT)
+        os.close(other)
+        seen = b""
+        while True:
+            if select.select([main], [], [], 60)[0]:
+                try:
+                    data = os.read(main, 65536)
+                except OSError:  # the other end is closed
+                    break
+                seen += data
+                if data:
+                    continue
+            break
+        self.assertEqual(process.wait(30), 0)
+        os.close(main)
+        return seen.decode()
+
+
+class Inspect(Program):
+    def test_lists_and_describes(self):
+        out, _ = self.run_program("inspect")
+        for name in ("object_detect", "meta_overlay", "video_to_tensor", "gvametaconvert"):
+            self.assertRegex(out, rf"(?m)^  {name} ")
+        out, _ = self.run_program("inspect", "object_detect")
+        self.assertIn("threshold *", out)
+        out, _ = self.run_program("inspect", "video_to_tensor")
+        self.assertIn("choice stretch | letterbox", out)
+
+    def test_unknown_name(self):
+        self.fails("inspect", "object_detekt", says="did you mean 'object_detect'?")
+
+    def test_reference_page_is_current(self):
+        out, _ = self.run_program("inspect", "--markdown")
+        kept = (ROOT / "docs/reference.md").read_text()
+        changes = [*difflib.unified_diff(kept.splitlines(), out.splitlines(), "kept", "now", lineterm="", n=0)]
+        self.assertFalse(changes, "\n".join(
+            ["./run exec sightglass inspect --markdown >docs/reference.md", *changes[:20]]))
+
+
+class Doctor(Program):
+    def test_names_what_is_there(self):
+        process = self.start("doctor")
+        out, _ = process.communicate(timeout=60)
+        for word in ("GStreamer 1.", "onnxruntime", "CPU", "cache", "centernet", "The demo can"):
+            self.assertIn(word, out)
+        self.assertEqual(process.returncode, 1 if "FAIL" in out else 0)
+
+    def test_names_replacements(self):
+        out, _ = self.run_program("doctor", "gvapython", code=1)
+        self.assertIn("write an element of your own", out)
+        out, _ = self.run_program("doctor", "object_track")
+        self.assertIn("is there", out)
+        self.fails("doctor", "objekt_track", says="did you mean 'object_track'?")
+
+
+class Main(Program):
+    def test_help_and_version(self):
+        self.assertIn("detect", self.run_program("--help")[0])
+        self.assertRegex(self.run_program("--version")[0], r"^sightglass \d+\.\d+\.\d+\n$")
+
+    def test_no_or_unknown_command(self):
+        for arguments in ([], ["detekt"]):
+            process = self.start(*arguments)
+            _, err = process.communicate(timeout=30)
+            self.assertNotEqual(process.returncode, 0)
+            self.assertIn("--help", err)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and "/" in sys.argv[1]:
+        PROGRAM = os.path.abspath(sys.argv.pop(1))
+    unittest.main()

@@ -1,0 +1,103 @@
+#include "sightglass/cli/inspect_command.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "sightglass/cli/element_info.h"
+#include "sightglass/cli/exit.h"
+#include "sightglass/cli/gst_setup.h"
+#include "sightglass/cli/text.h"
+
+namespace sightglass::cli {
+namespace {
+
+constexpr size_t width = 100;
+
+// Words of a text on lines of that width, behind an indentation.
+std::string wrapped(std::string_view text, size_t indent) {
+  std::string lines(indent, ' ');
+  size_t used = indent;
+  for (size_t from = 0; from < text.size();) {
+    const size_t to = std::min(text.find(' ', from), text.size());
+    const auto word = text.substr(from, to - from);
+    if (used > indent && used + 1 + word.size() > width) {
+      lines += "\n" + std::string(indent, ' ');
+      used = indent;
+    }
+    if (used > indent) lines += ' ', ++used;
+    lines += word;
+    used += word.size();
+    from = to + 1;
+  }
+  return lines;
+}
+
+void print_list() {
+  const auto elements = all_element_info();
+  size_t longest = 0;
+  for (const auto& info : elements) longest = std::max(longest, info.name.size());
+  for (const bool bins : {true, false}) {
+    std::println("{}", bins ? "Bins (whole steps, the usual choice):" : "\nElements (single operations):");
+    for (const auto& info : elements)
+      if (info.is_bin == bins) std::println("  {:<{}}  {}", info.name, longest, info.title);
+  }
+  std::println("\n`sightglass inspect NAME` shows one of them.");
+}
+
+void print_formats(const char* title, const std::vector<std::string>& formats) {
+  for (const auto& format : formats) std::println("{:<5} {}", title, shortened(format, int(width) - 6));
+}
+
+void print_one(const ElementInfo& info) {
+  std::println("{}: {} ({})\n", info.name, info.title, info.klass);
+  std::println("{}\n", wrapped(info.doc, 0));
+  print_formats("in", info.inputs);
+  print_formats("out", info.outputs);
+  if (info.params.empty()) return;
+  std::println("\nParameters (* can be changed while frames flow):");
+  for (const auto& param : info.params) {
+    std::string type = param.type;
+    if (!param.range.empty()) type += " " + param.range;
+    if (!param.unit.empty()) type += " " + param.unit;
+    if (param.is_readable_only)
+      type += ", read only";
+    else
+      type += ", default " + (param.default_value.empty() ? "none" : shortened(param.default_value, 40));
+    std::println("  {}{}", param.name, param.is_live ? " *" : "");
+    std::println("{}", wrapped(param.doc, 6));
+    std::println("{}", wrapped(type, 6));
+  }
+}
+
+int run(const std::string& name, bool is_markdown) {
+  if (auto status = init_gstreamer(); !status) return complain(status.error());
+  if (is_markdown) {
+    std::print("{}", reference_markdown(all_element_info()));
+    return 0;
+  }
+  if (name.empty()) {
+    print_list();
+    return 0;
+  }
+  const auto info = element_info(name);
+  if (!info) return complain(info.error());
+  print_one(*info);
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect_command(CLI::App& app) {
+  struct Options {
+    std::string name;
+    bool is_markdown = false;
+  };
+  auto options = std::make_shared<Options>();
+  auto* command = app.add_subcommand("inspect", "List the elements, or show what one does and takes");
+  command->add_option("element", options->name, "name of an element; all are listed without one")
+      ->type_name("ELEMENT");
+  command->add_flag("--markdown", options->is_markdown, "print the reference page, docs/reference.md");
+  command->callback([options] { exit_with(run(options->name, options->is_markdown)); });
+}
+
+}  // namespace sightglass::cli

@@ -1,0 +1,56 @@
+// The program `sightglass`: one file per command beside this one.
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+
+#include <CLI/CLI.hpp>
+
+#include "sightglass/cli/detect_command.h"
+#include "sightglass/cli/doctor_command.h"
+#include "sightglass/cli/inspect_command.h"
+#include "sightglass/cli/models_command.h"
+#include "sightglass/cli/run_command.h"
+#include "sightglass/cli/version.h"
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app("Streaming video analytics: objects found, tracked and described in video");
+  app.name("sightglass");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("sightglass ") + sightglass::cli::version);
+  app.get_formatter()->column_width(28);
+  app.failure_message([](const CLI::App* command, const CLI::Error& error) {
+    const auto chosen = command->get_subcommands();
+    const std::string name = chosen.empty() ? "sightglass" : "sightglass " + chosen.front()->get_name();
+    return std::format("error: {}\n`{} --help` shows how it is used\n", error.what(), name);
+  });
+  sightglass::cli::add_detect_command(app);
+  sightglass::cli::add_run_command(app);
+  sightglass::cli::add_inspect_command(app);
+  sightglass::add_models_command(app);
+  sightglass::cli::add_doctor_command(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Before any engine is loaded: some builds of ONNX Runtime would try to send usage data, and fail where
+  // there is no network.
+  setenv("ORT_DISABLE_TELEMETRY", "1", 1);
+  // Writing past a size limit is an error of that write, as a full disk is, and no reason to die in the
+  // middle of a file.
+  std::signal(SIGXFSZ, SIG_IGN);
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {  // a library's, out of memory
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
+  }
+}

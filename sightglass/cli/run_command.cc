@@ -1,0 +1,69 @@
+#include "sightglass/cli/run_command.h"
+
+#include <filesystem>
+#include <memory>
+
+#include "sightglass/cli/exit.h"
+#include "sightglass/cli/gst_setup.h"
+#include "sightglass/cli/pipeline_runner.h"
+#include "sightglass/cli/pipeline_text.h"
+
+namespace sightglass::cli {
+namespace {
+
+struct Options {
+  std::vector<std::string> pipeline;
+  uint64_t limit = 0;
+  bool is_quiet = false;
+};
+
+bool is_module_file(const std::string& text) {
+  const std::filesystem::path path(text);
+  std::error_code ignored;
+  return (path.extension() == ".yml" || path.extension() == ".yaml") &&
+         std::filesystem::is_regular_file(path, ignored);
+}
+
+std::string summary(const Totals& totals) {
+  std::string text = std::format("{} in {:.1f} s", count_text(totals.frames, "frame"), totals.seconds);
+  if (totals.seconds > 0) text += std::format(", {:.1f} fps", double(totals.frames) / totals.seconds);
+  if (totals.objects) text += ", " + count_text(totals.objects, "detection");
+  if (totals.tracks) text += ", " + count_text(totals.tracks, "track");
+  return text;
+}
+
+int run(const Options& options) {
+  std::string text;
+  for (const auto& word : options.pipeline) text += (text.empty() ? "" : " ") + word;
+  if (is_module_file(text))
+    return complain("{}: this build has no module runner; give a pipeline as text", text);
+  if (auto status = init_gstreamer(); !status) return complain(status.error());
+  auto pipeline = parse_pipeline(text);
+  if (!pipeline) return complain(pipeline.error());
+
+  FrameCounter counter;
+  counter.attach(pipeline->get(), options.limit);
+  Progress progress(options.is_quiet);
+  const Outcome outcome =
+      run_pipeline(pipeline->get(), counter, progress, {.wanted_frames = options.limit, .on_tick = {}});
+  report(outcome, progress);
+  if (!options.is_quiet && (outcome.status || outcome.totals.frames)) progress.note(summary(outcome.totals));
+  return outcome.exit_code();
+}
+
+}  // namespace
+
+void add_run_command(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  auto* command = app.add_subcommand("run", "Run a pipeline that is given as text");
+  command->add_option("pipeline", options->pipeline, "the pipeline, as for gst-launch-1.0")
+      ->required()
+      ->type_name("PIPELINE");
+  command->add_option("--limit", options->limit, "end after so many frames")->type_name("N");
+  command->add_flag("-q,--quiet", options->is_quiet, "neither progress nor summary");
+  command->footer(
+      "sightglass run 'filesrc location=street.mp4 ! decodebin ! object_detect model=centernet ! fakesink'");
+  command->callback([options] { exit_with(run(*options)); });
+}
+
+}  // namespace sightglass::cli
