@@ -1,0 +1,394 @@
+#!/usr/bin/env python3
+"""The benchmarks: a table on the screen, out/bench/NAME.json beside it.
+
+    ./run bench [--quick] [--rounds N] [FILTER]
+
+    FILTER    regular expression over the names below
+    --quick   one round of few frames: whether everything runs, not how fast
+    --rounds  5 if not said
+
+What counts is a ratio of two things that ran one after the other in the same round (A B C, A B C, …), and of
+the rounds the median; frames per second and milliseconds of one machine are shown for orientation only.
+Start-up is taken out by running each pipeline twice, with few frames and with many.
+
+    centernet, yolox   the whole path (decode, detect, track, publish; no overlay, no encoder) against the
+                       engine alone with as many requests, against the loop that a Python user writes, and
+                       against GStreamer's own onnxinference
+    video_to_tensor    the fused pre-processing against OpenCV and against GStreamer's chain
+    memory             peak memory of the demo
+
+Needs the build with benchmarks (preset release), fetched models, and for YOLOX-Nano the test data. What is
+missing is reported as such and left out.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "out" / "bench"
+BUILD = ROOT / "build" / os.environ.get("SIGHTGLASS_PRESET", "release")
+RIVALS = ROOT / "bench" / "rivals"
+CORES = len(os.sched_getaffinity(0))
+
+
+class Missing(Exception):
+    """Something that a benchmark needs is not there."""
+
+
+@dataclass
+class Figure:
+    name: str
+    rounds: list
+    unit: str = "×"
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def value(self):
+        return statistics.median(self.rounds)
+
+    @property
+    def verdict(self):
+        if self.at_least is None and self.at_most is None:
+            return ""
+        good = (self.at_least is None or self.value >= self.at_least) and (
+            self.at_most is None or self.value <= self.at_most
+        )
+        return "ok" if good else "MISSED"
+
+    def line(self):
+        target = (
+            f"≥ {self.at_least:g}"
+            if self.at_least is not None
+            else f"≤ {self.at_most:g}"
+            if self.at_most is not None
+            else ""
+        )
+        spread = f"{min(self.rounds):.3g}–{max(self.rounds):.3g}" if len(self.rounds) > 1 else ""
+        return f"{self.name:<66} {self.value:>9.3g} {self.unit:<10} {target:<8} {self.verdict:<7} {spread}"
+
+    def record(self):
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "at_least": self.at_least,
+            "at_most": self.at_most,
+            "rounds": self.rounds,
+        }
+
+
+# ---- measuring
+
+
+@dataclass
+class Usage:
+    wall: float
+    cpu: float
+    rss: int  # kB, of the largest process
+
+
+def run(command, **options):
+    import time
+
+    with tempfile.TemporaryFile() as output:
+        before = time.monotonic()
+        process = subprocess.Popen(
+            [str(c) for c in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            **options,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        wall = time.monotonic() - before
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            last = output.read().decode("utf-8", "replace").strip().splitlines()[-5:]
+            raise Missing(
+                f"{' '.join(str(c) for c in command)[:300]}: exit code {process.returncode}: {' | '.join(last)}"
+            )
+    return Usage(wall, used.ru_utime + used.ru_stime, used.ru_maxrss)
+
+
+@dataclass
+class PerFrame:
+    wall: float
+    cpu: float
+
+    @property
+    def fps(self):
+        return 1 / self.wall
+
+
+def per_frame(command, frames, few=20):
+    """`command(n)` runs on n frames; what one frame costs once it is running."""
+    short, long = run(command(few)), run(command(few + frames))
+    return PerFrame(max(long.wall - short.wall, 1e-9) / frames, max(long.cpu - short.cpu, 0) / frames)
+
+
+def cache():
+    return Path(
+        os.environ.get("SIGHTGLASS_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sightglass"
+    )
+
+
+def existing(path, hint):
+    if not Path(path).exists():
+        raise Missing(f"{path} does not exist; {hint}")
+    return Path(path)
+
+
+def fetched(path):
+    return existing(cache() / path, "sightglass models fetch")
+
+
+def program(name):
+    return existing(BUILD / "bench" / name, f"./run build {BUILD.name}")
+
+
+def gst(text):
+    return ["gst-launch-1.0", "-q", *text.split()]
+
+
+# ---- the whole path
+
+
+@dataclass
+class Model:
+    name: str
+    file: Path
+    detect: str  # properties of object_detect
+    upstream_caps: str
+    upstream_layout: str
+    frames: int
+    over_rivals: float
+
+
+def centernet():
+    return Model(
+        "centernet",
+        fetched("models/centernet.onnx"),
+        "threshold=0.4",
+        "format=RGB,width=512,height=512",
+        "hwc",
+        200,
+        1.7,
+    )
+
+
+def yolox():
+    data = os.environ.get("SIGHTGLASS_TEST_DATA")
+    if not data:
+        raise Missing("SIGHTGLASS_TEST_DATA is not set to the test data")
+    file = existing(Path(data, "models/yolox_nano.onnx"), "see SIGHTGLASS_TEST_DATA")
+    return Model(
+        "yolox",
+        file,
+        f"threshold=0.4 model-proc={ROOT / 'tests/accuracy/yolox_nano.yaml'}",
+        "format=BGR,width=416,height=416",
+        "chw",
+        500,
+        2.3,
+    )
+
+
+def whole_path(model, rounds, quick):
+    video = fetched("media/vtest.avi")
+    frames = 20 if quick else model.frames
+    OUT.mkdir(parents=True, exist_ok=True)
+    with_ids = OUT / f"{model.name}-with-ids.onnx"
+    source = lambda n: f"filesrc location={video} ! avidemux ! avdec_msmpeg4 ! identity eos-after={n}"
+    ours = lambda n: gst(
+        f"{source(n)} ! object_detect model={model.file} {model.detect} ! object_track ! gvametaconvert "
+        f"! gvametapublish file-format=json-lines file-path=/dev/null ! fakesink sync=false"
+    )
+    decode = lambda n: gst(f"{source(n)} ! fakesink sync=false")
+    loop = lambda n: [sys.executable, RIVALS / "user_loop.py", model.name, model.file, video, n]
+    upstream = lambda n: gst(
+        f"{source(n)} ! videoscale add-borders=false ! videoconvert ! video/x-raw,{model.upstream_caps} "
+        f"! onnxinference model-file={with_ids} optimization-level=enable-all "
+        f"input-image-format={model.upstream_layout} ! fakesink sync=false"
+    )
+    run([sys.executable, RIVALS / "add_tensor_ids.py", model.file, with_ids])
+
+    measured = {name: [] for name in ("ours", "engine", "loop", "upstream", "decode")}
+    engine = {}
+    for _ in range(rounds):
+        measured["ours"].append(per_frame(ours, frames))
+        done = subprocess.run(
+            [program("engine_alone"), model.file, str(CORES), str(frames)],
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        if done.returncode:
+            raise Missing(f"engine_alone {model.file}: exit code {done.returncode}")
+        engine = json.loads(done.stdout)
+        measured["engine"].append(PerFrame(1 / engine["fps"], engine["cpu_seconds"]))
+        measured["loop"].append(per_frame(loop, frames // 2))
+        measured["upstream"].append(per_frame(upstream, frames // 2))
+        measured["decode"].append(per_frame(decode, 600))
+    ours_, engine_, loop_, upstream_, decode_ = measured.values()
+    each = lambda f, *lists: [f(*values) for values in zip(*lists)]
+    fps = lambda values: [v.fps for v in values]
+    figures = [
+        Figure(
+            f"{model.name}: whole path / engine alone, {CORES} requests",
+            each(lambda a, b: a.fps / b.fps, ours_, engine_),
+            at_least=0.95,
+        ),
+        Figure(
+            f"{model.name}: CPU efficiency (decode + engine) / whole path",
+            each(lambda a, b, d: (d.cpu + b.cpu) / a.cpu, ours_, engine_, decode_),
+            at_least=0.92,
+        ),
+        Figure(
+            f"{model.name}: whole path / better of Python loop and onnxinference",
+            each(lambda a, l, u: a.fps / max(l.fps, u.fps), ours_, loop_, upstream_),
+            at_least=model.over_rivals,
+        ),
+        Figure(f"{model.name}: whole path / Python loop", each(lambda a, l: a.fps / l.fps, ours_, loop_)),
+        Figure(
+            f"{model.name}: whole path / onnxinference", each(lambda a, u: a.fps / u.fps, ours_, upstream_)
+        ),
+        Figure(f"{model.name}: whole path", fps(ours_), "frames/s"),
+        Figure(f"{model.name}: engine alone (ONNX Runtime {engine['version']})", fps(engine_), "frames/s"),
+        Figure(f"{model.name}: Python loop", fps(loop_), "frames/s"),
+        Figure(f"{model.name}: onnxinference", fps(upstream_), "frames/s"),
+        Figure(f"{model.name}: CPU per frame, whole path", [v.cpu * 1000 for v in ours_], "ms"),
+        Figure(f"{model.name}: CPU per frame, engine alone", [v.cpu * 1000 for v in engine_], "ms"),
+        Figure(f"{model.name}: CPU per frame, decoding", [v.cpu * 1000 for v in decode_], "ms"),
+    ]
+    return figures
+
+
+# ---- parts
+
+# (picture, tensor) → least times as fast as OpenCV, as GStreamer
+V2T_TARGETS = {
+    ("I420", "768x576", "512x512-nhwc-float32"): (2, 2.5),
+    ("I420", "1920x1080", "512x512-nhwc-float32"): (5, 6),
+}
+
+
+def video_to_tensor(rounds, quick):
+    command = [
+        program("video_to_tensor"),
+        "--benchmark_format=json",
+        f"--benchmark_min_time={0.02 if quick else 0.2}s",
+    ]
+    # Its cases run in an order that is mixed anew, so that each repetition is a round.
+    command += (
+        [f"--benchmark_repetitions={rounds}", "--benchmark_enable_random_interleaving=true"]
+        if rounds > 1
+        else []
+    )
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise Missing(f"{command[0]}: exit code {done.returncode}")
+    cases = {}
+    for case in json.loads(done.stdout)["benchmarks"]:
+        if case.get("run_type", "iteration") == "iteration":
+            _, picture, size, tensor, way = case["name"].split("/")[:5]
+            ways = cases.setdefault((picture, size, tensor), {})
+            # A counter that is an inverted rate is in seconds; the name says what it counts.
+            ways.setdefault(way, []).append((case["real_time"], case.get("ns_per_pixel")))
+    figures = []
+    for key, ways in cases.items():
+        name, (over_opencv, over_gstreamer) = f"v2t {key[0]} {key[1]} → {key[2]}", V2T_TARGETS.get(
+            key, (None, None)
+        )
+        ratio = lambda a, b: [x[0] / y[0] for x, y in zip(ways[a], ways[b])]
+        for rival, target in (("opencv", over_opencv), ("gstreamer", over_gstreamer)):
+            if rival in ways and "fused" in ways:
+                figures.append(Figure(f"{name}: as fast as {rival}", ratio(rival, "fused"), at_least=target))
+        if "rotating" in ways:
+            figures.append(
+                Figure(
+                    f"{name}: rotating outputs",
+                    [n for _, n in ways["rotating"]],
+                    "ns/pixel",
+                    at_most=3 if over_opencv else None,
+                )
+            )
+            if "memcpy-rotating" in ways:
+                figures.append(
+                    Figure(f"{name}: time / memcpy, rotating", ratio("rotating", "memcpy-rotating"))
+                )
+    return figures
+
+
+def memory(rounds, quick):
+    demo = existing(ROOT / "samples/demo/run.sh", "the demo")
+    with tempfile.TemporaryDirectory(prefix="sightglass-bench-") as folder:
+        used = run(
+            [demo, *(["--limit", "60"] if quick else [])],
+            cwd=folder,
+            env={**os.environ, "SIGHTGLASS_DEMO_OUTPUT": folder},
+        )
+    return [Figure("demo: peak memory", [used.rss / 1000], "MB", at_most=400)]
+
+
+BENCHMARKS = {
+    "centernet": lambda rounds, quick: whole_path(centernet(), rounds, quick),
+    "yolox": lambda rounds, quick: whole_path(yolox(), rounds, quick),
+    "video_to_tensor": video_to_tensor,
+    "memory": memory,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("filter", nargs="?", default="")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    rounds, chosen = 1 if arguments.quick else arguments.rounds, [
+        n for n in BENCHMARKS if re.search(arguments.filter, n)
+    ]
+    if not chosen:
+        sys.exit(f"no benchmark matches '{arguments.filter}'; there are: {' '.join(BENCHMARKS)}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    print(f"{'':<66} {'median':>9} {'':<10} {'target':<8} {'':<7} spread of {rounds}")
+    missing = missed = 0
+    for name in chosen:
+        try:
+            figures = BENCHMARKS[name](rounds, arguments.quick)
+        except Missing as reason:
+            print(f"{name}: not measured: {reason}")
+            missing += 1
+            continue
+        for figure in figures:
+            print(figure.line(), flush=True)
+        missed += sum(f.verdict == "MISSED" for f in figures)
+        (OUT / f"{name}.json").write_text(
+            json.dumps(
+                {
+                    "cores": CORES,
+                    "rounds": rounds,
+                    "quick": arguments.quick,
+                    "figures": [f.record() for f in figures],
+                },
+                indent=1,
+                ensure_ascii=False,
+            )
+            + "\n"
+        )
+    if missed:
+        print(f"{missed} target{'s' if missed > 1 else ''} missed")
+    # A quick run says nothing about speed.
+    sys.exit(1 if missing or missed and not arguments.quick else 0)
+
+
+if __name__ == "__main__":
+    main()
