@@ -201,8 +201,11 @@ Renumbering copy_changed(GstAnalyticsRelationMeta* from, GstAnalyticsRelationMet
     if (is_object) {
       const Region now = kept_child ? *region : read_region(from, mtd, size);
       const auto box = to_pixels(now.box, size);
-      gst_analytics_relation_meta_add_oriented_od_mtd(to, g_quark_from_string(now.label.c_str()), box.x,
-                                                      box.y, box.w, box.h, now.angle, now.confidence,
+      // Looking a quark up takes a lock: only for a new label.
+      const GQuark own = gst_analytics_od_mtd_get_obj_type(reinterpret_cast<const GstAnalyticsODMtd*>(&mtd));
+      const GQuark type_of_object = label_of(own) == now.label ? own : g_quark_from_string(now.label.c_str());
+      gst_analytics_relation_meta_add_oriented_od_mtd(to, type_of_object, box.x, box.y, box.w, box.h,
+                                                      now.angle, now.confidence,
                                                       reinterpret_cast<GstAnalyticsODMtd*>(&copy));
     } else {
       // As bytes; the type's hook takes the references that the copy needs, as when a buffer is copied.

@@ -40,7 +40,7 @@ struct InferenceParams {
   Policy scheduling_policy = Policy::throughput;
   double roi_expand = 0;
   // Accepted from older pipelines.
-  bool no_block = false, qos = false, share_va_display_ctx = true, reshape = false;
+  bool no_block = false, share_va_display_ctx = true, reshape = false;
   unsigned reshape_width = 0, reshape_height = 0, cpu_throughput_streams = 0, gpu_throughput_streams = 0;
   std::string pre_process_config, custom_preproc_lib, custom_postproc_lib, ov_extension_lib;
 };

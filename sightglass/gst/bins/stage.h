@@ -27,7 +27,7 @@ struct Chain {
 };
 Result<Chain> add_stage(GstBin* bin, const Stage& stage);
 
-// "{element}: a queue of that many buffers", limited by nothing else.
+// A queue of that many buffers, limited by nothing else.
 ElementSettings queue_of(unsigned buffers);
 
 // A caps filter.
