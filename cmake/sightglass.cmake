@@ -1,7 +1,11 @@
 # One helper per kind of target, so that a CMakeLists.txt is a list and no program.
 #
-#   sg_library(NAME SOURCES file… [DEPENDS dep…])
-#       part of libsightglass.so. A dep is another sg_library by its name, or an imported target (with ::).
+#   sg_library(NAME SOURCES file… [DEPENDS dep…] [PART memory])
+#       part of libsightglass.so, or of libsightglass-memory.so, which stands alone. A dep is another sg_library by its
+#       name, or a target with ::, be it imported or one of our modules.
+#   sg_module(NAME SOURCES file… [DEPENDS dep…] [BASE memory])
+#       libsightglass-NAME.so, a back end with a library of its own: loaded at run time by load_module(NAME), or linked as
+#       sightglass::NAME. It uses libsightglass.so, with BASE memory only libsightglass-memory.so.
 #   sg_element(NAME [SOURCES extra…] [DEPENDS dep…] [TEST [file…]] [BENCH [file…]])
 #       the element in NAME.cc; TEST and BENCH alone mean NAME_test.cc and NAME_bench.cc.
 #   sg_test(NAME SOURCES file… [DEPENDS dep…] [LABELS label…] [ENVIRONMENT VAR=value…] [TIMEOUT seconds])
@@ -22,12 +26,17 @@ target_include_directories(sg_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(sg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Werror)
 target_link_libraries(sg_options INTERFACE Threads::Threads)
 
-# The one library. It takes the object files themselves, so that an element which nobody names is there nevertheless.
+# The two libraries. They take the object files themselves, so that an element which nobody names is there nevertheless.
+add_library(sightglass_memory SHARED)
 add_library(sightglass SHARED)
-target_include_directories(sightglass INTERFACE ${PROJECT_SOURCE_DIR})
-target_link_libraries(sightglass PRIVATE sg_options ${CMAKE_DL_LIBS})
-set_target_properties(sightglass PROPERTIES LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
-                      SOVERSION ${PROJECT_VERSION_MAJOR})
+target_link_libraries(sightglass PUBLIC sightglass_memory)
+set_target_properties(sightglass_memory PROPERTIES OUTPUT_NAME sightglass-memory)
+foreach(library IN ITEMS sightglass_memory sightglass)
+  target_include_directories(${library} INTERFACE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${library} PRIVATE sg_options ${CMAKE_DL_LIBS})
+  set_target_properties(${library} PROPERTIES LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
+                        SOVERSION ${PROJECT_VERSION_MAJOR})
+endforeach()
 
 # What using a part means, its include paths and vendor libraries, is sg_NAME_api; sg_NAME are its object files. A test
 # links the former only, since the objects are in libsightglass.so already.
@@ -53,12 +62,31 @@ macro(_sg_parse options single multi)
 endmacro()
 
 function(sg_library name)
-  _sg_parse("" "" "SOURCES;DEPENDS")
+  _sg_parse("" "PART" "SOURCES;DEPENDS")
   add_library(sg_${name}_api INTERFACE)
   _sg_link(sg_${name}_api INTERFACE ${arg_DEPENDS})
   add_library(sg_${name} OBJECT ${arg_SOURCES})
   target_link_libraries(sg_${name} PRIVATE sg_options sg_${name}_api)
-  target_link_libraries(sightglass PRIVATE sg_${name} sg_${name}_api)
+  set(library sightglass)
+  if(arg_PART)
+    set(library sightglass_${arg_PART})
+  endif()
+  target_link_libraries(${library} PRIVATE sg_${name} sg_${name}_api)
+endfunction()
+
+function(sg_module name)
+  _sg_parse("" "BASE" "SOURCES;DEPENDS")
+  set(base sightglass)
+  if(arg_BASE)
+    set(base sightglass_${arg_BASE})
+  endif()
+  add_library(sightglass_${name} SHARED ${arg_SOURCES})
+  add_library(sightglass::${name} ALIAS sightglass_${name})
+  target_link_libraries(sightglass_${name} PUBLIC ${base} PRIVATE sg_options)
+  _sg_link(sightglass_${name} PUBLIC ${arg_DEPENDS})
+  set_target_properties(sightglass_${name} PROPERTIES OUTPUT_NAME sightglass-${name} VERSION ${PROJECT_VERSION}
+                        SOVERSION ${PROJECT_VERSION_MAJOR})
+  set_property(GLOBAL APPEND PROPERTY SIGHTGLASS_MODULES sightglass_${name})
 endfunction()
 
 function(sg_element name)

@@ -85,7 +85,11 @@ class TransformInplace : public Element {
 
 class Source : public Element {
  public:
-  // Fills `frame`; false at the end. May block.
+  // What it can deliver, fixed formats, best first; asked after start(). configure() then says as `output`
+  // which one is wanted.
+  virtual Result<std::vector<Format>> formats() = 0;
+  // Fills `frame`; false at the end. May block. Where frame.video differs from the format so far, the format
+  // has changed with this frame.
   virtual Result<bool> read(Frame& frame, Output& memory) = 0;
   virtual void cancel() {}  // from another thread: makes a blocked read() return
 };

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "sightglass/core/ref.h"
@@ -12,8 +13,30 @@
 
 namespace sightglass {
 
-enum class MemoryKind : uint8_t { system, dmabuf, cuda, va, opencl };
-std::string_view to_string(MemoryKind kind);
+// Where bytes lie, and as whose object they are held: plain memory of the CPU or of a device, or the handle of
+// a framework (a GstBuffer, a cv::Mat, an AVFrame…) that lies over one of these. Kinds that one process cannot
+// share without a copy are different kinds.
+enum class MemoryKind : uint8_t {
+  system,        // addresses of the CPU
+  dmabuf,        // file descriptor of a DMA-BUF
+  cuda,          // device address
+  va,            // VASurfaceID
+  opencl,        // cl_mem, a buffer
+  shm,           // named POSIX shared memory
+  opencl_image,  // cl_mem, an image
+  gst,           // GstBuffer
+  ffmpeg,        // AVFrame
+  opencv,        // cv::Mat
+  opencv_umat,   // cv::UMat
+  onnx,          // OrtValue
+  torch,         // at::Tensor
+  dlpack,        // DLManagedTensor
+};
+inline constexpr size_t memory_kinds = 14;
+std::string_view to_string(MemoryKind kind);  // "system", "opencv-umat", …
+std::optional<MemoryKind> memory_kind(std::string_view name);
+
+class Context;  // sightglass/memory/context.h
 
 enum class Access : uint8_t { read = 1, write = 2, read_write = 3 };
 
@@ -31,6 +54,12 @@ class Memory : public RefCounted {
  public:
   MemoryKind kind() const { return kind_; }
   size_t size() const { return size_; }
+  // Different for every block that has ever existed in this process, and new when a block is made to hold
+  // other bytes: what a cache may use as key, unlike an address, a file descriptor or a handle, which come
+  // again.
+  uint64_t id() const { return id_; }
+  // The device that it belongs to; null: the CPU.
+  virtual const Context* context() const { return nullptr; }
 
   // Address of the first byte for the CPU, after the work in flight has finished. Each success is paired with
   // one unmap(). Prefer map() of sightglass/memory/mapping.h, which does that by itself.
@@ -38,12 +67,16 @@ class Memory : public RefCounted {
   virtual void unmap(Access access) = 0;
 
  protected:
-  Memory(MemoryKind kind, size_t size) : kind_(kind), size_(size) {}
-  size_t size_at_most(size_t size) { return size_ = size; }  // pools that hand one block out at several sizes
+  Memory(MemoryKind kind, size_t size) : kind_(kind), size_(size), id_(next_id()) {}
+  // A wrapper that is used again, for other bytes.
+  void hold_other_bytes(size_t size) { size_ = size, id_ = next_id(); }
 
  private:
+  static uint64_t next_id() noexcept;
+
   MemoryKind kind_;
   size_t size_;
+  uint64_t id_;
 };
 using MemoryRef = Ref<Memory>;
 

@@ -1,5 +1,6 @@
 #include "sightglass/core/video.h"
 
+#include <array>
 #include <utility>
 
 namespace sightglass {
@@ -29,9 +30,11 @@ constexpr PixelFormatInfo infos[] = {
     {PixelFormat::rgbp, "RGBP", false, 3, {1, 0, 0}, {1, 0, 0}},
     {PixelFormat::bgrp, "BGRP", false, 3, {1, 0, 0}, {1, 0, 0}},
     {PixelFormat::gray8, "GRAY8", false, 1, {1, 0, 0}, {}},
+    {PixelFormat::p010, "P010_10LE", true, 2, {2, 0, 0}, {4, 1, 1}},
+    {PixelFormat::gray16, "GRAY16_LE", false, 1, {2, 0, 0}, {}},
 };
 constexpr size_t count = std::size(infos);
-static_assert(std::tuple_size_v<std::remove_cvref_t<decltype(all_pixel_formats())>> == count);
+constexpr size_t count_8_bit = count - 2;  // those of more bits come last
 static_assert([] {
   for (size_t i = 0; i < count; ++i)
     if (std::to_underlying(infos[i].format) != i) return false;
@@ -52,7 +55,7 @@ std::optional<PixelFormat> pixel_format(std::string_view name) {
   return {};
 }
 
-std::array<PixelFormat, 15> const& all_pixel_formats() {
+std::span<const PixelFormat> all_pixel_formats() {
   static constexpr auto formats = [] {
     std::array<PixelFormat, count> all{};
     for (size_t i = 0; i < count; ++i) all[i] = infos[i].format;
@@ -60,6 +63,8 @@ std::array<PixelFormat, 15> const& all_pixel_formats() {
   }();
   return formats;
 }
+
+std::span<const PixelFormat> all_8_bit_formats() { return all_pixel_formats().first(count_8_bit); }
 
 size_t plane_count(PixelFormat format) { return info_of(format).planes; }
 

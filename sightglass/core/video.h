@@ -1,15 +1,16 @@
 // What a picture is made of: pixel format, size, planes and colour.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace sightglass {
 
-// The names are GStreamer's. x: ignored byte.
+// The names are GStreamer's. x: ignored byte. p010 and gray16 have samples of 16 bits, little endian; of
+// p010 the upper 10 count.
 enum class PixelFormat : uint8_t {
   i420,
   yv12,
@@ -25,11 +26,14 @@ enum class PixelFormat : uint8_t {
   bgra,
   rgbp,
   bgrp,
-  gray8
+  gray8,
+  p010,
+  gray16
 };
 std::string_view to_string(PixelFormat format);  // "I420", "NV12", "RGBP", …
 std::optional<PixelFormat> pixel_format(std::string_view name);
-std::array<PixelFormat, 15> const& all_pixel_formats();
+std::span<const PixelFormat> all_pixel_formats();
+std::span<const PixelFormat> all_8_bit_formats();
 
 // Layout of one plane relative to the picture.
 struct PlaneLayout {

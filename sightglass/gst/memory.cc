@@ -14,7 +14,7 @@ class BufferMemory final : public Memory {
     buffer_ = buffer ? gst_buffer_ref(buffer) : nullptr;
     memory_ = gst_memory_ref(memory);
     inner_ = unwrap_memory(memory);
-    size_at_most(gst_memory_get_sizes(memory, nullptr, nullptr));
+    hold_other_bytes(gst_memory_get_sizes(memory, nullptr, nullptr));
   }
   void let_go() {
     inner_ = nullptr;

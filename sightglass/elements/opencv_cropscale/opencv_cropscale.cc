@@ -50,6 +50,9 @@ Samples color_samples(double r, double g, double b, const VideoInfo& video) {
       return {{{blue}, {green}, {red}}};
     case PixelFormat::gray8:
       return {{{byte(luma)}}};
+    case PixelFormat::p010:
+    case PixelFormat::gray16:
+      break;  // not taken
   }
   return {};
 }
@@ -70,6 +73,11 @@ ResampleMethod method_of(OpencvCropscale::Method method) {
       break;
   }
   return ResampleMethod::bilinear;
+}
+
+std::vector<PixelFormat> taken_formats() {
+  const auto formats = all_8_bit_formats();
+  return {formats.begin(), formats.end()};
 }
 
 // The axis in a plane that is subsampled by 2^shift.
@@ -102,7 +110,11 @@ Status OpencvCropscale::start() {
 std::vector<FormatSpec> OpencvCropscale::transform_format(Direction, const FormatSpec& spec) const {
   const auto* video = std::get_if<VideoSpec>(&spec.media);
   if (!video && !std::holds_alternative<AnySpec>(spec.media)) return {};
-  return {{VideoSpec{video ? video->formats : std::vector<PixelFormat>(), {}, {}}, spec.memory}};
+  std::vector<PixelFormat> formats = taken_formats();
+  if (video && !video->formats.empty())
+    std::erase_if(formats, [&](PixelFormat format) { return !std::ranges::contains(video->formats, format); });
+  if (formats.empty()) return {};
+  return {{VideoSpec{std::move(formats), {}, {}}, spec.memory}};
 }
 
 Status OpencvCropscale::configure(const Format& input, const Format& output) {
@@ -186,8 +198,8 @@ const Registration registration([] {
       .klass = "Filter/Converter/Video/Scaler",
       .doc = "Cuts out the part of the picture that counts and resizes it to the size that follows.",
       .kind = ElementKind::transform,
-      .input = {{VideoSpec{}}},
-      .output = {{VideoSpec{}}},
+      .input = {{VideoSpec{taken_formats(), {}, {}}}},
+      .output = {{VideoSpec{taken_formats(), {}, {}}}},
       .params = ParamTable::of<P>({
           param("add-borders", &P::add_borders,
                 "keep the aspect ratio: picture top-left, borders right and below"),

@@ -323,7 +323,7 @@ namespace {
 
 using Params = MetaOverlay::Params;
 
-std::vector<PixelFormat> every_format() { return {all_pixel_formats().begin(), all_pixel_formats().end()}; }
+std::vector<PixelFormat> every_format() { return {all_8_bit_formats().begin(), all_8_bit_formats().end()}; }
 
 const Registration registration({
     .name = "opencv_meta_overlay",

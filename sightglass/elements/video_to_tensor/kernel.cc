@@ -48,6 +48,9 @@ std::vector<Component> components(PixelFormat format) {
       return {{2, 0}, {1, 0}, {0, 0}};
     case PixelFormat::gray8:
       return {{0, 0}};
+    case PixelFormat::p010:
+    case PixelFormat::gray16:
+      break;  // not taken
   }
   return {};
 }

@@ -125,7 +125,7 @@ std::vector<FormatSpec> VideoToTensor::transform_format(Direction from, const Fo
                              [&](const TensorSpec& mine) { return agree(mine, theirs); }))
       return {};
   }
-  const auto& all = all_pixel_formats();
+  const auto& all = all_8_bit_formats();
   return {{VideoSpec{{all.begin(), all.end()}, {}, {}}, MemoryKind::system}};
 }
 
@@ -264,7 +264,7 @@ const Registration registration({
            "tensor, the "
            "inner bracket only with range. Writes the matrix that leads back to the full frame.",
     .kind = ElementKind::transform,
-    .input = {{VideoSpec{{all_pixel_formats().begin(), all_pixel_formats().end()}, {}, {}},
+    .input = {{VideoSpec{{all_8_bit_formats().begin(), all_8_bit_formats().end()}, {}, {}},
                MemoryKind::system}},
     .output = {{TensorsSpec{{{{std::begin(usable_types), std::end(usable_types)}, {}, Layout::any, {}}}},
                 MemoryKind::system}},

@@ -228,7 +228,7 @@ const bool registered = [] {
     everything({PixelFormat::nv12, source, packed});
     everything({PixelFormat::rgb, source, packed});
     ours({PixelFormat::i420, source, bytes});
-    for (PixelFormat format : all_pixel_formats())
+    for (PixelFormat format : all_8_bit_formats())
       if (format != PixelFormat::i420 && format != PixelFormat::nv12 && format != PixelFormat::rgb)
         ours({format, source, packed});
   }

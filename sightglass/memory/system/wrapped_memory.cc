@@ -10,7 +10,7 @@ class WrappedMemory final : public SystemMemory {
 
   void hold(std::byte* data, size_t size, ReleaseMemory release, Ref<WrapPool> pool) {
     point_to(data);
-    size_at_most(size);
+    hold_other_bytes(size);
     release_ = std::move(release);
     pool_ = std::move(pool);
   }
