@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "sightglass/core/registry.h"
+#include "sightglass/gst/bins/stage.h"
 #include "sightglass/gst/element.h"
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/properties.h"
@@ -9,8 +11,6 @@
 namespace sightglass::gst {
 namespace {
 
-constexpr std::array<const char*, stage_count> stage_names = {"preprocess", "process", "postprocess",
-                                                              "aggregate", "postaggregate"};
 constexpr guint first_stage_id = 1, first_queue_id = first_stage_id + stage_count,
                 first_param_id = first_queue_id + stage_count;
 
@@ -63,11 +63,7 @@ class Builder {
     if (three && has(aggregate)) return done(branched());
     if (three) return done(linear({preprocess, process, postprocess, postaggregate}));
     if (has(postaggregate) && !partly) return done(linear({postaggregate}));
-    if (state_.desc.build) {
-      return fail(ErrorCode::invalid_argument,
-                  "no model is set: give model=FILE, or a name that `sightglass models list` shows (or "
-                  "process and postprocess of your own)");
-    }
+    if (state_.desc.build) return std::unexpected(no_model_error());
     if (auto status = done(add_stage(bin_, {{"identity", {{"silent", "true"}}}}).and_then([&](Chain chain) {
           return expose(chain, chain);
         }));
@@ -225,6 +221,22 @@ GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
   return result;
 }
 
+// Brings live values to the elements of a running bin.
+void update(GstBin* bin, const BinDesc& desc, const ParamSet& params) {
+  auto* elements = gst_bin_iterate_elements(bin);
+  GValue item = G_VALUE_INIT;
+  while (gst_iterator_next(elements, &item) == GST_ITERATOR_OK) {
+    auto* element = GST_ELEMENT(g_value_get_object(&item));
+    auto* factory = gst_element_get_factory(element);
+    const auto* kind = factory ? find_element(GST_OBJECT_NAME(factory)) : nullptr;
+    for (const auto& [name, text] : kind ? desc.live(params, *kind) : Settings{})
+      gst_util_set_object_arg(G_OBJECT(element), name.c_str(), text.c_str());
+    g_value_reset(&item);
+  }
+  g_value_unset(&item);
+  gst_iterator_free(elements);
+}
+
 void set_param(GObject* object, const ParamDesc& desc, const GValue* value) {
   auto& state = state_of(object);
   const bool running = GST_STATE(object) > GST_STATE_NULL;
@@ -242,7 +254,7 @@ void set_param(GObject* object, const ParamDesc& desc, const GValue* value) {
   }
   const ParamSet now = state.params;
   lock.unlock();
-  if (running && state.desc.update) state.desc.update(GST_BIN(object), now);
+  if (running && state.desc.live) update(GST_BIN(object), state.desc, now);
 }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {

@@ -60,6 +60,4 @@ ElementSettings queue_of(unsigned buffers) {
           {{"max-size-buffers", std::to_string(buffers)}, {"max-size-bytes", "0"}, {"max-size-time", "0"}}};
 }
 
-ElementSettings caps_filter(std::string caps) { return {"capsfilter", {{"caps", std::move(caps)}}}; }
-
 }  // namespace sightglass::gst

@@ -1,20 +1,14 @@
-// Stages of a bin as typed lists: which elements, with which settings. What is wrong with one is said before
-// the pipeline runs, in one line.
+// Stages of a bin (sightglass/bins/bin.h) as GStreamer elements. What is wrong with one is said before the
+// pipeline runs, in one line.
 #pragma once
 
 #include <gst/gst.h>
 
-#include <string>
-#include <vector>
-
+#include "sightglass/bins/bin.h"
 #include "sightglass/core/result.h"
-#include "sightglass/gst/handles.h"
-#include "sightglass/model/description.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::gst {
-
-// A list of elements to be linked one behind the other; ElementSettings is {factory name, {property, text}…}.
-using Stage = std::vector<ElementSettings>;
 
 // Makes one element. Settings of our own elements are checked against their descriptors, since GObject only
 // prints what is out of range.
@@ -29,8 +23,5 @@ Result<Chain> add_stage(GstBin* bin, const Stage& stage);
 
 // A queue of that many buffers, limited by nothing else.
 ElementSettings queue_of(unsigned buffers);
-
-// A caps filter.
-ElementSettings caps_filter(std::string caps);
 
 }  // namespace sightglass::gst

@@ -4,10 +4,10 @@
 
 #include <vector>
 
-#include "sightglass/gst/bins/process_bin.h"
+#include "sightglass/bins/bin.h"
 
-namespace sightglass::gst {
+namespace sightglass {
 
 std::vector<const BinDesc*> object_bins();
 
-}  // namespace sightglass::gst
+}  // namespace sightglass

@@ -7,7 +7,7 @@
 
 #include "sightglass/core/param.h"
 
-namespace sightglass::gst {
+namespace sightglass {
 
 enum class Backend {
   automatic,
@@ -39,6 +39,7 @@ struct InferenceParams {
   ScaleMethod scale_method = ScaleMethod::standard;
   Policy scheduling_policy = Policy::throughput;
   double roi_expand = 0;
+  bool strict_zero_copy = false;
   // Accepted from older pipelines.
   bool no_block = false, share_va_display_ctx = true, reshape = false;
   unsigned reshape_width = 0, reshape_height = 0, cpu_throughput_streams = 0, gpu_throughput_streams = 0;
@@ -62,4 +63,4 @@ ParamTable gvaclassify_params();
 // The back-end as named by either property.
 Result<Backend> chosen_backend(const InferenceParams& params);
 
-}  // namespace sightglass::gst
+}  // namespace sightglass

@@ -1,8 +1,8 @@
-#include "sightglass/gst/bins/inference_params.h"
+#include "sightglass/bins/inference_params.h"
 
 #include <algorithm>
 
-namespace sightglass::gst {
+namespace sightglass {
 namespace {
 
 // A parameter that a base class declares, with the default of P.
@@ -85,6 +85,8 @@ std::vector<ParamDesc> of_bins() {
   list.push_back(
       own<P>("roi-expand", &P::roi_expand, "grow regions about their centre by this factor; 0: as described")
           .range(0, 10));
+  list.push_back(own<P>("strict-zero-copy", &P::strict_zero_copy,
+                        "an input of the engine that would have to be copied is an error"));
   return list;
 }
 
@@ -164,4 +166,4 @@ Result<Backend> chosen_backend(const InferenceParams& params) {
   return Backend(backend_values()[size_t(found - names.begin())]);
 }
 
-}  // namespace sightglass::gst
+}  // namespace sightglass

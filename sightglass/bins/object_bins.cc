@@ -1,4 +1,4 @@
-#include "sightglass/gst/bins/object_bins.h"
+#include "sightglass/bins/object_bins.h"
 
 #include <algorithm>
 #include <map>
@@ -6,7 +6,7 @@
 #include "sightglass/core/registry.h"
 #include "sightglass/model/engine.h"
 
-namespace sightglass::gst {
+namespace sightglass {
 namespace {
 
 constexpr const char* tracker_name = "opencv_object_association";
@@ -52,19 +52,11 @@ void set(Settings& settings, const std::string& name, const std::string& value) 
   settings.emplace_back(name, value);
 }
 
-void update(GstBin* bin, const ParamSet& params) {
-  for (const char* name : {tracker_name, overlay_name}) {
-    const auto* desc = find_element(name);
-    auto* element = static_cast<GstElement*>(nullptr);
-    for (GList* child = bin->children; child; child = child->next) {
-      auto* factory = gst_element_get_factory(GST_ELEMENT(child->data));
-      if (factory && g_str_equal(GST_OBJECT_NAME(factory), name)) element = GST_ELEMENT(child->data);
-    }
-    for (const auto& [property, text] : element ? forwarded_settings(name, params) : Settings{}) {
-      if (desc->params.find(property)->is_live)
-        gst_util_set_object_arg(G_OBJECT(element), property.c_str(), text.c_str());
-    }
-  }
+Settings live(const ParamSet& params, const ElementDesc& element) {
+  if (element.name != tracker_name && element.name != overlay_name) return {};
+  auto settings = forwarded_settings(element.name.c_str(), params);
+  std::erase_if(settings, [&](const auto& setting) { return !element.params.find(setting.first)->is_live; });
+  return settings;
 }
 
 Result<Stages> only(ElementSettings element) {
@@ -231,7 +223,7 @@ std::vector<const BinDesc*> object_bins() {
                                     "Gives objects the numbers that they had in earlier frames",
                                     track_params(),
                                     build_track,
-                                    update};
+                                    live};
   static const BinDesc gvatrack{"gvatrack",
                                 "Object tracking (gva name)",
                                 "Bin/Analyzer/Video",
@@ -245,15 +237,15 @@ std::vector<const BinDesc*> object_bins() {
                                     "Draws boxes, labels and track numbers into the picture",
                                     overlay_params(),
                                     build_overlay,
-                                    update};
+                                    live};
   static const BinDesc gvawatermark{"gvawatermark",
                                     "Result overlay (gva name)",
                                     "Bin/Filter/Effect/Video",
                                     "meta_overlay under its older name",
                                     watermark_params(),
                                     build_overlay,
-                                    update};
+                                    live};
   return {&object_track, &gvatrack, &meta_overlay, &gvawatermark};
 }
 
-}  // namespace sightglass::gst
+}  // namespace sightglass

@@ -1,15 +1,15 @@
-#include "sightglass/gst/bins/inference_bins.h"
+#include "sightglass/bins/inference_bins.h"
 
 #include <algorithm>
 #include <filesystem>
 
+#include "sightglass/bins/inference_params.h"
 #include "sightglass/core/registry.h"
-#include "sightglass/elements/onnx_tensor_inference/onnx_tensor_inference.h"
-#include "sightglass/gst/bins/inference_params.h"
+#include "sightglass/elements/tensor_inference/tensor_inference.h"
 #include "sightglass/model/labels.h"
 #include "sightglass/model/store.h"
 
-namespace sightglass::gst {
+namespace sightglass {
 namespace {
 
 enum class Role { infer, detect, classify };
@@ -63,26 +63,23 @@ class Planner {
   Status load() {
     auto path = resolve_model(params_.model);
     if (!path) return forward_error(path);
-    const auto extension = path->extension().string();
-    if (extension != ".onnx") {
-      return fail(ErrorCode::unavailable,
-                  "{}: models of type {} need {}, which is not built in; usable: .onnx", path->string(),
-                  extension, extension == ".xml" ? "OpenVINO" : "PyTorch");
-    }
+    const auto engine = engine_for(*path);
+    if (!engine) return std::unexpected(engine.error());
     inference_ = {
-        "onnx_tensor_inference",
+        (*engine)->name() == "torch" ? "pytorch_tensor_inference" : "onnx_tensor_inference",
         {{"model", path->string()},
          {"device", params_.device},
          {"config", params_.ie_config},
          {"batch-size", std::to_string(params_.batch_size)},
          {"buffer-pool-size", std::to_string(params_.nireq)},
          {"shared-instance-id", params_.model_instance_id},
-         {"scheduling-policy", params_.scheduling_policy == Policy::latency ? "latency" : "throughput"}}};
+         {"scheduling-policy", params_.scheduling_policy == Policy::latency ? "latency" : "throughput"},
+         {"strict-zero-copy", params_.strict_zero_copy ? "true" : "false"}}};
     ParamSet values(find_element(inference_.element)->params);
     for (const auto& [name, value] : inference_.params) {
       if (auto status = values.set_text(name, value); !status) return status;
     }
-    auto inference = std::make_shared<OnnxTensorInference>(values);
+    auto inference = std::make_shared<TensorInference>(values, (*engine)->name());
     if (auto status = inference->start(); !status) return status;
     plan_.keep_alive = inference;
     if (!inference->session())
@@ -274,26 +271,16 @@ Result<Stages> build(const ParamSet& params) {
   return Planner(params.as<P>(), role).plan();
 }
 
-// Brings live values to the elements of a running bin.
-void update(GstBin* bin, const ParamSet& params) {
-  auto* elements = gst_bin_iterate_elements(bin);
-  GValue item = G_VALUE_INIT;
-  while (gst_iterator_next(elements, &item) == GST_ITERATOR_OK) {
-    auto* element = GST_ELEMENT(g_value_get_object(&item));
-    for (const char* name : {"threshold", "iou-threshold", "object-class"}) {
-      auto* factory = gst_element_get_factory(element);
-      const auto* desc = factory ? find_element(GST_OBJECT_NAME(factory)) : nullptr;
-      const auto* param = desc ? desc->params.find(name) : nullptr;
-      if (!param || !params.is_set(name)) continue;
-      const auto text = params.get(name).transform([](const ParamValue& value) { return to_string(value); });
-      if (auto value = text.and_then([&](const std::string& t) { return param->parse(t); })) {
-        gst_util_set_object_arg(G_OBJECT(element), name, text->c_str());
-      }
-    }
-    g_value_reset(&item);
+// Live values go to every element that has a parameter of that name.
+Settings live(const ParamSet& params, const ElementDesc& element) {
+  Settings settings;
+  for (const char* name : {"threshold", "iou-threshold", "object-class"}) {
+    const auto* param = element.params.find(name);
+    if (!param || !params.is_set(name)) continue;
+    auto text = params.get(name).transform([](const ParamValue& value) { return to_string(value); });
+    if (text && param->parse(*text)) settings.emplace_back(name, *std::move(text));
   }
-  g_value_unset(&item);
-  gst_iterator_free(elements);
+  return settings;
 }
 
 }  // namespace
@@ -305,21 +292,21 @@ std::vector<const BinDesc*> inference_bins() {
                                     "video_inference under its older name",
                                     gvainference_params(),
                                     build<InferenceParams, Role::infer>,
-                                    update};
+                                    live};
   static const BinDesc gvadetect{"gvadetect",
                                  "Object detection (gva name)",
                                  "Bin/Analyzer/Video",
                                  "object_detect under its older name",
                                  gvadetect_params(),
                                  build<DetectParams, Role::detect>,
-                                 update};
+                                 live};
   static const BinDesc gvaclassify{"gvaclassify",
                                    "Object classification (gva name)",
                                    "Bin/Analyzer/Video",
                                    "object_classify under its older name",
                                    gvaclassify_params(),
                                    build<ClassifyParams, Role::classify>,
-                                   update};
+                                   live};
   static const BinDesc video_inference{
       "video_inference",
       "Video inference",
@@ -327,22 +314,22 @@ std::vector<const BinDesc*> inference_bins() {
       "Runs a model on frames or on the objects in them and attaches its results",
       video_inference_params(),
       build<InferenceParams, Role::infer>,
-      update};
+      live};
   static const BinDesc object_detect{"object_detect",
                                      "Object detection",
                                      "Bin/Analyzer/Video",
                                      "Finds objects in frames with a detection model",
                                      object_detect_params(),
                                      build<DetectParams, Role::detect>,
-                                     update};
+                                     live};
   static const BinDesc object_classify{"object_classify",
                                        "Object classification",
                                        "Bin/Analyzer/Video",
                                        "Describes each object in a frame with a classification model",
                                        object_classify_params(),
                                        build<ClassifyParams, Role::classify>,
-                                       update};
+                                       live};
   return {&video_inference, &object_detect, &object_classify, &gvainference, &gvadetect, &gvaclassify};
 }
 
-}  // namespace sightglass::gst
+}  // namespace sightglass

@@ -1,0 +1,22 @@
+#include "sightglass/bins/aggregate_params.h"
+
+#include <climits>
+
+namespace sightglass {
+
+const ParamTable& aggregate_params() {
+  using Params = AggregateParams;
+  static const auto table = ParamTable::of<Params>({
+      param("attach-tensor-data", &Params::attach_tensor_data, "keep the raw tensors with the results"),
+      param("write-roi-meta", &Params::write_roi_meta,
+            "write GstVideoRegionOfInterestMeta as well, for older elements"),
+      param("max-wait", &Params::max_wait,
+            "live only: send a frame on without results that are later than this; -1: wait as long as data "
+            "is due")
+          .range(-1, INT_MAX)
+          .in("ms"),
+  });
+  return table;
+}
+
+}  // namespace sightglass
