@@ -1,8 +1,9 @@
 # Every library from outside, as an imported target; all come from Debian (env/packages.txt).
 #
 #   PkgConfig::gstreamer (core and base), PkgConfig::gstreamer_{video,audio,app,analytics,allocators,check},
-#   PkgConfig::freetype, PkgConfig::hwy, yaml-cpp::yaml-cpp, nlohmann_json::nlohmann_json, CLI11::CLI11, spdlog::spdlog,
-#   onnxruntime::headers; for tests and benchmarks GTest::gmock_main, benchmark::benchmark_main, opencv::core,
+#   PkgConfig::ffmpeg, PkgConfig::freetype, PkgConfig::hwy, yaml-cpp::yaml-cpp, nlohmann_json::nlohmann_json,
+#   CLI11::CLI11, spdlog::spdlog, onnxruntime::headers, OpenCL::OpenCL, dlpack::headers, torch::torch
+#   (optional); for tests and benchmarks GTest::gmock_main, benchmark::benchmark_main, opencv::core,
 #   opencv::imgproc.
 
 find_package(Threads REQUIRED)
@@ -11,6 +12,7 @@ pkg_check_modules(gstreamer REQUIRED IMPORTED_TARGET gstreamer-1.0>=1.26 gstream
 foreach(part IN ITEMS video audio app analytics allocators check)
   pkg_check_modules(gstreamer_${part} REQUIRED IMPORTED_TARGET gstreamer-${part}-1.0)
 endforeach()
+pkg_check_modules(ffmpeg REQUIRED IMPORTED_TARGET libavformat libavcodec libavdevice libswscale libavutil)
 pkg_check_modules(freetype REQUIRED IMPORTED_TARGET freetype2)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 
@@ -19,6 +21,11 @@ find_package(nlohmann_json REQUIRED CONFIG)
 find_package(CLI11 REQUIRED CONFIG)
 find_package(spdlog REQUIRED CONFIG)
 find_package(GTest REQUIRED CONFIG)
+find_package(OpenCL REQUIRED)
+if(SIGHTGLASS_PYTHON)
+  find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
+  find_package(nanobind REQUIRED CONFIG)
+endif()
 if(SIGHTGLASS_BENCH)
   find_package(benchmark REQUIRED CONFIG)
 endif()
@@ -27,6 +34,9 @@ endif()
 find_path(ONNXRUNTIME_INCLUDE_DIR onnxruntime_c_api.h PATH_SUFFIXES onnxruntime REQUIRED)
 add_library(onnxruntime::headers INTERFACE IMPORTED)
 target_include_directories(onnxruntime::headers INTERFACE ${ONNXRUNTIME_INCLUDE_DIR})
+find_path(DLPACK_INCLUDE_DIR dlpack/dlpack.h REQUIRED)
+add_library(dlpack::headers INTERFACE IMPORTED)
+target_include_directories(dlpack::headers INTERFACE ${DLPACK_INCLUDE_DIR})
 
 # Debian's OpenCVConfig.cmake wants every module installed.
 find_path(OPENCV_INCLUDE_DIR opencv2/core.hpp PATH_SUFFIXES opencv4 REQUIRED)
@@ -37,3 +47,17 @@ foreach(module IN ITEMS core imgproc)
                         INTERFACE_INCLUDE_DIRECTORIES ${OPENCV_INCLUDE_DIR})
 endforeach()
 target_link_libraries(opencv::imgproc INTERFACE opencv::core)
+
+# Optional, for the module torch. Debian's TorchConfig.cmake wants all of Caffe2.
+option(SIGHTGLASS_TORCH "Build the module torch where libtorch is installed" ON)
+if(SIGHTGLASS_TORCH)
+  find_path(TORCH_INCLUDE_DIR torch/script.h)
+  foreach(part IN ITEMS torch torch_cpu c10)
+    find_library(TORCH_${part}_LIBRARY ${part})
+  endforeach()
+  if(TORCH_INCLUDE_DIR AND TORCH_torch_LIBRARY AND TORCH_torch_cpu_LIBRARY AND TORCH_c10_LIBRARY)
+    add_library(torch::torch INTERFACE IMPORTED)
+    target_include_directories(torch::torch INTERFACE ${TORCH_INCLUDE_DIR} ${TORCH_INCLUDE_DIR}/torch/csrc/api/include)
+    target_link_libraries(torch::torch INTERFACE ${TORCH_torch_LIBRARY} ${TORCH_torch_cpu_LIBRARY} ${TORCH_c10_LIBRARY})
+  endif()
+endif()

@@ -15,8 +15,7 @@
 #   sg_bench(NAME SOURCES file… [DEPENDS dep…])
 #       one Google Benchmark program, bench/NAME in the build folder.
 #   sg_plugin(NAME SOURCES file… [DEPENDS dep…])
-#       the GStreamer plug-in libgstNAME.so in gstreamer-1.0/ of the build folder, linked with libsightglass.so. Tests of its
-#       parts depend on gstNAME::objects.
+#       the GStreamer plug-in libgstNAME.so in gstreamer-1.0/ of the build folder, linked with libsightglass.so.
 #   sg_program(NAME SOURCES file… [DEPENDS dep…])
 #       bin/NAME, linked with libsightglass.so.
 
@@ -51,6 +50,8 @@ endfunction()
 
 function(_sg_link_program target)
   target_link_libraries(${target} PRIVATE sg_options sightglass)
+  # Elements register themselves: the library is needed although nothing of it may be named.
+  target_link_options(${target} PRIVATE LINKER:--no-as-needed)
   _sg_link(${target} PRIVATE ${ARGN})
 endfunction()
 
@@ -85,7 +86,7 @@ function(sg_module name)
   target_link_libraries(sightglass_${name} PUBLIC ${base} PRIVATE sg_options)
   _sg_link(sightglass_${name} PUBLIC ${arg_DEPENDS})
   set_target_properties(sightglass_${name} PROPERTIES OUTPUT_NAME sightglass-${name} VERSION ${PROJECT_VERSION}
-                        SOVERSION ${PROJECT_VERSION_MAJOR})
+                        SOVERSION ${PROJECT_VERSION_MAJOR} SIGHTGLASS_BASE ${base})
   set_property(GLOBAL APPEND PROPERTY SIGHTGLASS_MODULES sightglass_${name})
 endfunction()
 
@@ -161,12 +162,8 @@ endfunction()
 
 function(sg_plugin name)
   _sg_parse("" "" "SOURCES;DEPENDS")
-  add_library(gst${name}_objects OBJECT ${arg_SOURCES})
-  target_link_libraries(gst${name}_objects PUBLIC sg_options PkgConfig::gstreamer)
-  _sg_link(gst${name}_objects PUBLIC ${arg_DEPENDS})
-  add_library(gst${name}::objects ALIAS gst${name}_objects)
-  add_library(gst${name} MODULE)
-  target_link_libraries(gst${name} PRIVATE gst${name}_objects sightglass)
+  add_library(gst${name} MODULE ${arg_SOURCES})
+  _sg_link_program(gst${name} ${arg_DEPENDS})
   set_target_properties(gst${name} PROPERTIES LINKER_LANGUAGE CXX LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/gstreamer-1.0)
 endfunction()
 

@@ -12,7 +12,7 @@ enter() {
     GST_PLUGIN_PATH="$build/gstreamer-1.0${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}"
     GST_REGISTRY="$build/gst-registry.bin" # of its own, or two presets would invalidate each other's
     LD_LIBRARY_PATH="$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-    PYTHONPATH="$repo/python:$build/python${PYTHONPATH:+:$PYTHONPATH}"
+    PYTHONPATH="$build/python${PYTHONPATH:+:$PYTHONPATH}"
     SIGHTGLASS_ROOT="$repo" SIGHTGLASS_PRESET="$preset" SIGHTGLASS_CACHE="$cache" SIGHTGLASS_TEST_DATA="$data"
     CCACHE_DIR="${CCACHE_DIR:-$cache/ccache}"
     CCACHE_BASEDIR="$repo" CCACHE_NOHASHDIR=1 # a second checkout compiles nothing anew

@@ -37,6 +37,9 @@ class Element {
   }
   // Live parameters have changed. Called between two frames.
   virtual void update(const ParamSet&) {}
+  // From another thread: whatever a read(), process() or write() waits for is given up, and that call and
+  // later ones return an error. The element is stopped afterwards.
+  virtual void cancel() {}
   // The format is agreed. For sources `input`, for sinks `output` is empty.
   virtual Status configure(const Format& input, const Format& output) {
     (void)input, (void)output;
@@ -91,7 +94,6 @@ class Source : public Element {
   // Fills `frame`; false at the end. May block. Where frame.video differs from the format so far, the format
   // has changed with this frame.
   virtual Result<bool> read(Frame& frame, Output& memory) = 0;
-  virtual void cancel() {}  // from another thread: makes a blocked read() return
 };
 
 class Sink : public Element {
@@ -112,6 +114,7 @@ struct ElementDesc {
   std::vector<FormatSpec> input, output;  // for in-place elements both are `input`
   bool writes_pixels = false;             // in-place elements: the picture is changed, not only metadata
   bool reads_results = true;              // false: regions and attributes are passed by, unread
+  bool serves_all_streams = false;        // one instance for all: it writes to one place, or counts them all
   ParamTable params;
   Result<std::unique_ptr<Element>> (*create)(const ParamSet& params) = nullptr;
 };

@@ -13,9 +13,9 @@
 
 namespace sightglass {
 
-// Where bytes lie, and as whose object they are held: plain memory of the CPU or of a device, or the handle of
-// a framework (a GstBuffer, a cv::Mat, an AVFrame…) that lies over one of these. Kinds that one process cannot
-// share without a copy are different kinds.
+// Where bytes lie, and as whose object they are held: plain memory of the CPU or of a device, or the handle
+// of a framework (a GstBuffer, a cv::Mat, an AVFrame…) that lies over one of these. Kinds that one process
+// cannot share without a copy are different kinds.
 enum class MemoryKind : uint8_t {
   system,        // addresses of the CPU
   dmabuf,        // file descriptor of a DMA-BUF
@@ -60,6 +60,9 @@ class Memory : public RefCounted {
   uint64_t id() const { return id_; }
   // The device that it belongs to; null: the CPU.
   virtual const Context* context() const { return nullptr; }
+  // Whether the bytes may be changed at all: not while somebody beyond our count reads them, as a decoder
+  // does its reference pictures. Who wants to draw on such a block has to copy it.
+  virtual bool writable() const { return true; }
 
   // Address of the first byte for the CPU, after the work in flight has finished. Each success is paired with
   // one unmap(). Prefer map() of sightglass/memory/mapping.h, which does that by itself.

@@ -22,7 +22,8 @@ class RefCounted {
   void unref() const noexcept {
     if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) const_cast<RefCounted*>(this)->dispose();
   }
-  bool unique() const noexcept { return count_.load(std::memory_order_acquire) == 1; }
+  bool unique() const noexcept { return count() == 1; }
+  uint32_t count() const noexcept { return count_.load(std::memory_order_acquire); }
 
  protected:
   virtual ~RefCounted() = default;

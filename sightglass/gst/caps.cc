@@ -4,6 +4,8 @@
 #include <charconv>
 #include <string>
 
+#include "sightglass/memory/gst/gst_frame.h"
+
 namespace sightglass::gst {
 namespace {
 
@@ -21,8 +23,9 @@ const char* feature_of(MemoryKind kind) {
       return "memory:VAMemory";
     case MemoryKind::opencl:
       return "memory:OpenCL";
+    default:  // the handle of a framework: never a name of its own between GStreamer's elements
+      return nullptr;
   }
-  return nullptr;
 }
 
 std::optional<MemoryKind> memory_of(const GstCapsFeatures* features) {
@@ -197,20 +200,6 @@ TensorsSpec tensors_spec(const GstStructure* structure) {
   return spec;
 }
 
-VideoInfo to_video_info(const GstVideoInfo& info, PixelFormat format) {
-  VideoInfo video;
-  video.format = format;
-  video.width = GST_VIDEO_INFO_WIDTH(&info);
-  video.height = GST_VIDEO_INFO_HEIGHT(&info);
-  video.full_range = info.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255;
-  video.matrix = info.colorimetry.matrix == GST_VIDEO_COLOR_MATRIX_BT709    ? ColorMatrix::bt709
-                 : info.colorimetry.matrix == GST_VIDEO_COLOR_MATRIX_BT2020 ? ColorMatrix::bt2020
-                                                                            : ColorMatrix::bt601;
-  video.pixel_aspect = {GST_VIDEO_INFO_PAR_N(&info), GST_VIDEO_INFO_PAR_D(&info)};
-  video.frame_rate = {GST_VIDEO_INFO_FPS_N(&info), GST_VIDEO_INFO_FPS_D(&info)};
-  return video;
-}
-
 Result<TensorsInfo> tensors_info(const GstStructure* structure) {
   TensorsInfo info;
   const auto names = get_texts(structure, "names");
@@ -276,8 +265,7 @@ Result<Format> to_format(const GstCaps* caps, GstVideoInfo* video) {
   } else if (gst_structure_has_name(structure, "video/x-raw")) {
     if (!gst_video_info_from_caps(video, caps))
       return fail(ErrorCode::not_negotiated, "the video caps are incomplete");
-    const char* name = gst_structure_get_string(structure, "format");
-    if (auto pixels = name ? pixel_format(name) : std::nullopt) format.media = to_video_info(*video, *pixels);
+    if (auto picture = to_video_info(*video)) format.media = *picture;
   }
   return format;
 }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "sightglass/core/format.h"
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::gst {
 

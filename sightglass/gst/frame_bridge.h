@@ -4,8 +4,8 @@
 #include <gst/video/video.h>
 
 #include "sightglass/core/format.h"
-#include "sightglass/gst/memory.h"
 #include "sightglass/gst/results.h"
+#include "sightglass/memory/gst/gst_memory.h"
 
 namespace sightglass::gst {
 

@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::gst {
 namespace {

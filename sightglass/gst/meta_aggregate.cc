@@ -5,36 +5,17 @@
 #include <algorithm>
 #include <mutex>
 
+#include "sightglass/bins/aggregate_params.h"
+#include "sightglass/core/frame_join.h"
 #include "sightglass/gst/caps.h"
 #include "sightglass/gst/element.h"
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/frame_bridge.h"
-#include "sightglass/gst/frame_join.h"
 #include "sightglass/gst/frame_meta.h"
 #include "sightglass/gst/properties.h"
 
 namespace sightglass::gst {
 namespace {
-
-struct Params {
-  bool attach_tensor_data = true;
-  bool write_roi_meta = false;
-  int max_wait = -1;
-};
-
-const ParamTable& param_table() {
-  static const auto table = ParamTable::of<Params>({
-      param("attach-tensor-data", &Params::attach_tensor_data, "keep the raw tensors with the results"),
-      param("write-roi-meta", &Params::write_roi_meta,
-            "write GstVideoRegionOfInterestMeta as well, for older elements"),
-      param("max-wait", &Params::max_wait,
-            "live only: send a frame on without results that are later than this; -1: wait as long as data "
-            "is due")
-          .range(-1, G_MAXINT)
-          .in("ms"),
-  });
-  return table;
-}
 
 // ---- one pad: the results of a branch
 
@@ -61,7 +42,7 @@ Branch& branch_of(GstAggregatorPad* pad) {
 struct Instance;
 
 struct Joiner {
-  explicit Joiner(GstAggregator* self_) : self(self_), params(param_table()) {}
+  explicit Joiner(GstAggregator* self_) : self(self_), params(aggregate_params()) {}
 
   GstFlowReturn aggregate(bool timeout);
   bool gather(GstAggregatorPad* pad, GstClockTime now);
@@ -130,7 +111,7 @@ void Joiner::join_buffer(Branch& branch, GstBuffer* buffer) {
   {
     std::lock_guard lock(mutex);
     // A repeated result (meta_smooth) comes without tensors.
-    attach = params.as<Params>().attach_tensor_data && branch.bridge.format().tensors() &&
+    attach = params.as<AggregateParams>().attach_tensor_data && branch.bridge.format().tensors() &&
              gst_buffer_n_memory(buffer) > 0;
   }
   Status status;
@@ -193,7 +174,7 @@ GstFlowReturn Joiner::send() {
   writer.write(buffer, size, before.regions, before.attributes, frame);
   {
     std::lock_guard lock(mutex);
-    if (params.as<Params>().write_roi_meta) writer.write_roi(buffer, size, frame.regions);
+    if (params.as<AggregateParams>().write_roi_meta) writer.write_roi(buffer, size, frame.regions);
   }
   frame.clear();
   return gst_aggregator_finish_buffer(self, buffer);
@@ -289,7 +270,7 @@ GstClockTime next_time(GstAggregator* self) {
   int wait;
   {
     std::lock_guard lock(joiner.mutex);
-    wait = joiner.params.as<Params>().max_wait;
+    wait = joiner.params.as<AggregateParams>().max_wait;
   }
   if (wait < 0 || !joiner.main) return GST_CLOCK_TIME_NONE;
   BufferPtr head(gst_aggregator_pad_peek_buffer(joiner.main));
@@ -330,7 +311,7 @@ void release_pad(GstElement* element, GstPad* pad) {
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {
   auto& joiner = joiner_of(object);
-  const auto& desc = param_table().params[id - 1];
+  const auto& desc = aggregate_params().params[id - 1];
   std::lock_guard lock(joiner.mutex);
   if (auto status = joiner.params.set(desc.name, from_gvalue(desc, value)); !status) {
     g_critical("%s: %s", GST_OBJECT_NAME(object), status.error().message.c_str());
@@ -339,7 +320,7 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec*) {
   auto& joiner = joiner_of(object);
-  const auto& desc = param_table().params[id - 1];
+  const auto& desc = aggregate_params().params[id - 1];
   std::lock_guard lock(joiner.mutex);
   if (auto param = joiner.params.get(desc.name)) to_gvalue(desc, *param, value);
 }
@@ -367,7 +348,7 @@ void class_init(gpointer data, gpointer numbered_main) {
   object->set_property = set_property;
   object->get_property = get_property;
   object->finalize = finalize;
-  install_properties(object, param_table(), "meta_aggregate");
+  install_properties(object, aggregate_params(), "meta_aggregate");
 
   auto* element = GST_ELEMENT_CLASS(klass);
   gst_element_class_set_static_metadata(

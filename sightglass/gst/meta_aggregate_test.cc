@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "sightglass/gst/frame_meta.h"
-#include "sightglass/gst/handles.h"
 #include "sightglass/gst/results.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::gst {
 namespace {

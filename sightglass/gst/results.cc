@@ -10,7 +10,7 @@
 #include <span>
 
 #include "sightglass/gst/attributes_mtd.h"
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::gst {
 namespace {

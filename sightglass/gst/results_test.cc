@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "sightglass/gst/attributes_mtd.h"
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::gst {
 namespace {

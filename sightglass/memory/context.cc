@@ -16,7 +16,8 @@ struct Opener {
 };
 
 std::array<Opener, memory_kinds>& openers() {
-  static auto& instance = *new std::array<Opener, memory_kinds>;  // never destroyed: memory may outlive main()
+  static auto& instance =
+      *new std::array<Opener, memory_kinds>;  // never destroyed: memory may outlive main()
   return instance;
 }
 

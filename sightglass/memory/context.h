@@ -21,8 +21,8 @@ class Context : public RefCounted {
   MemoryKind kind() const { return kind_; }
   // The device in the words of its vendor: "NVIDIA H100 80GB HBM3", "PoCL cpu-haswell".
   virtual std::string description() const = 0;
-  // A native handle by its type's name: "CUcontext", "cl_context", "cl_command_queue", "VADisplay". Null: there
-  // is none of that name. Valid as long as the context.
+  // A native handle by its type's name: "CUcontext", "cl_context", "cl_command_queue", "VADisplay". Null:
+  // there is none of that name. Valid as long as the context.
   virtual void* handle(std::string_view type) const = 0;
   // Whether the two are the same device, so that memory of one can be used with the other as it is.
   virtual bool same_device(const Context& other) const { return this == &other; }
@@ -38,8 +38,8 @@ class Context : public RefCounted {
 };
 using ContextRef = Ref<Context>;
 
-// The first usable device of a kind, opened at the first call and kept. Null for kinds that lie in the memory of
-// the CPU; an error says what this machine lacks.
+// The first usable device of a kind, opened at the first call and kept. Null for kinds that lie in the memory
+// of the CPU; an error says what this machine lacks.
 Result<ContextRef> default_context(MemoryKind kind);
 
 // How a back end says what opens its default context; the last line of its source.

@@ -25,8 +25,8 @@ Result<Form> parse_form(std::string_view text) {
     std::string known;
     for (size_t i = 0; i < memory_kinds; ++i)
       known += std::format("{}{}", i ? ", " : "", to_string(MemoryKind(i)));
-    return fail(ErrorCode::invalid_argument, "{}: no such kind of memory; there are {}", text.substr(0, colon),
-                known);
+    return fail(ErrorCode::invalid_argument, "{}: no such kind of memory; there are {}",
+                text.substr(0, colon), known);
   }
   if (colon == text.npos || text.substr(colon + 1) == "tensor") return Form{*memory, {}};
   const auto pixels = pixels_of(text.substr(colon + 1));

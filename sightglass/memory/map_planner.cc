@@ -36,6 +36,8 @@ double size_of_pixel(const Form& form) {
 
 // Of two ways that copy the same the one with fewer hand-overs is taken.
 constexpr double cost_of_step = 1e-3;
+// A conversion loses something, so that one is better than two that are cheaper.
+constexpr double cost_of_conversion = 1e3;
 
 // What can be reached from one form, and over which step.
 struct Reached {
@@ -70,7 +72,8 @@ void search(const Mappers& mappers, const Form& from, std::optional<size_t> to, 
       for (const Edge& edge : edges) {
         const size_t next = index_of(edge.to);
         const double bytes = std::max(size_of_pixel(form), size_of_pixel(edge.to));
-        const double cost = reached.cost[current] + edge.cost_per_byte * bytes + cost_of_step;
+        const double cost = reached.cost[current] + edge.cost_per_byte * bytes + cost_of_step +
+                            (edge.to.pixels == form.pixels ? 0 : cost_of_conversion);
         if (reached.done[next] || cost >= reached.cost[next]) continue;
         if (!reached.has(next)) open.push_back(next);
         reached.cost[next] = cost;

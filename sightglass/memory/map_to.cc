@@ -22,8 +22,8 @@ uint32_t key_of(const Form& from, const Form& to) {
   return number(from) << 16 | number(to);
 }
 
-// Plans by their two forms. Looking one up takes no lock: plans are added at places that were empty, and never
-// move or go.
+// Plans by their two forms. Looking one up takes no lock: plans are added at places that were empty, and
+// never move or go.
 class Plans {
  public:
   const MapPlan* find(uint32_t key) const {
@@ -179,9 +179,10 @@ Status FrameMapping::finish() {
   if (access_ == Access::read) return {};
   access_ = Access::read;
   for (size_t i = stages_.size(); i-- > 1;) {
-    if (!stages_[i].copied_by) continue;
-    if (auto status = stages_[i].copied_by->write_back(stages_[i].frame, stages_[i - 1].frame); !status)
-      return status;
+    const Stage& stage = stages_[i];
+    auto status = stage.is_copy ? stage.mapper->write_back(stage.frame, stages_[i - 1].frame)
+                                : stage.mapper->publish(stage.frame, stages_[i - 1].frame);
+    if (!status) return status;
   }
   return {};
 }
@@ -192,10 +193,11 @@ Result<FrameMapping> map_to(const Frame& frame, const MapTarget& target, const M
   auto plan = plan_map(from, target.form);
   if (!plan) return forward_error(plan);
   if (options.strict_zero_copy && (*plan)->copies())
-    return fail(ErrorCode::not_negotiated,
-                "{} to {} cannot go without a copy: {}; to avoid it, have the one make {} or the other take {}",
-                to_string(from), to_string(target.form), (*plan)->to_string(), to_string(target.form),
-                to_string(from));
+    return fail(
+        ErrorCode::not_negotiated,
+        "{} to {} cannot go without a copy: {}; to avoid it, have the one make {} or the other take {}",
+        to_string(from), to_string(target.form), (*plan)->to_string(), to_string(target.form),
+        to_string(from));
 
   FrameMapping mapping(**plan, target.access);
   mapping.stages_.reserve((*plan)->steps.size() + 1);
@@ -204,11 +206,11 @@ Result<FrameMapping> map_to(const Frame& frame, const MapTarget& target, const M
   CopyLedger::Hop& hop = options.hop ? *options.hop : of_process;
   size_t copied = 0;
   const auto go = [&](const Mapper& mapper, const MapTarget& to, bool copies) -> Status {
-    FrameMapping::Stage next{{}, copies ? &mapper : nullptr};
+    FrameMapping::Stage next{{}, &mapper, copies};
     if (auto status = mapper.map(mapping.stages_.back().frame, to, next.frame); !status) {
       mapping.access_ = Access::read;  // nobody has written anything yet
-      status.error().message = std::format("{} to {}: {}", to_string(from), to_string(target.form),
-                                           status.error().message);
+      status.error().message =
+          std::format("{} to {}: {}", to_string(from), to_string(target.form), status.error().message);
       return status;
     }
     if (copies) copied += content_bytes(next.frame);
@@ -220,9 +222,10 @@ Result<FrameMapping> map_to(const Frame& frame, const MapTarget& target, const M
     if (!is_aligned(mapping.stages_.back().frame, step.edge.alignment)) {
       if (options.strict_zero_copy) {
         mapping.access_ = Access::read;
-        return fail(ErrorCode::not_negotiated,
-                    "{} to {} cannot go without a copy: {} needs addresses and strides that are multiples of {}",
-                    to_string(from), to_string(target.form), step.mapper->name(), step.edge.alignment);
+        return fail(
+            ErrorCode::not_negotiated,
+            "{} to {} cannot go without a copy: {} needs addresses and strides that are multiples of {}",
+            to_string(from), to_string(target.form), step.mapper->name(), step.edge.alignment);
       }
       if (auto status = go(realign, {step.from, target.access, nullptr}, true); !status)
         return forward_error(status);

@@ -1,13 +1,14 @@
-// One verb for every hand-over between memories and frameworks: the frame in the form that is wanted, over the
-// cheapest way that the registered mappers know. Ways that share the bytes are preferred to any that copies.
+// One verb for every hand-over between memories and frameworks: the frame in the form that is wanted, over
+// the cheapest way that the registered mappers know. Ways that share the bytes are preferred to any that
+// copies.
 //
 //   auto mapped = map_to(frame, {.form = {MemoryKind::opencv, PixelFormat::bgr}, .access = Access::read});
 //   if (!mapped) return forward_error(mapped);           // says what is missing, and what would go
 //   cv::Mat picture = opencv_mat(mapped->frame().tensors[0]);
 //
-// The first map between two forms plans, later ones find the plan; what is remembered is the way and never the
-// memory. Back ends that need a library of their own (OpenCV, OpenCL, FFmpeg…) are shared objects that are
-// loaded when one of the two forms is theirs.
+// The first map between two forms plans, later ones find the plan; what is remembered is the way and never
+// the memory. Back ends that need a library of their own (OpenCV, OpenCL, FFmpeg…) are shared objects that
+// are loaded when one of the two forms is theirs.
 //
 // Thread-safe. A FrameMapping belongs to one thread at a time.
 #pragma once
@@ -65,7 +66,8 @@ class FrameMapping {
 
   struct Stage {
     Frame frame;
-    const Mapper* copied_by;  // null: shares the bytes of the stage before
+    const Mapper* mapper = nullptr;  // made it of the stage before; null: the original
+    bool is_copy = false;
   };
   const MapPlan* plan_;
   Access access_;

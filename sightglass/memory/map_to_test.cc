@@ -59,8 +59,17 @@ TEST(FindWay, CopiesInTheFormatThatHasFewerBytes) {
   EXPECT_EQ(plan->steps[0].mapper, &download);
 }
 
+TEST(FindWay, ConvertsOnceWhereThatCanBe) {
+  const Way a("system:RGBx", "system:NV21", 1), b("system:NV21", "system:GRAY8", 1),
+      direct("system:RGBx", "system:GRAY8", 9);
+  const auto plan = find_way({&a, &b, &direct}, form("system:RGBx"), form("system:GRAY8"));
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(plan->steps, SizeIs(1));
+}
+
 TEST(FindWay, TakesTheFewestStepsOfThoseThatShare) {
-  const Way a("gst:RGB", "system:RGB", 0), b("system:RGB", "opencv:RGB", 0), direct("gst:RGB", "opencv:RGB", 0);
+  const Way a("gst:RGB", "system:RGB", 0), b("system:RGB", "opencv:RGB", 0),
+      direct("gst:RGB", "opencv:RGB", 0);
   const auto plan = find_way({&a, &b, &direct}, form("gst:RGB"), form("opencv:RGB"));
   ASSERT_TRUE(plan);
   EXPECT_THAT(plan->steps, SizeIs(1));
@@ -75,7 +84,8 @@ TEST(FindWay, GoesRoundWhatThisMachineLacks) {
 }
 
 TEST(FindWay, SaysWhatIsNotUsableWhereThatIsTheOnlyWay) {
-  const Way only("cuda:NV12", "system:NV12", 1, fail(ErrorCode::unavailable, "no CUDA driver (libcuda.so.1)"));
+  const Way only("cuda:NV12", "system:NV12", 1,
+                 fail(ErrorCode::unavailable, "no CUDA driver (libcuda.so.1)"));
   const auto plan = find_way({&only}, form("cuda:NV12"), form("system:NV12"));
   ASSERT_FALSE(plan);
   EXPECT_EQ(plan.error().code, ErrorCode::unavailable);
@@ -137,8 +147,9 @@ class CopyingPair final : public Mapper {
   }
   Status map(const Frame& frame, const MapTarget& target, Frame& result) const override {
     if (frame.video->width == 666) return fail(ErrorCode::corrupt, "not this one");
-    result = allocate_frame({.format = PixelFormat::p010, .width = frame.video->width,
-                             .height = frame.video->height}).value();
+    result = allocate_frame(
+                 {.format = PixelFormat::p010, .width = frame.video->width, .height = frame.video->height})
+                 .value();
     for (Tensor& tensor : result.tensors) tensor.memory = MemoryRef(new Stand(MemoryKind::va, tensor));
     return target.access == Access::write ? Status() : copy_tensor(frame.tensors[0], result.tensors[0]);
   }
@@ -152,7 +163,9 @@ Frame gray16(int width, int height, size_t alignment = 64) {
   return allocate_frame({.format = PixelFormat::gray16, .width = width, .height = height}, alignment).value();
 }
 
-uint8_t& first_byte(const Frame& frame) { return *map(frame.tensors[0], Access::write).value().row<uint8_t>(0); }
+uint8_t& first_byte(const Frame& frame) {
+  return *map(frame.tensors[0], Access::write).value().row<uint8_t>(0);
+}
 
 TEST(MapTo, SharesTheBytesAndSaysSoInTheLedger) {
   CopyLedger ledger;
@@ -167,7 +180,8 @@ TEST(MapTo, SharesTheBytesAndSaysSoInTheLedger) {
 
 TEST(MapTo, CountsWhatItCopies) {
   CopyLedger ledger;
-  const auto mapped = map_to(gray16(20, 10), {form("va:P010"), Access::read, nullptr}, {.hop = &ledger.hop("x")});
+  const auto mapped =
+      map_to(gray16(20, 10), {form("va:P010"), Access::read, nullptr}, {.hop = &ledger.hop("x")});
   ASSERT_TRUE(mapped) << mapped.error().message;
   EXPECT_EQ(ledger.total().bytes_copied, 20u * 10 * 2 + 20 * 5 * 2);
   EXPECT_EQ(ledger.total().shares, 0u);
@@ -240,16 +254,19 @@ TEST(MapTo, HandsTheErrorOfAStepOnAndWritesNothing) {
 
 TEST(MapTo, KeepsTheSourceAliveAsLongAsAnythingOfItIsMapped) {
   bool released = false;
-  static std::byte bytes[64 * 4];
+  alignas(64) static std::byte bytes[64 * 4];
   Frame frame;
   frame.video = VideoInfo{.format = PixelFormat::gray16, .width = 20, .height = 4};
   FrameLayout layout = FrameLayout::of(*frame.video);
-  frame = frame_in(wrap_memory(bytes, sizeof bytes, [&]() noexcept { released = true; }), *frame.video, layout);
+  frame =
+      frame_in(wrap_memory(bytes, sizeof bytes, [&]() noexcept { released = true; }), *frame.video, layout);
   auto mapped = map_to(frame, {form("va:GRAY16")});
   frame.clear();
   EXPECT_FALSE(released);
   Frame kept = mapped->frame();
-  { const auto ended = std::move(*mapped); }
+  {
+    const auto ended = std::move(*mapped);
+  }
   EXPECT_FALSE(released) << "the memory may be kept beyond the mapping";
   kept.clear();
   EXPECT_TRUE(released);

@@ -1,6 +1,6 @@
-// Mappers: the edges of the graph that ways between forms are planned in. Each knows one hand-over, for example
-// from memory of the CPU to cv::Mat and back, and says which forms it takes, what it makes of them, and how
-// many bytes that copies. The last line of a mapper's source registers it:
+// Mappers: the edges of the graph that ways between forms are planned in. Each knows one hand-over, for
+// example from memory of the CPU to cv::Mat and back, and says which forms it takes, what it makes of them,
+// and how many bytes that copies. The last line of a mapper's source registers it:
 //
 //   const MapperRegistration registration(std::make_unique<MatMapper>());
 //
@@ -46,6 +46,12 @@ class Mapper {
   virtual Status map(const Frame& frame, const MapTarget& target, Frame& result) const = 0;
   // Brings what was written back to the frame that was mapped. Only called for edges that copy.
   virtual Status write_back(const Frame& mapped, const Frame& frame) const;
+  // The same for edges that share: whoever maps `frame` next waits for the work in flight that writes
+  // `mapped`, such as a kernel. Need not wait itself.
+  virtual Status publish(const Frame& mapped, const Frame& frame) const {
+    (void)mapped, (void)frame;
+    return {};
+  }
 };
 
 class MapperRegistration {

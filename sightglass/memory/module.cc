@@ -18,11 +18,10 @@ struct Module {
   Status loaded;
 };
 
-std::array<Module, 7>& modules() {
-  static auto& instance = *new std::array<Module, 7>{{{"ffmpeg", "FFmpeg"},
+std::array<Module, 6>& modules() {
+  static auto& instance = *new std::array<Module, 6>{{{"ffmpeg", "FFmpeg"},
                                                       {"ffmpeg-media", "FFmpeg"},
                                                       {"gst", "GStreamer"},
-                                                      {"gstcuda", "GStreamer's CUDA library"},
                                                       {"opencl", "an OpenCL loader"},
                                                       {"opencv", "OpenCV"},
                                                       {"torch", "libtorch"}}};
@@ -33,22 +32,16 @@ std::string file_name(std::string_view module) {
   return std::format("libsightglass-{}.so.{}", module, SIGHTGLASS_ABI_VERSION);
 }
 
-// Where this very library lies.
-std::filesystem::path own_folder() {
-  Dl_info info;
-  if (!dladdr(reinterpret_cast<const void*>(&own_folder), &info) || !info.dli_fname) return {};
-  return std::filesystem::path(info.dli_fname).parent_path();
-}
-
 Status open(const Module& module) {
-  const auto beside = own_folder() / file_name(module.name);
+  const auto beside = library_folder() / file_name(module.name);
   std::error_code ignored;
   const bool is_beside = std::filesystem::exists(beside, ignored);
-  // Global: the typed accessors of a module and what it throws are those of the program that links it as well.
+  // Global: the typed accessors of a module and what it throws are those of the program that links it as
+  // well.
   if (dlopen(is_beside ? beside.c_str() : file_name(module.name).c_str(), RTLD_NOW | RTLD_GLOBAL)) return {};
   const char* reason = dlerror();
-  return fail(ErrorCode::unavailable, "the module {} cannot be loaded; it needs {}: {}", module.name, module.needs,
-              reason ? reason : "no reason is given");
+  return fail(ErrorCode::unavailable, "the module {} cannot be loaded; it needs {}: {}", module.name,
+              module.needs, reason ? reason : "no reason is given");
 }
 
 Module* find(std::string_view name) {
@@ -58,6 +51,13 @@ Module* find(std::string_view name) {
 }
 
 }  // namespace
+
+std::filesystem::path library_folder() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<const void*>(&library_folder), &info) || !info.dli_fname) return {};
+  std::error_code ignored;
+  return std::filesystem::canonical(info.dli_fname, ignored).parent_path();
+}
 
 Status load_module(std::string_view name) {
   Module* module = find(name);
@@ -76,8 +76,10 @@ Status load_modules_for(MemoryKind kind) {
     case MemoryKind::opencl:
     case MemoryKind::opencl_image:
       return load_module("opencl");
-    case MemoryKind::opencv:
     case MemoryKind::opencv_umat:
+      (void)load_module("opencl");  // where it is there, a UMat is one of its buffers instead of a copy
+      return load_module("opencv");
+    case MemoryKind::opencv:
       return load_module("opencv");
     case MemoryKind::torch:
       return load_module("torch");
@@ -94,7 +96,7 @@ Status load_modules_for(MemoryKind kind) {
 
 bool module_is_installed(std::string_view name) {
   std::error_code ignored;
-  return find(name) && std::filesystem::exists(own_folder() / file_name(name), ignored);
+  return find(name) && std::filesystem::exists(library_folder() / file_name(name), ignored);
 }
 
 std::vector<std::string_view> known_modules() {

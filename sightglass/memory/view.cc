@@ -44,13 +44,14 @@ Result<Frame> view_of(const Frame& frame, const Crop& crop) {
     const PlaneLayout layout = plane_layout(video.format, plane);
     Tensor tensor = frame.tensors[plane];
     if (tensor.memory && is_indivisible(tensor.memory->kind()))
-      return fail(ErrorCode::unsupported, "{} memory cannot be cropped without a copy; map it to system memory first",
+      return fail(ErrorCode::unsupported,
+                  "{} memory cannot be cropped without a copy; map it to system memory first",
                   to_string(tensor.memory->kind()));
     if (((crop.x >> layout.shift_x) << layout.shift_x) != crop.x ||
         ((crop.y >> layout.shift_y) << layout.shift_y) != crop.y)
       return fail(ErrorCode::invalid_argument,
-                  "{} can only be cropped from multiples of {},{} on, not from {},{}", to_string(video.format),
-                  1 << layout.shift_x, 1 << layout.shift_y, crop.x, crop.y);
+                  "{} can only be cropped from multiples of {},{} on, not from {},{}",
+                  to_string(video.format), 1 << layout.shift_x, 1 << layout.shift_y, crop.x, crop.y);
     if (tensor.shape.rank() != 2)
       return fail(ErrorCode::invalid_argument, "a plane has two axes, not {}", tensor.shape.rank());
     const int64_t x = int64_t(crop.x >> layout.shift_x) * layout.pixel_bytes, y = crop.y >> layout.shift_y;

@@ -1,4 +1,5 @@
-// Part of a picture as a picture of its own, without a copy: the planes start further in and keep their strides.
+// Part of a picture as a picture of its own, without a copy: the planes start further in and keep their
+// strides.
 #pragma once
 
 #include "sightglass/core/frame.h"

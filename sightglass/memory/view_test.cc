@@ -47,8 +47,8 @@ TEST(View, RefusesWhatDoesNotLieOnWholeChromaSamplesOrOutside) {
   const Frame whole = numbered(PixelFormat::i420, 16, 16);
   EXPECT_EQ(view_of(whole, {1, 0, 4, 4}).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(view_of(whole, {0, 3, 4, 4}).error().code, ErrorCode::invalid_argument);
-  for (const Crop& crop : {Crop{-2, 0, 4, 4}, Crop{0, 0, 17, 4}, Crop{14, 0, 4, 4}, Crop{0, 0, 0, 4},
-                           Crop{2, 2, INT32_MAX, 4}})
+  for (const Crop& crop :
+       {Crop{-2, 0, 4, 4}, Crop{0, 0, 17, 4}, Crop{14, 0, 4, 4}, Crop{0, 0, 0, 4}, Crop{2, 2, INT32_MAX, 4}})
     EXPECT_EQ(view_of(whole, crop).error().code, ErrorCode::invalid_argument);
   EXPECT_TRUE(view_of(numbered(PixelFormat::y444, 16, 16), {1, 3, 4, 4}));
 }

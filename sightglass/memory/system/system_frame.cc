@@ -10,7 +10,8 @@ namespace {
 
 size_t round_up(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
 
-void copy_axis(const Mapping& from, const Mapping& to, size_t axis, const std::byte* source, std::byte* target) {
+void copy_axis(const Mapping& from, const Mapping& to, size_t axis, const std::byte* source,
+               std::byte* target) {
   const Shape& shape = from.shape();
   const size_t size = size_of(from.type());
   if (axis == shape.rank()) {
@@ -57,7 +58,8 @@ Frame frame_in(MemoryRef memory, const VideoInfo& video, const FrameLayout& layo
 
 Result<Frame> allocate_frame(const VideoInfo& video, size_t alignment) {
   if (video.width <= 0 || video.height <= 0)
-    return fail(ErrorCode::invalid_argument, "a picture of {}x{} pixels cannot be", video.width, video.height);
+    return fail(ErrorCode::invalid_argument, "a picture of {}x{} pixels cannot be", video.width,
+                video.height);
   const auto layout = FrameLayout::of(video, alignment);
   auto memory = allocate_memory(layout.bytes);
   if (!memory) return forward_error(memory);

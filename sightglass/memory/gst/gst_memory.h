@@ -14,7 +14,7 @@
 
 namespace sightglass::gst {
 
-// Wraps; takes a reference.
+// Wraps; takes a reference. Memory of kind dmabuf becomes DMABuf memory of GStreamer's.
 GstMemory* wrap_memory(const MemoryRef& memory);
 // The Memory inside, or null when the block is not ours.
 MemoryRef unwrap_memory(GstMemory* memory);
@@ -26,6 +26,9 @@ class BufferMemory;
 // Thread-safe, and may go before the objects that it made.
 class BufferMemories : public RefCounted {
  public:
+  // The kind that they call themselves: system for elements, which only want to map them; gst where the
+  // buffer itself is what is wanted (gst_frame.h).
+  explicit BufferMemories(MemoryKind kind = MemoryKind::system) : kind_(kind) {}
   ~BufferMemories() override;
   // For what comes in: keeps the whole buffer alive, and with it its place in its pool, until the last
   // reference goes.
@@ -39,12 +42,15 @@ class BufferMemories : public RefCounted {
  private:
   friend class BufferMemory;
   BufferMemory* take_idle();
+  const MemoryKind kind_;
   std::mutex mutex_;
   std::vector<BufferMemory*> idle_;
 };
 
 // The foreign memory inside a BufferMemory, or null for any other.
 GstMemory* foreign_memory(const Memory& memory);
+// The buffer that it keeps alive; null for any other, and for what wrap_output() has made.
+GstBuffer* held_buffer(const Memory& memory);
 
 // A buffer pool whose buffers lie in the blocks of `pool`. A block goes back when neither a buffer nor an
 // engine uses it any more.

@@ -1,14 +1,17 @@
-#include "sightglass/gst/memory.h"
+#include "sightglass/memory/gst/gst_memory.h"
+
+#include <gst/allocators/gstdmabuf.h>
 
 #include <utility>
 
+#include "sightglass/memory/dmabuf/dmabuf_memory.h"
 #include "sightglass/memory/system/system_memory.h"
 
 namespace sightglass::gst {
 
 class BufferMemory final : public Memory {
  public:
-  explicit BufferMemory(Ref<BufferMemories> home) : Memory(MemoryKind::system, 0), home_(std::move(home)) {}
+  BufferMemory(MemoryKind kind, Ref<BufferMemories> home) : Memory(kind, 0), home_(std::move(home)) {}
 
   void hold(GstBuffer* buffer, GstMemory* memory) {
     buffer_ = buffer ? gst_buffer_ref(buffer) : nullptr;
@@ -22,6 +25,7 @@ class BufferMemory final : public Memory {
     if (buffer_) gst_buffer_unref(std::exchange(buffer_, nullptr));
   }
   GstMemory* foreign() const { return memory_; }
+  GstBuffer* buffer() const { return buffer_; }
 
   Result<std::byte*> map(Access access) override {
     if (inner_) return inner_->map(access);
@@ -70,7 +74,7 @@ BufferMemory* BufferMemories::take_idle() {
   std::unique_lock lock(mutex_);
   if (idle_.empty()) {
     lock.unlock();
-    return new BufferMemory(Ref<BufferMemories>(this));
+    return new BufferMemory(kind_, Ref<BufferMemories>(this));
   }
   auto* object = idle_.back();
   idle_.pop_back();
@@ -91,6 +95,11 @@ void BufferMemories::release(Memory& output) { static_cast<BufferMemory&>(output
 GstMemory* foreign_memory(const Memory& memory) {
   const auto* foreign = dynamic_cast<const BufferMemory*>(&memory);
   return foreign ? foreign->foreign() : nullptr;
+}
+
+GstBuffer* held_buffer(const Memory& memory) {
+  const auto* foreign = dynamic_cast<const BufferMemory*>(&memory);
+  return foreign ? foreign->buffer() : nullptr;
 }
 
 namespace {
@@ -120,17 +129,22 @@ GstMemory* new_memory(Memory* memory, GstMemory* parent, gsize offset, gsize siz
   return &wrapped->base;
 }
 
-gpointer map_memory(GstMemory* base, gsize, GstMapFlags flags) {
-  auto* memory = reinterpret_cast<SgMemory*>(base)->memory;
-  const auto access = Access((flags & GST_MAP_READ ? int(Access::read) : 0) |
-                             (flags & GST_MAP_WRITE ? int(Access::write) : 0));
-  auto data = memory->map(access);
+Access access_of(GstMapFlags flags) {
+  return Access((flags & GST_MAP_READ ? int(Access::read) : 0) |
+                (flags & GST_MAP_WRITE ? int(Access::write) : 0));
+}
+
+gpointer map_memory(GstMemory* base, GstMapInfo* info, gsize) {
+  auto data = reinterpret_cast<SgMemory*>(base)->memory->map(access_of(info->flags));
   if (!data) {
     GST_WARNING("%s", data.error().message.c_str());
     return nullptr;
   }
-  memory->unmap(access);  // system memory: the address stays
   return *data;
+}
+
+void unmap_memory(GstMemory* base, GstMapInfo* info) {
+  reinterpret_cast<SgMemory*>(base)->memory->unmap(access_of(info->flags));
 }
 
 void sg_allocator_class_init(SgAllocatorClass* klass) {
@@ -146,8 +160,8 @@ void sg_allocator_class_init(SgAllocatorClass* klass) {
 
 void sg_allocator_init(SgAllocator* self) {
   self->base.mem_type = memory_type;
-  self->base.mem_map = map_memory;
-  self->base.mem_unmap = [](GstMemory*) {};
+  self->base.mem_map_full = map_memory;
+  self->base.mem_unmap_full = unmap_memory;
   self->base.mem_share = [](GstMemory* base, gssize offset, gssize size) -> GstMemory* {
     auto* parent = base->parent ? base->parent : base;
     const gsize length = size < 0 ? base->size - gsize(offset) : gsize(size);
@@ -191,15 +205,43 @@ void sg_buffer_pool_class_init(SgBufferPoolClass* klass) {
 
 void sg_buffer_pool_init(SgBufferPool*) {}
 
+// Where a GstMemory on the file of a DMA-BUF keeps what it was made from.
+GQuark dmabuf_quark() {
+  static const GQuark quark = g_quark_from_static_string("sightglass-dmabuf");
+  return quark;
+}
+
+// For other elements it is a DMA-BUF, with the descriptor of `memory`, which it keeps alive.
+GstMemory* wrap_as_dmabuf(const MemoryRef& memory) {
+  static GstAllocator* const allocator = [] {
+    auto* made = gst_dmabuf_allocator_new();
+    GST_OBJECT_FLAG_SET(made, GST_OBJECT_FLAG_MAY_BE_LEAKED);
+    return made;
+  }();
+  const size_t offset = dmabuf_offset(*memory);
+  auto* made = gst_dmabuf_allocator_alloc_with_flags(allocator, dmabuf_fd(*memory), offset + memory->size(),
+                                                     GST_FD_MEMORY_FLAG_DONT_CLOSE);
+  if (!made) return nullptr;
+  gst_memory_resize(made, gssize(offset), memory->size());
+  gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(made), dmabuf_quark(), MemoryRef(memory).release(),
+                            [](gpointer kept) { static_cast<Memory*>(kept)->unref(); });
+  return made;
+}
+
 }  // namespace
 
 GstMemory* wrap_memory(const MemoryRef& memory) {
+  if (dmabuf_fd(*memory) >= 0) return wrap_as_dmabuf(memory);
   return new_memory(memory.get(), nullptr, 0, memory->size());
 }
 
 MemoryRef unwrap_memory(GstMemory* memory) {
-  if (!memory->allocator || memory->allocator != memory_allocator() || memory->offset != 0) return nullptr;
-  return MemoryRef(reinterpret_cast<SgMemory*>(memory)->memory);
+  if (memory->allocator == memory_allocator())
+    return memory->offset == 0 ? MemoryRef(reinterpret_cast<SgMemory*>(memory)->memory) : nullptr;
+  auto* dmabuf =
+      static_cast<Memory*>(gst_mini_object_get_qdata(GST_MINI_OBJECT_CAST(memory), dmabuf_quark()));
+  const bool whole = dmabuf && memory->offset == dmabuf_offset(*dmabuf) && memory->size == dmabuf->size();
+  return whole ? MemoryRef(dmabuf) : nullptr;
 }
 
 GstBufferPool* make_buffer_pool(const Ref<MemoryPool>& pool) {

@@ -1,9 +1,9 @@
-#include "sightglass/gst/memory.h"
+#include "sightglass/memory/gst/gst_memory.h"
 
 #include <gtest/gtest.h>
 
-#include "sightglass/gst/handles.h"
 #include "sightglass/memory/completion_fence.h"
+#include "sightglass/memory/gst/handles.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 
 namespace sightglass::gst {

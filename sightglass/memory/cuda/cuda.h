@@ -1,0 +1,72 @@
+// Memory of NVIDIA devices. The driver is found at run time; without one everything here answers with an
+// error.
+//
+//   auto mapped = map_to(frame, {.form = {MemoryKind::cuda, PixelFormat::nv12}, .access = Access::read});
+//   const Tensor& luma = mapped->frame().tensors[0];
+//   cuda_wait(luma, stream);                        // the kernel runs after the upload, on the device
+//   resize<<<grid, block, 0, stream>>>(reinterpret_cast<uint8_t*>(cuda_pointer(luma)), luma.strides[0], …);
+//   cuda_written(output, stream);                   // whoever maps `output` waits for the kernel
+//
+// Everything lies in the primary context of a device, which the runtime API, ONNX Runtime, PyTorch and
+// GStreamer (with a wrapped context) use as well. Handles of the context: "CUcontext", "CUstream" (our own
+// stream, in which uploads and downloads run). Blocks have to live until the work of streams other than ours
+// on them is done.
+//
+// Downloads go to pinned memory and are waited for when the CPU maps it. After fork() the child gets errors:
+// CUDA does not survive it. Thread-safe; needs no CUDA header.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "sightglass/core/memory.h"
+#include "sightglass/core/tensor.h"
+#include "sightglass/memory/context.h"
+#include "sightglass/memory/system/wrapped_memory.h"
+
+struct CUstream_st;
+
+namespace sightglass {
+
+class CudaMemory : public Memory {
+ public:
+  uint64_t address() const { return address_; }  // of the device; as long as this block
+  // Makes work that is put into `stream` from now on wait for what is in flight on the block.
+  virtual Status wait_in(CUstream_st* stream) = 0;
+  virtual void set_fence(Ref<Fence> fence) = 0;
+
+ protected:
+  CudaMemory(uint64_t address, size_t size) : Memory(MemoryKind::cuda, size), address_(address) {}
+  void point_to(uint64_t address) { address_ = address; }
+
+ private:
+  uint64_t address_;
+};
+
+// The context of a device by its number; opened once.
+Result<ContextRef> cuda_context(int device);
+int cuda_devices();  // 0 without a driver
+
+// Address of the tensor's first element; 0: it does not lie in CUDA memory.
+uint64_t cuda_pointer(const Tensor& tensor);
+Status cuda_wait(const Tensor& tensor, CUstream_st* stream);
+// What has been put into `stream` so far writes the tensor.
+Status cuda_written(const Tensor& tensor, CUstream_st* stream);
+
+// A null context: that of the first device.
+Result<MemoryRef> allocate_cuda(const ContextRef& context, size_t size);
+// Blocks of one size that come back by themselves. Warm, acquire() allocates nothing.
+Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_size);
+// Memory of somebody else, such as a decoder's surface or a tensor of PyTorch.
+Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t size, ReleaseMemory release);
+
+// A block for another process of this machine; that process imports it while this one keeps it. The work in
+// flight is waited for. Memory that came from another process cannot be exported again.
+struct CudaIpcHandle {
+  std::array<std::byte, 64> handle{};
+  uint64_t offset = 0, size = 0;  // of the block within the allocation
+};
+Result<CudaIpcHandle> export_cuda(const Memory& memory);
+Result<MemoryRef> import_cuda(const ContextRef& context, const CudaIpcHandle& handle);
+
+}  // namespace sightglass

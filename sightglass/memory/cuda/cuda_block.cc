@@ -1,0 +1,202 @@
+#include "sightglass/memory/cuda/cuda_block.h"
+
+#include <format>
+#include <utility>
+
+#include "sightglass/memory/tensor_rows.h"
+
+namespace sightglass {
+
+// Freeing waits for the whole device, as the driver has it, so that nothing in flight loses its memory.
+CudaBlock::CudaBlock(Ref<CudaContext> context, uint64_t address, size_t size, Owner owner,
+                     ReleaseMemory release)
+    : CudaMemory(address, size), context_(std::move(context)), owner_(owner), release_(std::move(release)) {}
+
+CudaBlock::~CudaBlock() {
+  if (release_) release_();
+  if (owner_ == Owner::other) return;
+  auto scope = CudaScope::enter(*context_);
+  if (!scope) return;  // forked: it belongs to the parent
+  if (owner_ == Owner::ours)
+    (*scope)->free(address());
+  else
+    (*scope)->ipc_close(address());
+}
+
+Ref<Fence> CudaBlock::fence() const {
+  std::lock_guard lock(mutex_);
+  return fence_;
+}
+
+void CudaBlock::set_fence(Ref<Fence> fence) {
+  std::lock_guard lock(mutex_);
+  fence_ = std::move(fence);
+}
+
+Status CudaBlock::wait_in(CUstream_st* stream) {
+  const Ref<Fence> last = fence();
+  if (!last) return {};
+  auto* event = dynamic_cast<CudaFence*>(last.get());
+  if (!event) return last->wait();
+  auto scope = CudaScope::enter(*context_);
+  if (!scope) return forward_error(scope);
+  return cuda_status("a CUDA stream cannot wait", (*scope)->stream_wait_event(stream, event->event(), 0));
+}
+
+Result<std::byte*> CudaBlock::map(Access access) {
+  std::unique_lock lock(mutex_);
+  if (users_ == 0) {
+    lock.unlock();
+    auto staging = context_->pinned(size())->acquire();
+    if (!staging) return forward_error(staging);
+    const Tensor whole{.type = DataType::u8, .shape = {int64_t(size())}, .strides = {1}};
+    if (auto status = wait_in(context_->stream()); !status) return forward_error(status);
+    // Also what is to be written only: not everything may be.
+    if (auto status = enqueue_copy(*this, whole, (*staging)->data(), whole, false); !status)
+      return forward_error(status);
+    auto fence = CudaFence::record(context_, context_->stream());
+    if (!fence) return forward_error(fence);
+    (*staging)->set_fence(*fence);
+    if (auto done = (*fence)->wait(); !done) return forward_error(done);
+    lock.lock();
+    if (users_ == 0) staging_ = std::move(*staging);
+  }
+  ++users_;
+  is_written_ |= access != Access::read;
+  return staging_->data();
+}
+
+void CudaBlock::unmap(Access) {
+  Ref<SystemMemory> staging;
+  bool is_written = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (--users_ > 0) return;
+    staging = std::move(staging_);
+    is_written = std::exchange(is_written_, false);
+  }
+  if (!is_written) return;
+  const Tensor whole{.type = DataType::u8, .shape = {int64_t(size())}, .strides = {1}};
+  (void)enqueue_copy(*this, whole, staging->data(), whole, true);
+  if (auto fence = CudaFence::record(context_, context_->stream()); fence) {
+    set_fence(*fence);
+    staging->set_fence(*fence);  // not used again before
+  }
+}
+
+void CudaBlock::dispose() noexcept {
+  const Ref<CudaPool> home = std::move(pool_);
+  if (!home) {
+    delete this;
+    return;
+  }
+  // The fence stays: whoever gets the block next comes after what is in flight.
+  std::lock_guard lock(home->mutex_);
+  next_ = std::exchange(home->free_, this);
+}
+
+CudaPool::~CudaPool() {
+  while (free_) delete std::exchange(free_, free_->next_);
+}
+
+Result<Ref<CudaBlock>> CudaPool::acquire() {
+  CudaBlock* block = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    block = free_;
+    if (block) free_ = std::exchange(block->next_, nullptr);
+  }
+  if (!block) {
+    auto scope = CudaScope::enter(*context_);
+    if (!scope) return forward_error(scope);
+    CUdeviceptr address = 0;
+    auto status = cuda_status(std::format("{} bytes of CUDA memory", block_size_),
+                              (*scope)->alloc(&address, block_size_));
+    if (!status) return forward_error(status);
+    block = new CudaBlock(context_, address, block_size_, CudaBlock::Owner::ours);
+  }
+  block->pool_ = Ref(this);
+  return Ref<CudaBlock>(block);
+}
+
+PinnedBlock::~PinnedBlock() {
+  if (auto scope = CudaScope::enter(*context_); scope) (*scope)->free_host(data());
+}
+
+void PinnedBlock::dispose() noexcept {
+  const Ref<PinnedPool> home = std::move(pool_);
+  const auto origin = std::exchange(origin_, {});  // goes after the copy is done
+  if (fence()) (void)fence()->wait();
+  set_fence(nullptr);
+  if (!home) {
+    delete this;
+    return;
+  }
+  std::lock_guard lock(home->mutex_);
+  next_ = std::exchange(home->free_, this);
+}
+
+PinnedPool::~PinnedPool() {
+  while (free_) delete std::exchange(free_, free_->next_);
+}
+
+Result<Ref<PinnedBlock>> PinnedPool::acquire() {
+  PinnedBlock* block = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    block = free_;
+    if (block) free_ = std::exchange(block->next_, nullptr);
+  }
+  if (!block) {
+    auto scope = CudaScope::enter(*context_);
+    if (!scope) return forward_error(scope);
+    void* data = nullptr;
+    auto status = cuda_status(std::format("{} bytes of pinned memory", block_size_),
+                              (*scope)->alloc_host(&data, block_size_));
+    if (!status) return forward_error(status);
+    block = new PinnedBlock(context_, static_cast<std::byte*>(data), block_size_);
+  }
+  block->pool_ = Ref(this);
+  return Ref<PinnedBlock>(block);
+}
+
+Status enqueue_copy(const CudaBlock& block, const Tensor& on_device, std::byte* host, const Tensor& on_host,
+                    bool to_device) {
+  auto there = rows_of(on_device);
+  if (!there) return forward_error(there);
+  auto here = rows_of(on_host);
+  if (!here) return forward_error(here);
+  if (there->row_bytes == 0) return {};
+  if (on_device.bytes() > block.size() || on_device.offset > block.size() - on_device.bytes())
+    return fail(ErrorCode::corrupt, "a tensor {} at byte {} does not lie within its CUDA memory of {} bytes",
+                on_device.shape.to_string(), on_device.offset, block.size());
+  // The one may be in fewer rows than the other: a dense tensor is a single one.
+  const TensorRows& finer = there->row_bytes <= here->row_bytes ? *there : *here;
+  const auto pitches_of = [&](const TensorRows& side) {
+    return side.row_bytes == finer.row_bytes ? std::pair(side.pitch, side.slice_pitch)
+                                             : std::pair(finer.row_bytes, finer.row_bytes * finer.rows);
+  };
+  const auto [device_pitch, device_slice] = pitches_of(*there);
+  const auto [host_pitch, host_slice] = pitches_of(*here);
+  auto scope = CudaScope::enter(*block.device());
+  if (!scope) return forward_error(scope);
+  for (size_t slice = 0; slice < finer.slices; ++slice) {
+    CUDA_MEMCPY2D copy{};
+    const CUdeviceptr device = block.address() + on_device.offset + slice * device_slice;
+    std::byte* const address = host + slice * host_slice;
+    copy.srcMemoryType = to_device ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
+    copy.dstMemoryType = to_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
+    copy.srcHost = copy.dstHost = address;
+    copy.srcDevice = copy.dstDevice = device;
+    copy.srcPitch = to_device ? host_pitch : device_pitch;
+    copy.dstPitch = to_device ? device_pitch : host_pitch;
+    copy.WidthInBytes = finer.row_bytes;
+    copy.Height = finer.rows;
+    auto status = cuda_status(to_device ? "an upload to a CUDA device" : "a download from a CUDA device",
+                              (*scope)->copy_2d(&copy, block.device()->stream()));
+    if (!status) return status;
+  }
+  return {};
+}
+
+}  // namespace sightglass

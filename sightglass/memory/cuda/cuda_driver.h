@@ -1,0 +1,51 @@
+// NVIDIA's driver, found at run time. For the sources of this folder only.
+#pragma once
+
+#include <ffnvcodec/dynlink_cuda.h>
+
+#include <string_view>
+
+#include "sightglass/core/result.h"
+
+namespace sightglass {
+
+struct CudaIpcBytes {
+  char reserved[64];
+};
+
+struct CudaDriver {
+  CUresult (*init)(unsigned);
+  CUresult (*device_count)(int*);
+  CUresult (*device)(CUdevice*, int);
+  CUresult (*device_name)(char*, int, CUdevice);
+  CUresult (*retain_primary)(CUcontext*, CUdevice);
+  CUresult (*push)(CUcontext);
+  CUresult (*pop)(CUcontext*);
+  CUresult (*alloc)(CUdeviceptr*, size_t);
+  CUresult (*free)(CUdeviceptr);
+  CUresult (*alloc_host)(void**, size_t);
+  CUresult (*free_host)(void*);
+  CUresult (*address_range)(CUdeviceptr*, size_t*, CUdeviceptr);
+  CUresult (*copy_2d)(const CUDA_MEMCPY2D*, CUstream);
+  CUresult (*stream_create)(CUstream*, unsigned);
+  CUresult (*stream_synchronize)(CUstream);
+  CUresult (*stream_wait_event)(CUstream, CUevent, unsigned);
+  CUresult (*event_create)(CUevent*, unsigned);
+  CUresult (*event_destroy)(CUevent);
+  CUresult (*event_record)(CUevent, CUstream);
+  CUresult (*event_query)(CUevent);
+  CUresult (*event_synchronize)(CUevent);
+  CUresult (*error_string)(CUresult, const char**);
+  CUresult (*ipc_export)(CudaIpcBytes*, CUdeviceptr);
+  CUresult (*ipc_open)(CUdeviceptr*, CudaIpcBytes, unsigned);
+  CUresult (*ipc_close)(CUdeviceptr);
+};
+
+// Loaded and initialised at the first call. Unavailable: no driver, no device, or this process is the child
+// of one that had CUDA open.
+Result<const CudaDriver*> cuda_driver();
+
+// `call` says what was tried: "640 bytes of CUDA memory".
+Status cuda_status(std::string_view call, CUresult code);
+
+}  // namespace sightglass

@@ -1,0 +1,48 @@
+#include "sightglass/memory/opencl/opencl_error.h"
+
+namespace sightglass {
+
+std::string_view opencl_error_name(cl_int code) {
+  switch (code) {
+#define SIGHTGLASS_CASE(name) \
+  case name:                  \
+    return #name;
+    SIGHTGLASS_CASE(CL_DEVICE_NOT_FOUND)
+    SIGHTGLASS_CASE(CL_DEVICE_NOT_AVAILABLE)
+    SIGHTGLASS_CASE(CL_COMPILER_NOT_AVAILABLE)
+    SIGHTGLASS_CASE(CL_MEM_OBJECT_ALLOCATION_FAILURE)
+    SIGHTGLASS_CASE(CL_OUT_OF_RESOURCES)
+    SIGHTGLASS_CASE(CL_OUT_OF_HOST_MEMORY)
+    SIGHTGLASS_CASE(CL_MEM_COPY_OVERLAP)
+    SIGHTGLASS_CASE(CL_IMAGE_FORMAT_MISMATCH)
+    SIGHTGLASS_CASE(CL_IMAGE_FORMAT_NOT_SUPPORTED)
+    SIGHTGLASS_CASE(CL_BUILD_PROGRAM_FAILURE)
+    SIGHTGLASS_CASE(CL_MAP_FAILURE)
+    SIGHTGLASS_CASE(CL_MISALIGNED_SUB_BUFFER_OFFSET)
+    SIGHTGLASS_CASE(CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST)
+    SIGHTGLASS_CASE(CL_INVALID_VALUE)
+    SIGHTGLASS_CASE(CL_INVALID_PLATFORM)
+    SIGHTGLASS_CASE(CL_INVALID_DEVICE)
+    SIGHTGLASS_CASE(CL_INVALID_CONTEXT)
+    SIGHTGLASS_CASE(CL_INVALID_COMMAND_QUEUE)
+    SIGHTGLASS_CASE(CL_INVALID_HOST_PTR)
+    SIGHTGLASS_CASE(CL_INVALID_MEM_OBJECT)
+    SIGHTGLASS_CASE(CL_INVALID_IMAGE_FORMAT_DESCRIPTOR)
+    SIGHTGLASS_CASE(CL_INVALID_IMAGE_SIZE)
+    SIGHTGLASS_CASE(CL_INVALID_EVENT)
+    SIGHTGLASS_CASE(CL_INVALID_OPERATION)
+    SIGHTGLASS_CASE(CL_INVALID_BUFFER_SIZE)
+#undef SIGHTGLASS_CASE
+    default:
+      return code == -1001 ? "no OpenCL driver is installed" : "unknown error";
+  }
+}
+
+std::unexpected<Error> opencl_error(std::string_view call, cl_int code) {
+  const bool is_full = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES ||
+                       code == CL_OUT_OF_HOST_MEMORY;
+  return fail(is_full ? ErrorCode::exhausted : ErrorCode::unavailable, "{}: {} ({})", call,
+              opencl_error_name(code), code);
+}
+
+}  // namespace sightglass
