@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <fstream>
 #include <thread>
 
+#include "sightglass/model/module_engine.h"
 #include "sightglass/model/onnx/onnx_engine.h"
 
 namespace sightglass {
@@ -27,18 +29,49 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   return parts;
 }
 
+// TorchScript; and what only looks like it, so that the engine can say what it is.
+bool reads_torch_file(const std::filesystem::path& model) {
+  constexpr std::string_view extensions[] = {".pt", ".pth", ".ts", ".pt2"};
+  return std::ranges::find(extensions, model.extension()) != std::end(extensions) ||
+         model.string().starts_with("torchvision.models.");
+}
+
 }  // namespace
 
 std::span<Engine* const> engines() {
-  static const std::array<Engine*, 1> all{&onnx_engine()};
+  static ModuleEngine torch("torch", reads_torch_file);
+  static const std::array<Engine*, 2> all{&onnx_engine(), &torch};
   return all;
+}
+
+Engine* find_engine(std::string_view name) {
+  const auto found = std::ranges::find(engines(), name, &Engine::name);
+  return found == engines().end() ? nullptr : *found;
 }
 
 Result<Engine*> engine_for(const std::filesystem::path& model) {
   for (Engine* engine : engines())
     if (engine->reads(model)) return engine;
-  return fail(ErrorCode::unsupported, "{}: no engine for this kind of file; known are .onnx and .ort",
+  return fail(ErrorCode::unsupported,
+              "{}: no engine for this kind of file; known are .onnx, .ort, .pt, .pth and .ts",
               model.string());
+}
+
+Status check_model_file(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status))
+    return fail(ErrorCode::not_found,
+                "{}: no such model file; check the path, or fetch it with `sightglass models fetch`",
+                path.string());
+  if (fs::is_directory(status))
+    return fail(ErrorCode::invalid_argument, "{}: is a folder; name the model file in it", path.string());
+  if (!std::ifstream(path, std::ios::binary))
+    return fail(ErrorCode::io, "{}: the model file cannot be read; check its permissions", path.string());
+  if (fs::is_regular_file(status) && fs::file_size(path, error) == 0)
+    return fail(ErrorCode::corrupt, "{}: the model file is empty; fetch or export it again", path.string());
+  return {};
 }
 
 Result<DeviceName> parse_device(std::string_view text) {

@@ -55,6 +55,9 @@ class ModelRequest {
   // comes out; one without gets the engine's own memory, without a copy, and the shape that came out. Blocks
   // until done.
   virtual Status run(std::span<const Binding> inputs, std::span<Binding> outputs) = 0;
+  // From any thread. True: the run under way, and later ones, fail as soon as the engine can give them up, or
+  // go on where it cannot; false: no more.
+  virtual void set_interrupted(bool) {}
 };
 
 // A model ready to run. Thread-safe. Its requests must not outlive it; tensors that they have made may.
@@ -93,7 +96,11 @@ class Engine {
 };
 
 std::span<Engine* const> engines();                              // all that this build knows
+Engine* find_engine(std::string_view name);                      // null where there is none
 Result<Engine*> engine_for(const std::filesystem::path& model);  // by the kind of file
+
+// That the file is there, is one, can be read and is not empty.
+Status check_model_file(const std::filesystem::path& model);
 
 // A device as options name it, taken apart.
 struct DeviceName {

@@ -127,7 +127,11 @@ class Worker {
 
   Status run(RequestQueue::Request& request) {
     Status status = bind(request);
-    if (status) status = request_->run(bindings_, request.outputs);
+    if (status) {
+      session_.queue_.begin(&request, *request_);
+      status = request_->run(bindings_, request.outputs);
+      if (session_.queue_.end(&request) && !status) status = fail(ErrorCode::cancelled, "cancelled");
+    }
     for (Mapping& mapping : mapped_) mapping.reset();
     if (!status) status.error().message = session_.short_name_ + ": " + status.error().message;
     return status;

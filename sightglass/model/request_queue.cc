@@ -89,6 +89,18 @@ RequestQueue::Request* RequestQueue::take() {
   return chosen;
 }
 
+void RequestQueue::begin(Request* request, ModelRequest& model) {
+  const std::lock_guard lock(mutex_);
+  request->runs_in = &model;
+  model.set_interrupted(request->member->cancelled);
+}
+
+bool RequestQueue::end(Request* request) {
+  const std::lock_guard lock(mutex_);
+  request->runs_in = nullptr;
+  return request->member->cancelled;
+}
+
 void RequestQueue::release(Request* request) {
   const std::lock_guard lock(mutex_);
   give_back(request);
@@ -123,6 +135,8 @@ void RequestQueue::cancel(Member& member) {
     const std::lock_guard lock(mutex_);
     member.cancelled = true;
     member.changed.notify_all();
+    for (const auto& request : all_)
+      if (request->member == &member && request->runs_in) request->runs_in->set_interrupted(true);
     Request* rest = std::exchange(first_, nullptr);
     last_ = nullptr;
     for (Request** drop_end = &dropped; rest;) {

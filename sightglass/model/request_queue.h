@@ -42,6 +42,7 @@ class RequestQueue {
     friend RequestQueue;
     Member* member = nullptr;
     Request* next = nullptr;
+    ModelRequest* runs_in = nullptr;  // guarded by the queue
   };
 
   // A stream, as the queue sees it.
@@ -62,9 +63,12 @@ class RequestQueue {
   Request* acquire(Member& member);  // null: cancelled
   void put(Request* request);
   Request* take();  // by workers; null: closed
+  // Around a run, so that cancel() can give it up. The second says whether it has.
+  void begin(Request* request, ModelRequest& model);
+  bool end(Request* request);
   void release(Request* request);
 
-  // Fails what is not taken yet, and acquire() until resume().
+  // Fails what is not taken yet, gives up what runs, and fails acquire() until resume().
   void cancel(Member& member);
   void resume(Member& member);
   void close();  // lets the workers go once the queue is empty

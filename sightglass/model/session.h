@@ -70,7 +70,8 @@ class SessionStream {
   virtual Ref<MemoryPool> input_pool(size_t input) const = 0;
   // `outputs` are replaced. When the size of an output depends on the data, this waits until they are there.
   virtual Status submit(std::span<const Tensor> inputs, Time pts, std::vector<Tensor>& outputs) = 0;
-  // Fails, with `cancelled`, what has not begun, and submit() until resume(). From any thread.
+  // Fails, with `cancelled`, what has not begun and what the engine can give up, and submit() until resume().
+  // From any thread.
   virtual void cancel() = 0;
   virtual void resume() = 0;
 };

@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 
+#include "sightglass/memory/module.h"
 #include "sightglass/model/download.h"
 #include "sightglass/model/sha256.h"
 #include "sightglass/model/spelling.h"
@@ -292,7 +293,15 @@ fs::path cache_dir() {
 
 fs::path data_dir() {
   const std::string own = environment("SIGHTGLASS_DATA_DIR");
-  return own.empty() ? fs::path(SIGHTGLASS_DATA_DIR) : fs::path(own);
+  if (!own.empty()) return own;
+  // An installation: <prefix>/lib[/<architecture>] beside <prefix>/share.
+  fs::path folder = library_folder();
+  for (int up = 0; up < 2 && folder.has_relative_path(); ++up) {
+    folder = folder.parent_path();
+    if (std::error_code ignored; fs::is_directory(folder / "share/sightglass/models", ignored))
+      return folder / "share/sightglass";
+  }
+  return SIGHTGLASS_DATA_DIR;
 }
 
 Result<std::vector<Manifest>> known_manifests() { return load_manifests(data_dir() / "models"); }

@@ -337,6 +337,54 @@ def two_inputs():
     return g.model()
 
 
+# ---- the same network for ONNX Runtime and PyTorch
+
+
+def net_weights():
+    """Of a convolution 3→4, 3×3, stride 2, and a linear layer 4→3."""
+    numbers = lambda *shape: (np.sin(np.arange(np.prod(shape)) * 1.7 + 1) / 4).astype(np.float32).reshape(shape)
+    return numbers(4, 3, 3, 3), numbers(4), numbers(3, 4), numbers(3)
+
+
+def net():
+    """Any size; [1,3] out: linear(mean(relu(convolution)))."""
+    g = Graph()
+    kernel, bias, matrix, offset = net_weights()
+    image = image_input(g, height="H", width="W")
+    features = g.Relu(g.Conv(image, kernel, bias, strides=[2, 2]))
+    pooled = g.ReduceMean(features, axes=[2, 3], keepdims=0)
+    g.output("scores", g.Gemm(pooled, matrix, offset, transB=1), F32, [1, 3])
+    return g.model()
+
+
+def write_torch_models(folder):
+    """TorchScript models, where PyTorch is installed; torch/torch_engine_test.cc says what each is for."""
+    try:
+        import torch
+    except ImportError:
+        return
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(Path(__file__).parent))
+    import torch_nets
+
+    kernel, bias, matrix, offset = (torch.from_numpy(value) for value in net_weights())
+    network = torch_nets.Net()
+    weights = {"conv.weight": kernel, "conv.bias": bias, "linear.weight": matrix, "linear.bias": offset}
+    network.load_state_dict(weights)
+    save = lambda module, name, **extra: torch.jit.script(module.eval()).save(str(folder / name), **extra)
+    save(network, "net.pt")
+    save(network, "net_exported.torchscript.pt", _extra_files={"config.txt": '{"imgsz": [64, 96], "task": "classify"}'})
+    torch.jit.trace(network, torch.zeros(1, 3, 64, 96)).save(str(folder / "net_traced.pt"))
+    torch.save(weights, folder / "net_same.pth")
+    torch.save({name: value * 2 for name, value in weights.items()}, folder / "net_doubled.pth")
+    torch.save(network.state_dict(), folder / "net_weights.pth")
+    for name in ("Mood", "Heads", "Named", "Nested", "Same", "Words", "Complex", "Picky", "Listed"):
+        save(getattr(torch_nets, name)(), name.lower() + ".pt")
+    whole = (folder / "net.pt").read_bytes()
+    (folder / "damaged.pt").write_bytes(whole[: len(whole) // 2])
+    (folder / "not_torch.pt").write_bytes(b"this is no archive")
+
+
 # ---- descriptions
 
 
@@ -468,6 +516,7 @@ def models():
         "encoder": (encoder(), None),  # $ENC
         "decoder": (decoder(), None),  # $DEC
         "two_inputs": (two_inputs(), None),
+        "net": (net(), None),
     }
 
 
@@ -482,6 +531,7 @@ def main():
             (folder / f"{name}.sightglass.yaml").write_text(text)
     (folder / "mood.json").write_text(json.dumps(MOOD_PROC, indent=2) + "\n")
     (folder / "truncated.onnx").write_bytes((folder / "ssd_f32.onnx").read_bytes()[:1000])
+    write_torch_models(folder)
 
 
 if __name__ == "__main__":

@@ -240,10 +240,10 @@ def meets(need):
 
 
 def test(case, folder):
-    for need in case.needs:
-        if not meets(need):
-            raise Skip(f"no {need}")
     values = variables(folder)
+    for need in case.needs:
+        if not meets(string.Template(need).safe_substitute(values)):
+            raise Skip(f"no {need}")
     for line in case.given:
         subprocess.run(["sh", "-ec", string.Template(line).safe_substitute(values)], cwd=folder, check=True)
     failures = []

@@ -1,4 +1,4 @@
-#include "sightglass/elements/onnx_tensor_inference/onnx_tensor_inference.h"
+#include "sightglass/elements/tensor_inference/tensor_inference.h"
 
 #include <gtest/gtest.h>
 
@@ -61,16 +61,15 @@ class OnnxTensorInferenceTest : public testing::Test {
   }
   std::string file(const std::string& name) const { return std::string(folder) + "/" + name; }
 
-  static std::unique_ptr<OnnxTensorInference> make(const Settings& settings) {
-    static const ElementDesc desc = OnnxTensorInference::descriptor();
-    ParamSet params(desc.params);
+  static std::unique_ptr<TensorInference> make(const Settings& settings) {
+    ParamSet params(find_element("onnx_tensor_inference")->params);
     for (const auto& [name, value] : settings) {
       const Status set = params.set_text(name, value);
       EXPECT_TRUE(set) << set.error().message;
     }
-    return std::make_unique<OnnxTensorInference>(params);
+    return std::make_unique<TensorInference>(params, "onnxruntime");
   }
-  std::unique_ptr<OnnxTensorInference> started(const std::string& model, Settings settings = {}) const {
+  std::unique_ptr<TensorInference> started(const std::string& model, Settings settings = {}) const {
     settings.emplace_back("model", file(model));
     auto element = make(settings);
     const Status status = element->start();
@@ -164,6 +163,16 @@ TEST_F(OnnxTensorInferenceTest, WhatIsWrittenIntoItsPoolIsNotCopied) {
   ASSERT_TRUE(map(made.frames[0].tensors[0], Access::read));
   EXPECT_EQ(CopyLedger::process().total().bytes_copied, 0u);
   EXPECT_EQ(CopyLedger::process().total().bytes_shared, info.bytes());
+}
+
+TEST_F(OnnxTensorInferenceTest, StrictZeroCopyRefusesWhatWouldBeConvertedOrGathered) {
+  const auto element = started("ssd_f32.onnx", {{"strict-zero-copy", "true"}});
+  const auto converted = element->configure(format_of({.type = DataType::u8, .shape = {3, 64, 96}}), {});
+  ASSERT_FALSE(converted);
+  EXPECT_NE(converted.error().message.find("takes dense float32, uint8 came"), std::string::npos);
+  const TensorInfo padded{.shape = {3, 64, 96}, .strides = {64 * 512, 512, 4}};
+  EXPECT_FALSE(element->configure(format_of(padded), {}));
+  EXPECT_TRUE(element->configure(format_of({.shape = {3, 64, 96}}), {}));
 }
 
 TEST_F(OnnxTensorInferenceTest, AFailingRunConcernsItsOwnFrameOnly) {

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 
 #include "sightglass/model/onnx/onnx_library.h"
 #include "sightglass/model/onnx/onnx_model.h"
@@ -108,7 +107,7 @@ class OnnxEngine final : public Engine {
   }
 
   Result<std::unique_ptr<LoadedModel>> load(const fs::path& path, const LoadOptions& wanted) override {
-    if (Status readable = check_file(path); !readable) return std::unexpected(readable.error());
+    if (Status readable = check_model_file(path); !readable) return std::unexpected(readable.error());
     const auto library = onnx_library();
     if (!library) return std::unexpected(library.error());
 
@@ -143,22 +142,6 @@ class OnnxEngine final : public Engine {
     // On a GPU requests queue up behind each other anyway; a second one hides the copies.
     threads.requests = device->gpu ? 2 : latency ? 1 : std::max(1u, usable_cores() / threads.per_request);
     return load_onnx_model(library, path, wanted, options, threads, device->notes);
-  }
-
-  static Status check_file(const fs::path& path) {
-    std::error_code error;
-    const fs::file_status status = fs::status(path, error);
-    if (!fs::exists(status))
-      return fail(ErrorCode::not_found,
-                  "{}: no such model file; check the path, or fetch it with `sightglass models fetch`",
-                  path.string());
-    if (fs::is_directory(status))
-      return fail(ErrorCode::invalid_argument, "{}: is a folder; name the model file in it", path.string());
-    if (!std::ifstream(path, std::ios::binary))
-      return fail(ErrorCode::io, "{}: the model file cannot be read; check its permissions", path.string());
-    if (fs::is_regular_file(status) && fs::file_size(path, error) == 0)
-      return fail(ErrorCode::corrupt, "{}: the model file is empty; fetch or export it again", path.string());
-    return {};
   }
 
   Result<Chosen> choose_device(const OnnxLibrary& library, std::string_view text,

@@ -1,4 +1,4 @@
-// Runs an ONNX model on tensors.
+// Runs a model on tensors; what onnx_tensor_inference and pytorch_tensor_inference are, each with its engine.
 //
 // in   tensors of the model's input shapes, with or without outer axes of 1; of the model's type, uint8 or
 // float32. Written into the blocks of
@@ -17,15 +17,21 @@
 #include <string>
 #include <vector>
 
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
 #include "sightglass/core/element.h"
 #include "sightglass/model/session.h"
 
 namespace sightglass {
 
-class OnnxTensorInference final : public Transform {
+class TensorInference final : public Transform {
  public:
   struct Params {
     std::string model;
+    std::string model_weights;  // pytorch_tensor_inference only
     std::string device = "CPU";
     std::string config;
     int batch_size = 1;
@@ -35,11 +41,15 @@ class OnnxTensorInference final : public Transform {
     std::vector<std::string> outputs;
     unsigned warmup = 1;
     SchedulingPolicy scheduling_policy = SchedulingPolicy::throughput;
+    bool strict_zero_copy = false;
   };
 
-  explicit OnnxTensorInference(const ParamSet& params);
-  static ElementDesc descriptor();
-  static Result<std::unique_ptr<Element>> create(const ParamSet& params);
+  // `engine` is the name of the one to use.
+  TensorInference(const ParamSet& params, std::string_view engine);
+
+  // What the elements have in common: all but name, texts and create(), and with parameters that only need
+  // the name of the engine in their description.
+  static ElementDesc descriptor(std::string_view config_keys);
 
   // The session in use; null before start() and where it is opened later.
   const std::shared_ptr<Session>& session() const { return session_; }
@@ -52,6 +62,7 @@ class OnnxTensorInference final : public Transform {
   Ref<MemoryPool> input_pool() override;
   Status process(const Frame& frame, Output& output) override;
   void flush() override;
+  void cancel() override;
 
  private:
   // Who only names an id may start before the one who names the model; such a session is opened at its first
@@ -60,10 +71,12 @@ class OnnxTensorInference final : public Transform {
   FormatSpec input_spec(bool with_outer_axes) const;
 
   const SessionOptions options_;
+  const bool strict_zero_copy_;
   mutable std::shared_ptr<Session> session_;
   mutable std::vector<std::string> warnings_;
   std::unique_ptr<SessionStream> stream_;
-  Frame made_;  // reused, for the room that its lists have
+  std::mutex stream_mutex_;  // of those who replace the stream, and of cancel()
+  Frame made_;               // reused, for the room that its lists have
 };
 
 }  // namespace sightglass

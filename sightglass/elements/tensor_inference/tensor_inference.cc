@@ -1,0 +1,243 @@
+#include "sightglass/elements/tensor_inference/tensor_inference.h"
+
+#include <algorithm>
+#include <climits>
+#include <filesystem>
+#include <iterator>
+#include <optional>
+#include <utility>
+
+#include "sightglass/model/gather.h"
+
+namespace sightglass {
+namespace {
+
+SessionOptions session_options(const ParamSet& params, std::string_view engine) {
+  const auto& values = params.as<TensorInference::Params>();
+  const auto if_set = [&]<class T>(std::string_view name, const T& value) {
+    return params.is_set(name) ? std::optional<T>(value) : std::nullopt;
+  };
+  // What was not set is left to whoever opened the session of this id; without an id the defaults of the
+  // parameters hold.
+  const bool alone = values.shared_instance_id.empty();
+  SessionOptions options;
+  options.shared_id = values.shared_instance_id;
+  options.model = if_set("model", values.model);
+  options.device = if_set("device", values.device);
+  options.config = if_set("config", values.config);
+  options.policy = if_set("scheduling-policy", values.scheduling_policy);
+  options.input_shape = if_set("input-shape", values.input_shape);
+  options.outputs = if_set("outputs", values.outputs);
+  if (alone || params.is_set("buffer-pool-size")) options.requests = unsigned(values.buffer_pool_size);
+  options.warmup = if_set("warmup", values.warmup);
+  if (!values.model_weights.empty())
+    options.config = values.config + (values.config.empty() ? "" : ",") + "weights=" + values.model_weights;
+  options.engine = find_engine(engine);
+  return options;
+}
+
+// Whether tensors of `spec` can be such as `info` says.
+bool compatible(const TensorSpec& spec, const TensorInfo& info) {
+  if (!spec.types.empty() && std::ranges::find(spec.types, info.type) == spec.types.end()) return false;
+  if (spec.shape.empty()) return true;
+  if (spec.shape.rank() != info.shape.rank()) return false;
+  for (size_t axis = 0; axis < spec.shape.rank(); ++axis)
+    if (spec.shape[axis] >= 0 && info.shape[axis] >= 0 && spec.shape[axis] != info.shape[axis]) return false;
+  return true;
+}
+
+FormatSpec spec_of(const std::vector<TensorInfo>& tensors, std::string model) {
+  TensorsSpec spec{.tensors = {}, .model = std::move(model)};
+  for (const TensorInfo& info : tensors)
+    spec.tensors.push_back(
+        {.types = {info.type}, .shape = info.shape, .layout = info.layout, .strides = {}, .name = info.name});
+  return {.media = std::move(spec)};
+}
+
+std::string shapes_of(const std::vector<TensorInfo>& tensors) {
+  std::string text;
+  for (const TensorInfo& info : tensors) {
+    if (!text.empty()) text += ", ";
+    text += std::format("{} {}", to_string(info.type), info.shape.to_string());
+  }
+  return text;
+}
+
+}  // namespace
+
+TensorInference::TensorInference(const ParamSet& params, std::string_view engine)
+    : options_(session_options(params, engine)), strict_zero_copy_(params.as<Params>().strict_zero_copy) {}
+
+Status TensorInference::open() const {
+  if (session_) return {};
+  auto opened = open_session(options_);
+  if (!opened) return forward_error(opened);
+  session_ = std::move(opened->session);
+  std::ranges::move(opened->warnings, std::back_inserter(warnings_));
+  return {};
+}
+
+Status TensorInference::start() {
+  const Status opened = open();
+  const bool comes_later = !opened && !options_.model && !options_.shared_id.empty() &&
+                           opened.error().code == ErrorCode::not_found;
+  return comes_later ? Status{} : opened;
+}
+
+void TensorInference::stop() {
+  if (stream_) stream_->cancel();
+  {
+    std::lock_guard lock(stream_mutex_);
+    stream_ = nullptr;
+  }
+  session_ = nullptr;
+  made_.clear();
+}
+
+std::vector<std::string> TensorInference::take_warnings() { return std::exchange(warnings_, {}); }
+
+FormatSpec TensorInference::input_spec(bool with_outer_axes) const {
+  TensorsSpec spec;
+  for (const TensorInfo& info : session_->signature().inputs) {
+    TensorSpec tensor{
+        .types = {info.type}, .shape = info.shape, .layout = info.layout, .strides = {}, .name = {}};
+    for (DataType also : {DataType::f32, DataType::u8})
+      if (also != info.type && can_gather(also, info.type)) tensor.types.push_back(also);
+    if (!with_outer_axes && tensor.shape.rank() > 1 && tensor.shape[0] == 1) {
+      tensor.shape = Shape(std::span(tensor.shape.begin() + 1, tensor.shape.end()));
+      tensor.layout = layout_of(tensor.shape);
+    }
+    spec.tensors.push_back(std::move(tensor));
+  }
+  return {.media = std::move(spec)};
+}
+
+std::vector<FormatSpec> TensorInference::transform_format(Direction from, const FormatSpec& spec) const {
+  if (!open()) return {{.media = TensorsSpec{}}};  // not known yet
+  const auto* tensors = std::get_if<TensorsSpec>(&spec.media);
+  if (!tensors && !std::holds_alternative<AnySpec>(spec.media)) return {};
+  const ModelSignature& model = session_->signature();
+  const size_t count = tensors ? tensors->tensors.size() : 0;
+
+  if (from == Direction::output) {
+    bool fits = count == 0 || count == model.outputs.size();
+    for (size_t i = 0; fits && i < count; ++i) fits = compatible(tensors->tensors[i], model.outputs[i]);
+    if (!fits) return {};
+    std::vector<FormatSpec> specs{input_spec(true)};
+    const bool has_outer = std::ranges::any_of(
+        model.inputs, [](const TensorInfo& info) { return info.shape.rank() > 1 && info.shape[0] == 1; });
+    if (has_outer) specs.push_back(input_spec(false));
+    return specs;
+  }
+
+  std::vector<TensorInfo> outputs = model.outputs;
+  if (count > 0) {
+    std::vector<Shape> shapes;
+    for (size_t i = 0; i < count; ++i) {
+      const Shape& shape = tensors->tensors[i].shape;
+      shapes.push_back(shape.empty() && i < model.inputs.size() ? model.inputs[i].shape : shape);
+    }
+    if (auto found = session_->outputs_for(shapes)) {
+      outputs = *std::move(found);
+    } else {
+      // The input does not fit. The format only has to get as far as configure(), which says why, better than
+      // a failed negotiation can.
+      for (TensorInfo& info : outputs)
+        for (size_t axis = 0; axis < info.shape.rank(); ++axis)
+          info.shape[axis] = std::max<int64_t>(info.shape[axis], 1);
+    }
+  }
+  return {spec_of(outputs, std::filesystem::path(session_->model()).stem())};
+}
+
+Status TensorInference::configure(const Format& input, const Format& output) {
+  if (Status opened = open(); !opened) return opened;
+  const TensorsInfo* offered = input.tensors();
+  if (!offered || input.memory != MemoryKind::system)
+    return fail(ErrorCode::not_negotiated,
+                "tensors in system memory are wanted, {} in {} memory came; put tensor_convert or "
+                "video_to_tensor in front",
+                to_string(input), to_string(input.memory));
+  for (size_t i = 0; strict_zero_copy_ && i < offered->tensors.size(); ++i) {
+    const TensorInfo& tensor = offered->tensors[i];
+    const auto& inputs = session_->signature().inputs;
+    if (i < inputs.size() && (tensor.type != inputs[i].type || !tensor.dense()))
+      return fail(
+          ErrorCode::not_negotiated,
+          "strict-zero-copy: {} takes dense {}, {}{} came, which would be copied; make the element in "
+          "front give that",
+          session_->model(), to_string(inputs[i].type), to_string(tensor.type),
+          tensor.dense() ? "" : " with gaps");
+  }
+  auto stream = session_->open_stream(offered->tensors);
+  if (!stream) return forward_error(stream);
+  if (const TensorsInfo* wanted = output.tensors();
+      wanted && shapes_of(wanted->tensors) != shapes_of((*stream)->outputs()))
+    return fail(ErrorCode::not_negotiated, "{} gives {}, {} was agreed", session_->model(),
+                shapes_of((*stream)->outputs()), shapes_of(wanted->tensors));
+  std::lock_guard lock(stream_mutex_);
+  stream_ = *std::move(stream);  // what is under way in the old format is finished first
+  return {};
+}
+
+// A frame's tensors lie in one block each, and the runtime fills one block per frame.
+Ref<MemoryPool> TensorInference::input_pool() {
+  return stream_ && session_->signature().inputs.size() == 1 ? stream_->input_pool(0) : nullptr;
+}
+
+Status TensorInference::process(const Frame& frame, Output& output) {
+  if (!stream_) return fail(ErrorCode::not_negotiated, "a frame came before its format");
+  if (strict_zero_copy_ && !std::ranges::all_of(frame.tensors, &Tensor::dense))
+    return fail(ErrorCode::not_negotiated,
+                "strict-zero-copy: a tensor with gaps came, which would be copied");
+  const Time when = frame.source && frame.source->pts != no_time ? frame.source->pts : frame.pts;
+  if (Status submitted = stream_->submit(frame.tensors, when, made_.tensors); !submitted) return submitted;
+  made_.pts = frame.pts;
+  made_.duration = frame.duration;
+  made_.source = frame.source;
+  made_.affine = frame.affine;
+  return output.push(made_);
+}
+
+void TensorInference::flush() {
+  if (!stream_) return;
+  stream_->cancel();
+  stream_->resume();
+}
+
+void TensorInference::cancel() {
+  std::lock_guard lock(stream_mutex_);
+  if (stream_) stream_->cancel();
+}
+
+ElementDesc TensorInference::descriptor(std::string_view config_keys) {
+  ElementDesc desc;
+  desc.klass = "Filter/Analyzer/Tensor";
+  desc.input = {{.media = TensorsSpec{}}};
+  desc.output = {{.media = TensorsSpec{}}};
+  desc.params = ParamTable::of<Params>({
+      param("model", &Params::model, "model file"),
+      param("device", &Params::device, "where to run: CPU, GPU[.n], CUDA[:n], AUTO"),
+      param("config", &Params::config, std::format("settings of the engine as KEY=VALUE,…: {}", config_keys)),
+      param("batch-size", &Params::batch_size, "most samples that one request may hold; 0: as in the model")
+          .range(0, INT_MAX),
+      param("buffer-pool-size", &Params::buffer_pool_size,
+            "most requests under way at once; 0: two per worker thread")
+          .range(0, 1024),
+      param("shared-instance-id", &Params::shared_instance_id,
+            "elements with the same id share one loaded model; the first sets its parameters"),
+      param("input-shape", &Params::input_shape,
+            "sizes for free axes, innermost first, 0 leaves one open: 416:416:3:1; several inputs by commas"),
+      param("outputs", &Params::outputs, "names of the outputs wanted, in this order; empty: all"),
+      param("warmup", &Params::warmup, "runs before the first frame").range(0, 1000),
+      param("scheduling-policy", &Params::scheduling_policy,
+            "throughput: single-threaded requests side by side; latency: one request at a time on all cores, "
+            "earliest pts first")
+          .choices({"throughput", "latency"}),
+      param("strict-zero-copy", &Params::strict_zero_copy,
+            "an input that would have to be copied or converted is an error"),
+  });
+  return desc;
+}
+
+}  // namespace sightglass
