@@ -1,5 +1,6 @@
 // The program `sightglass`: one file per command beside this one.
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 
@@ -7,14 +8,18 @@
 
 #include "sightglass/cli/detect_command.h"
 #include "sightglass/cli/doctor_command.h"
+#include "sightglass/cli/explain_command.h"
 #include "sightglass/cli/inspect_command.h"
 #include "sightglass/cli/models_command.h"
 #include "sightglass/cli/run_command.h"
 #include "sightglass/cli/version.h"
+#include "sightglass/elements/plugins.h"
 
 namespace {
 
 int run(int argc, char** argv) {
+  for (const auto& error : sightglass::load_plugins())
+    std::fprintf(stderr, "warning: %s\n", error.message.c_str());
   CLI::App app("Streaming video analytics: objects found, tracked and described in video");
   app.name("sightglass");
   app.require_subcommand(1);
@@ -27,6 +32,7 @@ int run(int argc, char** argv) {
   });
   sightglass::cli::add_detect_command(app);
   sightglass::cli::add_run_command(app);
+  sightglass::cli::add_explain_command(app);
   sightglass::cli::add_inspect_command(app);
   sightglass::add_models_command(app);
   sightglass::cli::add_doctor_command(app);

@@ -15,7 +15,8 @@ struct Factories {
 };
 
 Factories& factories() {
-  static Factories& instance = *new Factories;  // never destroyed: modules register from their own start-up code
+  static Factories& instance =
+      *new Factories;  // never destroyed: modules register from their own start-up code
   return instance;
 }
 

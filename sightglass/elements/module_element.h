@@ -1,5 +1,5 @@
-// Elements whose code lies in a module (sightglass/memory/module.h): their descriptor is always there, so that
-// everybody can be told of them, but the library that they need is loaded when the first one is made.
+// Elements whose code lies in a module (sightglass/memory/module.h): their descriptor is always there, so
+// that everybody can be told of them, but the library that they need is loaded when the first one is made.
 //
 //   in the descriptor   .create = [](const ParamSet& params) {
 //                         return create_in_module("ffmpeg", "ffmpeg_multi_source", params);

@@ -131,6 +131,7 @@ const Registration registration({
     .kind = ElementKind::transform_inplace,
     .input = {{AnySpec{}}},
     .reads_results = false,
+    .serves_all_streams = true,
     .params = ParamTable::of<Params>({
         param("interval", &Params::interval, "seconds between two lines; several as a comma list"),
         param("starting-frame", &Params::starting_frame, "frames that are passed uncounted at first"),

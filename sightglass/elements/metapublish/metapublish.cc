@@ -43,6 +43,7 @@ ElementDesc descriptor(std::string_view name) {
       .kind = ElementKind::transform_inplace,
       .input = {{AnySpec{}}},
       .reads_results = false,
+      .serves_all_streams = true,
       .params = ParamTable::of<Params>({
           param("method", &Params::method, "where to").choices({"file", "mqtt", "kafka"}, {1, 2, 3}),
           param("file-path", &Params::file_path,

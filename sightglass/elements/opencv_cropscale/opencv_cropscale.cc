@@ -112,7 +112,8 @@ std::vector<FormatSpec> OpencvCropscale::transform_format(Direction, const Forma
   if (!video && !std::holds_alternative<AnySpec>(spec.media)) return {};
   std::vector<PixelFormat> formats = taken_formats();
   if (video && !video->formats.empty())
-    std::erase_if(formats, [&](PixelFormat format) { return !std::ranges::contains(video->formats, format); });
+    std::erase_if(formats,
+                  [&](PixelFormat format) { return !std::ranges::contains(video->formats, format); });
   if (formats.empty()) return {};
   return {{VideoSpec{std::move(formats), {}, {}}, spec.memory}};
 }

@@ -128,6 +128,9 @@ class Reference {
         return {get(2), get(1), get(0)};
       case PixelFormat::gray8:
         return {get(0), get(0), get(0)};
+      case PixelFormat::p010:
+      case PixelFormat::gray16:
+        break;  // not taken
     }
     return {};
   }
