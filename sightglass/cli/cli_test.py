@@ -175,6 +175,38 @@ class Run(Program):
         return bool(caught & 1 << signal.SIGINT - 1)
 
 
+class FlowRuntime(Program):
+    def test_errors_name_what_is_meant(self):
+        self.fails("run", "--flow", "frame_source ! rate_adjst", says="did you mean 'rate_adjust'")
+        self.fails("run", "--flow", "frame_source ! videoconvert ! fakesink", says="leave it out")
+        self.fails("explain", "frame_source ! object_detect model=/no.onnx", says=["object_detect0: ", "/no.onnx"])
+        self.fails("explain", says="--map FROM TO")
+
+    def test_explains_the_way_between_two_forms(self):
+        self.fails("explain", "--map", "system:NV12", "cheese:BGR", says="cheese")
+        out, _ = self.run_program("explain", "--map", "system:BGR", "dlpack:BGR")
+        self.assertIn("shared", out)
+
+    def test_runs_without_gstreamer(self):
+        _, err = self.run_program(
+            "run",
+            "--flow",
+            f"ffmpeg_multi_source inputs={VIDEO} ! object_detect model={DETECTOR} ! metaconvert add-empty-results=true"
+            " ! metapublish file-format=json-lines file-path=o.jsonl",
+            "--limit",
+            7,
+        )
+        self.assertIn("7 frames in", err)
+        self.assertEqual(len(self.records("o.jsonl")), 7)
+
+    def test_explain_shows_links_copies_and_elements(self):
+        out, _ = self.run_program(
+            "explain", f"ffmpeg_multi_source inputs={VIDEO} ! object_detect name=d model={DETECTOR}", "--limit", 5
+        )
+        self.assertIn("d/video_to_tensor → d/onnx_tensor_inference: float32 1x3x64x96, shared", out)
+        self.assertRegex(out, r"d/meta_aggregate +10 +5 ")
+
+
 class Detect(Program):
     def detect(self, *arguments, **options):
         return self.run_program("detect", *arguments, "--model", DETECTOR, **options)

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::cli {
 

@@ -7,7 +7,7 @@
 
 #include "sightglass/cli/text.h"
 #include "sightglass/core/json_writer.h"
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::cli {
 namespace {

@@ -9,7 +9,7 @@
 #include "sightglass/cli/gst_setup.h"
 #include "sightglass/cli/text.h"
 #include "sightglass/core/registry.h"
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 #include "sightglass/model/spelling.h"
 
 namespace sightglass::cli {

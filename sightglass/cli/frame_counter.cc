@@ -2,7 +2,7 @@
 
 #include <gst/analytics/analytics.h>
 
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::cli {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "sightglass/core/result.h"
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::cli {
 

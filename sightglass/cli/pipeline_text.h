@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "sightglass/core/result.h"
-#include "sightglass/gst/handles.h"
+#include "sightglass/memory/gst/handles.h"
 
 namespace sightglass::cli {
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "sightglass/cli/exit.h"
+#include "sightglass/cli/flow_runner.h"
 #include "sightglass/cli/gst_setup.h"
 #include "sightglass/cli/pipeline_runner.h"
 #include "sightglass/cli/pipeline_text.h"
@@ -14,7 +15,7 @@ namespace {
 struct Options {
   std::vector<std::string> pipeline;
   uint64_t limit = 0;
-  bool is_quiet = false;
+  bool is_quiet = false, is_flow = false, strict_zero_copy = false;
 };
 
 bool is_module_file(const std::string& text) {
@@ -32,9 +33,20 @@ std::string summary(const Totals& totals) {
   return text;
 }
 
+int run_in_flow(const std::string& text, const Options& options) {
+  auto flow = Flow::parse(text, {.strict_zero_copy = options.strict_zero_copy, .frame_limit = options.limit});
+  if (!flow) return complain(flow.error());
+  Progress progress(options.is_quiet);
+  const auto outcome = run_flow(*flow, progress, options.limit);
+  if (!options.is_quiet && outcome.frames)
+    progress.note(summary({.frames = outcome.frames, .seconds = outcome.seconds}));
+  return outcome.exit_code();
+}
+
 int run(const Options& options) {
   std::string text;
   for (const auto& word : options.pipeline) text += (text.empty() ? "" : " ") + word;
+  if (options.is_flow) return run_in_flow(text, options);
   if (is_module_file(text))
     return complain("{}: this build has no module runner; give a pipeline as text", text);
   if (auto status = init_gstreamer(); !status) return complain(status.error());
@@ -60,6 +72,9 @@ void add_run_command(CLI::App& app) {
       ->required()
       ->type_name("PIPELINE");
   command->add_option("--limit", options->limit, "end after so many frames")->type_name("N");
+  command->add_flag("--flow", options->is_flow, "run it without GStreamer, in the flow runtime");
+  command->add_flag("--strict-zero-copy", options->strict_zero_copy,
+                    "with --flow: refuse a pipeline that copies");
   command->add_flag("-q,--quiet", options->is_quiet, "neither progress nor summary");
   command->footer(
       "sightglass run 'filesrc location=street.mp4 ! decodebin ! object_detect model=centernet ! fakesink'");

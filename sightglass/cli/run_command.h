@@ -1,4 +1,4 @@
-// `sightglass run 'PIPELINE'`: a pipeline as text.
+// `sightglass run 'PIPELINE'`: a pipeline as text, in GStreamer or (--flow) without.
 #pragma once
 
 #include <CLI/CLI.hpp>
