@@ -16,6 +16,11 @@ Start-up is taken out by running each pipeline twice, with few frames and with m
                        against GStreamer's own onnxinference
     video_to_tensor    the fused pre-processing against OpenCV and against GStreamer's chain
     memory             peak memory of the demo
+    map                finding a way between two forms of memory, and walking one that shares
+    flow               what the flow runtime itself costs per element and frame
+    ffmpeg             AVFrames as frames and back, decoding against a plain loop of libavcodec
+    python             a view of a frame's pixels in numpy
+    runtimes           CPU per frame of the demo's elements in GStreamer, in the flow runtime, in Python
 
 Needs the build with benchmarks (preset release), fetched models, and for YOLOX-Nano the test data. What is
 missing is reported as such and left out.
@@ -281,11 +286,13 @@ V2T_TARGETS = {
 }
 
 
-def video_to_tensor(rounds, quick):
+def cases_of(name, rounds, quick, *options):
+    """Every run of every case of a Google Benchmark program."""
     command = [
-        program("video_to_tensor"),
+        program(name),
         "--benchmark_format=json",
         f"--benchmark_min_time={0.02 if quick else 0.2}s",
+        *options,
     ]
     # Its cases run in an order that is mixed anew, so that each repetition is a round.
     command += (
@@ -296,13 +303,29 @@ def video_to_tensor(rounds, quick):
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     if done.returncode:
         raise Missing(f"{command[0]}: exit code {done.returncode}")
-    cases = {}
     for case in json.loads(done.stdout)["benchmarks"]:
+        if case.get("error_occurred"):
+            raise Missing(f"{case['name']}: {case['error_message']}")
         if case.get("run_type", "iteration") == "iteration":
-            _, picture, size, tensor, way = case["name"].split("/")[:5]
-            ways = cases.setdefault((picture, size, tensor), {})
-            # A counter that is an inverted rate is in seconds; the name says what it counts.
-            ways.setdefault(way, []).append((case["real_time"], case.get("ns_per_pixel")))
+            yield case
+
+
+def nanoseconds(name, rounds, quick, *options):
+    """Case → what one iteration takes, a value per round."""
+    times = {}
+    for case in cases_of(name, rounds, quick, *options):
+        unit = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[case["time_unit"]]
+        times.setdefault(case["name"].split("/repeats")[0], []).append(case["real_time"] * unit)
+    return times
+
+
+def video_to_tensor(rounds, quick):
+    cases = {}
+    for case in cases_of("video_to_tensor", rounds, quick):
+        _, picture, size, tensor, way = case["name"].split("/")[:5]
+        ways = cases.setdefault((picture, size, tensor), {})
+        # A counter that is an inverted rate is in seconds; the name says what it counts.
+        ways.setdefault(way, []).append((case["real_time"], case.get("ns_per_pixel")))
     figures = []
     for key, ways in cases.items():
         name, (over_opencv, over_gstreamer) = f"v2t {key[0]} {key[1]} → {key[2]}", V2T_TARGETS.get(
@@ -339,11 +362,88 @@ def memory(rounds, quick):
     return [Figure("demo: peak memory", [used.rss / 1000], "MB", at_most=400)]
 
 
+def map_(rounds, quick):
+    return [
+        Figure(f"{case}", [t / 1000 for t in times], "µs", at_most=50 if case.startswith("plan") else 1)
+        for case, times in nanoseconds("map", rounds, quick).items()
+    ]
+
+
+def runtimes(rounds, quick):
+    """The demo's elements, without the drawing: decode, detect, track, results as JSON."""
+    video, model = fetched("media/vtest.avi"), fetched("models/centernet.onnx")
+    frames = 20 if quick else 150
+    elements = (
+        f"object_detect model={model} threshold=0.4 ! object_track ! metaconvert "
+        f"! metapublish file-format=json-lines file-path=/dev/null"
+    )
+    source = f"ffmpeg_multi_source inputs={video}"
+    ways = {
+        "GStreamer": lambda n: gst(
+            f"filesrc location={video} ! avidemux ! avdec_msmpeg4 ! identity eos-after={n} ! {elements} "
+            "! fakesink sync=false"
+        ),
+        "flow": lambda n: [program("flow_frames"), n, f"{source} ! {elements}"],
+        "Python": lambda n: [sys.executable, ROOT / "bench/flow_frames.py", n, f"{source} ! {elements}"],
+    }
+    cpu = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, command in ways.items():
+            cpu[way].append(per_frame(command, frames).cpu * 1000)
+    ratio = lambda a, b: [x / y for x, y in zip(cpu[a], cpu[b])]
+    return [
+        Figure("CPU per frame, flow / GStreamer", ratio("flow", "GStreamer"), at_most=1.05),
+        Figure("CPU per frame, Python / GStreamer", ratio("Python", "GStreamer"), at_most=1.05),
+        *(Figure(f"CPU per frame, {way}", values, "ms") for way, values in cpu.items()),
+    ]
+
+
+def ffmpeg(rounds, quick):
+    times = nanoseconds("ffmpeg", rounds, quick, "--benchmark_filter=system|take")
+    names = {
+        "take_av_frame": "AVFrame taken over",
+        "av_frame_to_system": "AVFrame → system memory",
+        "system_to_av_frame": "system memory → AVFrame",
+    }
+    figures = [Figure(names[n], [t / 1000 for t in times[n]], "µs", at_most=1) for n in names if n in times]
+    data = os.environ.get("SIGHTGLASS_TEST_DATA") or ROOT.parent / "shared/data"
+    existing(data, "the test data")
+    os.environ["SIGHTGLASS_TEST_DATA"] = str(data)
+    both = nanoseconds("ffmpeg_multi_source", rounds, quick)
+    plain, source = (
+        next(values for name, values in both.items() if name.startswith(way))
+        for way in ("plain_libavcodec", "ffmpeg_multi_source")
+    )
+    ratios = [a / b for a, b in zip(plain, source)]
+    return [*figures, Figure("decoding, frames: ffmpeg_multi_source / plain libavcodec", ratios, at_least=0.95)]
+
+
+def python(rounds, quick):
+    command = [sys.executable, ROOT / "python/bench/views.py", 1000 if quick else 20000]
+    cases = {}
+    for _ in range(rounds):
+        done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, check=False)
+        if done.returncode:
+            raise Missing(f"{command[1]}: exit code {done.returncode}")
+        for name, nanoseconds_ in json.loads(done.stdout).items():
+            cases.setdefault(name, []).append(nanoseconds_ / 1000)
+    # What the target is set for: a view of a frame.
+    views = ("frame.numpy()", "frame.numpy(writable=True)", "tensor.numpy()")
+    return [
+        Figure(f"python: {name}", times, "µs", at_most=5 if name in views else None)
+        for name, times in cases.items()
+    ]
+
+
 BENCHMARKS = {
     "centernet": lambda rounds, quick: whole_path(centernet(), rounds, quick),
     "yolox": lambda rounds, quick: whole_path(yolox(), rounds, quick),
     "video_to_tensor": video_to_tensor,
     "memory": memory,
+    "map": map_,
+    "ffmpeg": ffmpeg,
+    "python": python,
+    "runtimes": runtimes,
 }
 
 
