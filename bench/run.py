@@ -369,6 +369,19 @@ def map_(rounds, quick):
     ]
 
 
+def flow(rounds, quick):
+    times = nanoseconds("flow", rounds, quick)
+    figures = []
+    for kind in ("inplace", "transform"):
+        one, nine = (
+            next(t for case, t in times.items() if case.startswith(f"{kind}/elements:{n}/queues:0"))
+            for n in (1, 9)
+        )
+        each = [(b - a) / 8000 for a, b in zip(one, nine)]
+        figures.append(Figure(f"flow: per {kind} element and frame", each, "µs", at_most=2))
+    return figures
+
+
 def runtimes(rounds, quick):
     """The demo's elements, without the drawing: decode, detect, track, results as JSON."""
     video, model = fetched("media/vtest.avi"), fetched("models/centernet.onnx")
@@ -443,6 +456,7 @@ BENCHMARKS = {
     "map": map_,
     "ffmpeg": ffmpeg,
     "python": python,
+    "flow": flow,
     "runtimes": runtimes,
 }
 

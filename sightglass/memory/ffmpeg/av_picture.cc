@@ -47,11 +47,14 @@ class AvPicture::SystemBlock final : public SystemMemory {
     if (access != Access::read && !writable())
       return fail(ErrorCode::invalid_argument,
                   "the picture is still read by its decoder and cannot be written to; copy it first");
-    return data();
+    return SystemMemory::map(access);
   }
 
  private:
-  void dispose() noexcept override { const Ref<AvPicture> last = std::move(home_); }
+  void dispose() noexcept override {
+    set_fence(nullptr);
+    const Ref<AvPicture> last = std::move(home_);
+  }
 
   Ref<AvPicture> home_;
 };

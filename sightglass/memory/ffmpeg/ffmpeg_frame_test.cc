@@ -12,6 +12,7 @@ extern "C" {
 #include <memory>
 #include <vector>
 
+#include "sightglass/memory/completion_fence.h"
 #include "sightglass/memory/ffmpeg/pixel_formats.h"
 #include "sightglass/memory/map_to.h"
 #include "sightglass/memory/mapping.h"
@@ -154,6 +155,19 @@ TEST(FfmpegFrame, MemoryMappedForWritingIsWritableForFfmpeg) {
   EXPECT_TRUE(av_buffer_is_writable(av->buf[0]));
   av->data[0][3] = 42;
   EXPECT_EQ(uint8_t(map(frame.tensors[0], Access::read)->data()[3]), 42);
+}
+
+TEST(FfmpegFrame, WorkThatStillWritesThePictureIsWaitedFor) {
+  const AvFramePtr av = av_frame(AV_PIX_FMT_YUV420P, 32, 16);
+  const Frame frame = mapped(from_ffmpeg(*av).value(), MemoryKind::system).frame();
+  auto* const memory = dynamic_cast<SystemMemory*>(frame.tensors[0].memory.get());
+  ASSERT_TRUE(memory);
+  auto fence = make_ref<CompletionFence>();
+  fence->set_error({ErrorCode::io, "the device is gone", {}, {}});
+  memory->set_fence(fence);
+  EXPECT_EQ(map(frame.tensors[0], Access::read).error().code, ErrorCode::io);
+  memory->set_fence(nullptr);
+  EXPECT_TRUE(map(frame.tensors[0], Access::read));
 }
 
 TEST(FfmpegFrame, AViewBecomesAnAvFrameWithoutACopy) {
