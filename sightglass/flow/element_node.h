@@ -28,7 +28,7 @@ class ElementNode : public Node {
       : Node(run, std::move(kind.name), kind.desc->name),
         desc_(*kind.desc),
         own_(kind.own),
-        params_(std::move(kind.params)) {}
+        params_(kind.params) {}
   ~ElementNode() override { ElementNode::stop(); }
 
   const ElementDesc& desc() const { return desc_; }

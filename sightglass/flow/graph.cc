@@ -128,12 +128,10 @@ std::string Flow::Graph::free_name(std::string_view element) const {
 Status Flow::Graph::describe(Declared& node, const Settings& settings) const {
   const ParamTable* table = part_params(node.element);
   if (!table) {
-    if ((node.bin = find_bin(node.element)))
-      table = &node.bin->params;
-    else if ((node.desc = element_desc(node.element)))
-      table = &node.desc->params;
-    else
-      return unknown_element(node.element);
+    node.bin = find_bin(node.element);
+    if (!node.bin) node.desc = element_desc(node.element);
+    if (!node.bin && !node.desc) return unknown_element(node.element);
+    table = node.bin ? &node.bin->params : &node.desc->params;
   }
   node.params.emplace(*table);
   if (auto status = set_all(*node.params, settings, node.element); !status) return status;
@@ -206,6 +204,7 @@ Result<Flow::Node> Flow::Graph::node(std::string_view name) const {
   const auto found = std::ranges::find(declared_, name, &Declared::name);
   if (found != declared_.end()) return Node(found - declared_.begin());
   std::vector<std::string> names;
+  names.reserve(declared_.size());
   for (const auto& node : declared_) names.push_back(node.name);
   return fail(ErrorCode::not_found, "no element is called {}{}", name, did_you_mean(name, names));
 }
@@ -495,6 +494,7 @@ Status Flow::Graph::set(std::string_view name, std::string_view parameter, std::
 
 std::vector<Flow::NodeStats> Flow::Graph::stats() const {
   std::vector<NodeStats> all;
+  all.reserve(nodes_.size());
   for (const auto& node : nodes_)
     all.push_back({.name = node->name(),
                    .element = node->element(),

@@ -28,7 +28,7 @@ Result<Form> parse_form(std::string_view text) {
     return fail(ErrorCode::invalid_argument, "{}: no such kind of memory; there are {}",
                 text.substr(0, colon), known);
   }
-  if (colon == text.npos || text.substr(colon + 1) == "tensor") return Form{*memory, {}};
+  if (colon == std::string_view::npos || text.substr(colon + 1) == "tensor") return Form{*memory, {}};
   const auto pixels = pixels_of(text.substr(colon + 1));
   if (!pixels) {
     std::string known = "tensor";
@@ -36,7 +36,7 @@ Result<Form> parse_form(std::string_view text) {
     return fail(ErrorCode::invalid_argument, "{}: no such pixel format; there are {}", text.substr(colon + 1),
                 known);
   }
-  return Form{*memory, *pixels};
+  return Form{*memory, pixels};
 }
 
 Form form_of(const Frame& frame) {
