@@ -371,7 +371,7 @@ class Detect(Program):
 
 class Terminal(Program):
     def test_progress_bar_is_redrawn_and_cleared(self):
-        text = self.on_terminal("detect", VIDEO, "--model", DETECTOR, "--output", "out")
+        text = self.on_terminal("detect", VIDEO, "--model", SLOW, "--output", "out")  # long enough to be drawn
         self.assertRegex(text, r"\r\[.{8,30}\] +\d+%  \d:\d\d/\d:\d\d  [\d.]+ fps")
         self.assertTrue(re.search(r"\r\x1b\[K60 frames in", text), text[-400:])
 
