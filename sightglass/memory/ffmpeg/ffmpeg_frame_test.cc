@@ -170,6 +170,20 @@ TEST(FfmpegFrame, WorkThatStillWritesThePictureIsWaitedFor) {
   EXPECT_TRUE(map(frame.tensors[0], Access::read));
 }
 
+TEST(FfmpegFrame, AtTheEndOfAMappingTheAvFrameIsWritten) {
+  const AvFramePtr av = av_frame(AV_PIX_FMT_YUV420P, 32, 16);
+  FrameMapping mapping = mapped(from_ffmpeg(*av).value(), MemoryKind::system, Access::read_write);
+  auto* const memory = dynamic_cast<SystemMemory*>(mapping.frame().tensors[0].memory.get());
+  ASSERT_TRUE(memory);
+  auto fence = make_ref<CompletionFence>();
+  fence->set_error({ErrorCode::io, "the device is gone", {}, {}});
+  memory->set_fence(fence);
+  const auto finished = mapping.finish();
+  ASSERT_FALSE(finished) << "the work in flight was not asked for";
+  EXPECT_EQ(finished.error().code, ErrorCode::io);
+  memory->set_fence(nullptr);
+}
+
 TEST(FfmpegFrame, AViewBecomesAnAvFrameWithoutACopy) {
   Frame frame = allocate_frame({.format = PixelFormat::nv12, .width = 64, .height = 48}).value();
   fill(frame);

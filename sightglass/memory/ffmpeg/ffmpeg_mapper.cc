@@ -41,6 +41,15 @@ class AvFrameMapper final : public Mapper {
     return {};
   }
 
+  // An AVFrame cannot carry a fence, so that the work in flight is waited for here.
+  Status publish(const Frame& mapped, const Frame&) const override {
+    for (const Tensor& tensor : mapped.tensors) {
+      if (auto finished = tensor.memory->map(Access::read); !finished) return forward_error(finished);
+      tensor.memory->unmap(Access::read);
+    }
+    return {};
+  }
+
  private:
   const Ref<AvPicturePool> pictures_ = make_ref<AvPicturePool>();
   const Ref<WrapPool> wrappers_ = make_ref<WrapPool>();
