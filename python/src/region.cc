@@ -29,7 +29,7 @@ nb::tuple to_pixels(const Box& box, int width, int height) {
 }
 
 AttributeKind kind_from(const std::string& name) {
-  for (int kind = 0; kind <= int(AttributeKind::contour); ++kind)
+  for (int kind = 0; kind <= int(AttributeKind::mask); ++kind)
     if (to_string(AttributeKind(kind)) == name) return AttributeKind(kind);
   throw nb::value_error(("'" + name + "' is no kind of attribute").c_str());
 }
@@ -69,6 +69,7 @@ nb::object value_of(const Attribute& attribute) {
     case AttributeKind::number:
       return nb::cast(attribute.number);
     case AttributeKind::tensor:
+    case AttributeKind::mask:
       return nb::cast(attribute.tensor);
     case AttributeKind::box:
       if (attribute.values.size() == 4)

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,6 +70,12 @@ class Transform : public Element {
   virtual Ref<MemoryPool> input_pool() { return nullptr; }
 
   virtual Status process(const Frame& frame, Output& output) = 0;
+  // Frames that came together, as batch_create collects them; one after the other unless it is overridden.
+  virtual Status process_list(std::span<const Frame> frames, Output& output) {
+    for (const Frame& frame : frames)
+      if (Status status = process(frame, output); !status) return status;
+    return {};
+  }
   virtual Status gap(const Gap& gap, Output& output) { return output.gap(gap); }
   virtual Status drain(Output&) { return {}; }  // end of the stream: send what is held back
   virtual void flush() {}                       // forget what is held back

@@ -31,6 +31,7 @@ void Frame::clear() {
   crop.reset();
   affine.reset();
   source.reset();
+  batch.clear();
   regions.clear();
   attributes = nullptr;
   json.clear();

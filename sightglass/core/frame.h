@@ -45,6 +45,14 @@ struct SourceId {
   bool operator==(const SourceId&) const = default;
 };
 
+// One of the samples that lie behind each other along the first axis of a frame's tensors.
+struct Sample {
+  SourceId source;
+  Affine affine;
+  Time pts = no_time, duration = no_time;
+  bool operator==(const Sample&) const = default;
+};
+
 struct Frame {
   std::optional<VideoInfo> video;  // set: `tensors` are the planes of this picture, each [height,
                                    // width·samples] of bytes with strides
@@ -54,6 +62,8 @@ struct Frame {
   std::optional<Crop> crop;      // part of the picture that counts
   std::optional<Affine> affine;  // none: identity
   std::optional<SourceId> source;
+  std::vector<Sample>
+      batch;  // of a batch, in the order of its samples, in place of the three above; else empty
 
   std::vector<Region> regions;
   AttributesRef attributes;  // of the whole frame

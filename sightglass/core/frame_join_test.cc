@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <numbers>
+
 namespace sightglass {
 namespace {
 
@@ -23,6 +26,45 @@ TEST(FrameJoin, MovesBoxesByTheMatrixAndClipsThem) {
   EXPECT_EQ(frame.regions[1].box, (Box{0.5f, 0, 0.5f, 1}));
   EXPECT_EQ(frame.regions[0].model, Label("net"));
   EXPECT_EQ(frame.regions[0].id, -1);
+}
+
+TEST(FrameJoin, TurnsBoxesOfARotatedPicture) {
+  Frame frame, result;
+  frame.video = VideoInfo{.width = 200, .height = 100};
+  // The picture was turned by 30 degrees about its centre: a point of it lies where the matrix says.
+  const double c = std::cos(std::numbers::pi / 6), s = std::sin(std::numbers::pi / 6);
+  result.affine = Affine{{c, -s / 2, 0.5 - c / 2 + s / 4, 2 * s, c, 0.5 - s - c / 2}};
+  result.regions = {at({0.4f, 0.4f, 0.2f, 0.2f})};
+  EXPECT_TRUE(join(result, Label("net"), {}, frame));
+  ASSERT_EQ(frame.regions.size(), 1u);
+  const Region& region = frame.regions[0];
+  EXPECT_NEAR(region.angle, std::numbers::pi / 6, 1e-6);
+  EXPECT_NEAR(region.box.x, 0.4, 1e-6);  // about the same centre, and as large as before
+  EXPECT_NEAR(region.box.y, 0.4, 1e-6);
+  EXPECT_NEAR(region.box.w, 0.2, 1e-6);
+  EXPECT_NEAR(region.box.h, 0.2, 1e-6);
+}
+
+TEST(FrameJoin, LeavesBoxesUprightAfterAQuarterTurn) {
+  Frame frame, result;
+  frame.video = VideoInfo{.width = 200, .height = 100};
+  result.affine = Affine{{0, -1, 1, 1, 0, 0}};
+  result.regions = {at({0.25f, 0.5f, 0.5f, 0.25f})};
+  EXPECT_TRUE(join(result, Label("net"), {}, frame));
+  EXPECT_EQ(frame.regions[0].angle, 0);
+  EXPECT_EQ(frame.regions[0].box, (Box{0.25f, 0.25f, 0.25f, 0.5f}));
+}
+
+TEST(FrameJoin, MovesPointsAndMasksAlong) {
+  Frame frame, result;
+  result.affine = Affine{{0.5, 0, 0.25, 0, 0.5, 0.5}};
+  result.attributes = with(
+      nullptr, {.name = Label("pose"), .kind = AttributeKind::keypoints, .values = {0, 0, 1, -1, -1, 0}});
+  result.attributes = with(result.attributes, {.name = Label("mask"), .kind = AttributeKind::mask});
+  EXPECT_TRUE(join(result, Label("net"), {}, frame));
+  // A point that was not found stays so.
+  EXPECT_EQ(frame.attributes->find("pose")->values, (std::vector<float>{0.25f, 0.5f, 1, -1, -1, 0}));
+  EXPECT_EQ(frame.attributes->find("mask")->values, (std::vector<float>{0.25f, 0.5f, 0.5f, 0.5f}));
 }
 
 TEST(FrameJoin, GivesAttributesToTheRegionThatWasTheInput) {

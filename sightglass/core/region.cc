@@ -33,6 +33,8 @@ std::string_view to_string(AttributeKind kind) {
       return "keypoints";
     case AttributeKind::contour:
       return "contour";
+    case AttributeKind::mask:
+      return "mask";
   }
   return "?";
 }

@@ -34,21 +34,33 @@ enum class AttributeKind : uint8_t {
   vector,
   tensor,
   keypoints,
-  contour
+  contour,
+  mask
 };
 std::string_view to_string(AttributeKind kind);  // "class" for classification, else the name
+
+// What the numbers of an attribute stand for; made once by whoever computes it, shared by all results.
+struct Legend final : RefCounted {
+  std::vector<std::string> names;                    // of the points, by place; of the label ids of a mask
+  std::vector<std::pair<uint16_t, uint16_t>> links;  // points to be joined by a line: the skeleton
+};
 
 struct Attribute {
   Label name;
   AttributeKind kind = AttributeKind::text;
-  std::string text;           // label of a class, or the text itself
-  int32_t label_id = -1;      // index in the label list; -1: none
-  float confidence = 0;       // 0..1
-  double number = 0;          // kind number
-  std::vector<float> values;  // vector; keypoints: x, y, score triples; contour: x, y pairs; box: x, y, w, h
-  Tensor tensor;              // kind tensor
-  Label model;                // model that it comes from
-  uint32_t age = 0;           // frames since it was computed; 0: on this frame
+  std::string text;       // label of a class, or the text itself
+  int32_t label_id = -1;  // index in the label list; -1: none
+  float confidence = 0;   // 0..1
+  double number = 0;      // kind number
+  // vector; keypoints: x, y, score triples, x and y -1 where not found;
+  // contour: x, y pairs; box: x, y, w, h; mask: x, y, w, h of the part
+  // of the frame that it covers, empty for all of it
+  std::vector<float> values;
+  // kind tensor; mask: [height, width], f32 the score of each cell 0..1, or u8 its label id (255: none)
+  Tensor tensor;
+  Ref<const Legend> legend;  // keypoints, mask; may be null
+  Label model;               // model that it comes from
+  uint32_t age = 0;          // frames since it was computed; 0: on this frame
 };
 
 // An immutable list of attributes, shared by count. Adding one makes a new list.

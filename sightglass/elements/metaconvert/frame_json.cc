@@ -163,6 +163,7 @@ void write_attribute(JsonWriter& json, const Attribute& attribute) {
       write_points(json, attribute.values, 2);
       break;
     case AttributeKind::tensor:
+    case AttributeKind::mask:
       break;
   }
   if (!attribute.model.empty()) json.field("model", attribute.model.view());
