@@ -69,18 +69,18 @@ def decode(path, md5=None):
 
 
 PUBLISH = (
-    "gvametaconvert add-empty-results=true ! gvametapublish file-format=json-lines file-path={} ! fakesink"
+    "gvametaconvert add-empty-results=true {} ! gvametapublish file-format=json-lines file-path={} ! fakesink"
 )
 
 
-def on_pictures(pictures, elements):
+def on_pictures(pictures, elements, metaconvert=""):
     """The results for each of `pictures` (PIL), which one pipeline sees as a video whose size changes."""
     with tempfile.TemporaryDirectory(prefix="sightglass-pictures-") as folder:
         for n, picture in enumerate(pictures):
             picture.save(Path(folder, f"{n:05}.png"), compress_level=1)
         launch(
             f"multifilesrc location=%05d.png start-index=0 stop-index={len(pictures) - 1} "
-            f"caps=image/png,framerate=10/1 ! pngdec ! {elements} ! {PUBLISH.format('out.jsonl')}",
+            f"caps=image/png,framerate=10/1 ! pngdec ! {elements} ! {PUBLISH.format(metaconvert, 'out.jsonl')}",
             folder,
         )
         frames = results.read(Path(folder, "out.jsonl"))

@@ -120,5 +120,43 @@ TEST(AddRegions, AreInUnitsOfTheInputWithLabels) {
   EXPECT_EQ(frame.regions[2].label_id, 7);
 }
 
+TEST(OrientedOverlap, FollowsPlaceShapeAndAngle) {
+  const Candidate bar{0, 40, 100, 60, 1};
+  const auto turned = [](Candidate box, float angle) {
+    box.angle = angle;
+    return box;
+  };
+  EXPECT_NEAR(oriented_overlap(bar, bar), 1, 1e-3);
+  EXPECT_NEAR(oriented_overlap(bar, turned(bar, 3.14159265f)), 1, 1e-3);  // half a turn is the same box
+  // A quarter turn is the box with its sides exchanged.
+  EXPECT_NEAR(oriented_overlap(turned(bar, 1.57079633f), {40, 0, 60, 100, 1}), 1, 1e-3);
+  EXPECT_LT(oriented_overlap(bar, turned(bar, 1.57079633f)), 0.5f);
+  EXPECT_LT(oriented_overlap(bar, turned(bar, 0.5f)), oriented_overlap(bar, turned(bar, 0.1f)));
+  EXPECT_NEAR(oriented_overlap(bar, {1000, 0, 1100, 20, 1}), 0, 1e-3);
+  // By the formula: B = 1/4 · 20² / (2·100²/12) / … for a box moved along its long side by 20.
+  const Candidate moved{20, 40, 120, 60, 1};
+  const double distance = 20.0 * 20 / (2 * 100.0 * 100 / 12) / 4;
+  EXPECT_NEAR(oriented_overlap(bar, moved), 1 - std::sqrt(1 - std::exp(-distance)), 1e-4);
+}
+
+TEST(OrientedOverlap, HugeAndTinyBoxesGiveANumber) {
+  const Candidate huge{-1e18f, -1e18f, 1e18f, 1e18f, 1}, tiny{0, 0, 1e-20f, 1e-20f, 1};
+  for (const auto& [a, b] : {std::pair{huge, huge}, {huge, tiny}, {tiny, tiny}}) {
+    const float overlap = oriented_overlap(a, b);
+    EXPECT_TRUE(overlap >= 0 && overlap <= 1) << overlap;
+  }
+}
+
+TEST(Suppression, TurnedBoxesAreComparedAsSuch) {
+  std::vector<Candidate> candidates;
+  add_candidate(candidates, {.x1 = 0, .y1 = 40, .x2 = 100, .y2 = 60, .score = .9f});
+  add_candidate(candidates, {.x1 = 0, .y1 = 40, .x2 = 100, .y2 = 60, .score = .8f, .angle = 1.57f});
+  add_candidate(candidates, {.x1 = 0, .y1 = 40, .x2 = 100, .y2 = 60, .score = .7f, .angle = NAN});
+  Suppression suppression;
+  auto oriented = candidates;
+  EXPECT_EQ(suppression.run(oriented, {.oriented = true}).size(), 2u);
+  EXPECT_EQ(suppression.run(candidates, {}).size(), 1u);
+}
+
 }  // namespace
 }  // namespace sightglass

@@ -111,6 +111,9 @@ Result<Tensor> own_sample(const Frame& frame, size_t index, size_t batch_rank) {
   if (index >= frame.tensors.size())
     return fail(ErrorCode::corrupt, "the frame has {} tensors, output {} is missing", frame.tensors.size(),
                 index + 1);
+  if (frame.batch.size() > 1)
+    return fail(ErrorCode::not_negotiated,
+                "the frame is a batch of {} samples; batch_split has to take it apart", frame.batch.size());
   Tensor tensor = frame.tensors[index];
   if (tensor.shape.rank() < batch_rank || tensor.shape[0] <= 1) return tensor;
   const int sample = frame.source ? frame.source->batch_index : 0;
@@ -137,6 +140,61 @@ Result<Values<T>> read_values(const Tensor& tensor, std::vector<T>& scratch) {
   convert(values.mapping, scratch);
   values.data = scratch;
   return values;
+}
+
+Result<std::span<const float>> OutputReader::read(const Frame& frame, size_t index, size_t batch_rank) {
+  auto sample = own_sample(frame, index, batch_rank);
+  if (!sample) return forward_error(sample);
+  if (outputs_.size() <= index) outputs_.resize(index + 1);
+  Output& output = outputs_[index];
+  auto values = read_values(*sample, output.scratch);
+  if (!values) return forward_error(values);
+  output.values = *std::move(values);
+  return output.values.data;
+}
+
+void OutputReader::release() {
+  for (Output& output : outputs_) output.values = {};
+}
+
+std::optional<CellRows> cell_rows(int tensor, const Shape& shape) {
+  if (!shape.fixed()) return {};
+  if (shape.rank() == 3 && shape[0] <= 1) return CellRows{tensor, shape[1], shape[2], shape[2], 1};
+  if (shape.rank() == 2) return CellRows{tensor, shape[0], shape[1], shape[1], 1};
+  if (shape.rank() == 4 && shape[0] <= 1) {
+    const int64_t cells = shape[2] * shape[3];
+    return CellRows{tensor, cells, shape[1], 1, cells};
+  }
+  return {};
+}
+
+void cell_rows(const Frame& frame, std::vector<CellRows>& rows) {
+  rows.clear();
+  for (size_t i = 0; i < frame.tensors.size(); ++i) {
+    Shape shape = frame.tensors[i].shape;
+    if (shape.rank() > 2 && shape[0] > 1) shape[0] = 1;
+    if (const auto found = cell_rows(int(i), shape)) rows.push_back(*found);
+  }
+}
+
+bool same_shapes(const Frame& frame, std::vector<Shape>& shapes) {
+  bool same = shapes.size() == frame.tensors.size();
+  for (size_t i = 0; same && i < shapes.size(); ++i) same = frame.tensors[i].shape == shapes[i];
+  if (same) return true;
+  shapes.clear();
+  for (const Tensor& tensor : frame.tensors) shapes.push_back(tensor.shape);
+  return false;
+}
+
+TensorsInfo with_shapes(const TensorsInfo& agreed, const Frame& frame) {
+  TensorsInfo info;
+  for (size_t i = 0; i < frame.tensors.size(); ++i) {
+    TensorInfo& tensor = info.tensors.emplace_back();
+    tensor.type = frame.tensors[i].type;
+    tensor.shape = frame.tensors[i].shape;
+    if (i < agreed.tensors.size()) tensor.name = agreed.tensors[i].name;
+  }
+  return info;
 }
 
 template Result<Values<float>> read_values(const Tensor&, std::vector<float>&);

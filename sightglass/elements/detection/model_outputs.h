@@ -8,6 +8,7 @@
 //   for (float value : values->data) …
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -47,5 +48,36 @@ struct Values {
 // memory is reused. T is float or double.
 template <class T>
 Result<Values<T>> read_values(const Tensor& tensor, std::vector<T>& scratch);
+
+// The numbers of several outputs at a time, mapped while a frame is read.
+class OutputReader {
+ public:
+  // The frame's own sample of output `index`; valid until release().
+  Result<std::span<const float>> read(const Frame& frame, size_t index, size_t batch_rank);
+  void release();  // when the frame is done: the engine may reuse its memory
+
+ private:
+  struct Output {
+    Values<float> values;
+    std::vector<float> scratch;
+  };
+  std::vector<Output> outputs_;
+};
+
+// An output that has a row of numbers for each cell of a grid: [1, cells, columns], [cells, columns], or the
+// grid itself as [1, columns, height, width].
+struct CellRows {
+  int tensor = 0;
+  int64_t cells = 0, columns = 0;
+  int64_t cell_step = 0, column_step = 0;  // from one to the next, in numbers
+};
+// Nothing where the shape is none of these or not fixed.
+std::optional<CellRows> cell_rows(int tensor, const Shape& shape);
+// Of all outputs of the frame; those that are none of these are left out. Samples of a batch count once.
+void cell_rows(const Frame& frame, std::vector<CellRows>& rows);
+// The shapes of the frame's tensors are the ones in `shapes`; else they are noted there.
+bool same_shapes(const Frame& frame, std::vector<Shape>& shapes);
+// The outputs as the frame has them, with the names of the agreed ones: for messages.
+TensorsInfo with_shapes(const TensorsInfo& agreed, const Frame& frame);
 
 }  // namespace sightglass

@@ -91,5 +91,31 @@ TEST(FindOutput, NamesWhatThereIs) {
   EXPECT_FALSE(find_output(outputs, ""));
 }
 
+TEST(CellRows, AreTheRowsOfAGridHoweverItLies) {
+  const auto rows = cell_rows(3, {1, 64, 5});
+  ASSERT_TRUE(rows);
+  EXPECT_EQ(rows->tensor, 3);
+  EXPECT_EQ(rows->cells, 64);
+  EXPECT_EQ(rows->columns, 5);
+  EXPECT_EQ(rows->cell_step, 5);
+  EXPECT_EQ(cell_rows(0, {64, 5})->column_step, 1);
+  const auto grid = cell_rows(0, {1, 5, 8, 8});
+  EXPECT_EQ(grid->cells, 64);
+  EXPECT_EQ(grid->columns, 5);
+  EXPECT_EQ(grid->cell_step, 1);
+  EXPECT_EQ(grid->column_step, 64);
+  EXPECT_FALSE(cell_rows(0, {1, -1, 5}));
+  EXPECT_FALSE(cell_rows(0, {2, 64, 5}));
+  EXPECT_FALSE(cell_rows(0, {5}));
+}
+
+TEST(OwnSample, ABatchThatNobodyTookApartIsAnError) {
+  Frame frame = test::frame_of({test::tensor<float>({2, 3}, std::vector<float>(6))});
+  frame.batch.resize(2);
+  const auto sample = own_sample(frame, 0);
+  ASSERT_FALSE(sample);
+  EXPECT_NE(sample.error().message.find("batch_split"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace sightglass

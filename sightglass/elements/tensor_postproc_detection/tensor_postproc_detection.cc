@@ -1,10 +1,7 @@
 #include "sightglass/elements/tensor_postproc_detection/tensor_postproc_detection.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
-#include <initializer_list>
-#include <string_view>
 #include <utility>
 
 #include "sightglass/core/registry.h"
@@ -12,71 +9,13 @@
 namespace sightglass {
 namespace {
 
-bool is_integer(DataType type) {
-  return type != DataType::f16 && type != DataType::bf16 && type != DataType::f32 && type != DataType::f64;
-}
+constexpr int64_t most_mask_cells = 160;  // along a side; finer masks are thinned out
 
-bool name_has(const TensorInfo& tensor, std::initializer_list<std::string_view> words) {
-  std::string name = tensor.name;
-  std::ranges::transform(name, name.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-  return std::ranges::any_of(words, [&](std::string_view word) { return name.find(word) != name.npos; });
-}
-
-// The box tensor: the only one, or the one whose name says so, or the one with the longest row that boxes can
-// have.
-int find_boxes(const TensorsInfo& outputs) {
-  auto fits = [](const TensorInfo& tensor) {
-    return tensor.shape.rank() >= 2 && tensor.shape.back() >= 4 && tensor.shape.back() <= 7;
-  };
-  const auto& tensors = outputs.tensors;
-  if (tensors.size() == 1) return 0;
-  int found = -1;
-  for (int i = 0; i < int(tensors.size()); ++i) {
-    const TensorInfo& tensor = tensors[size_t(i)];
-    if (!fits(tensor) || is_integer(tensor.type)) continue;
-    if (name_has(tensor, {"box", "dets"})) return i;
-    if (found < 0 || tensor.shape.back() > tensors[size_t(found)].shape.back()) found = i;
-  }
-  return found;
-}
-
-// Whether `tensor` can hold something for each of the box tensor's rows.
-bool has_rows_of(const TensorInfo& boxes, const TensorInfo& tensor) {
-  const int64_t count = boxes.shape.elements(), other = tensor.shape.elements();
-  if (tensor.shape.empty()) return false;
-  return count < 0 || other < 0 ||
-         (count >= 0 && other % std::max<int64_t>(1, count / boxes.shape.back()) == 0);
-}
-
-int find_labels(const TensorsInfo& outputs, int boxes) {
-  int found = -1;
-  for (int i = 0; i < int(outputs.tensors.size()); ++i) {
-    const TensorInfo& tensor = outputs.tensors[size_t(i)];
-    if (i == boxes || !has_rows_of(outputs.tensors[size_t(boxes)], tensor)) continue;
-    if (name_has(tensor, {"label", "class"}) && !name_has(tensor, {"score"})) return i;
-    if (found < 0 && is_integer(tensor.type)) found = i;
-  }
-  return found;
-}
-
-int find_confidences(const TensorsInfo& outputs, int boxes, int labels) {
-  int found = -1;
-  for (int i = 0; i < int(outputs.tensors.size()); ++i) {
-    const TensorInfo& tensor = outputs.tensors[size_t(i)];
-    if (i == boxes || i == labels || is_integer(tensor.type)) continue;
-    if (!has_rows_of(outputs.tensors[size_t(boxes)], tensor)) continue;
-    if (name_has(tensor, {"score", "conf", "prob"})) return i;
-    if (found < 0) found = i;
-  }
-  return found;
-}
+float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
 
 }  // namespace
 
 Status TensorPostprocDetection::start() {
-  if (params_.mask_index >= 0)
-    return fail(ErrorCode::unsupported, "mask-index={}: masks are not read by this version; leave it at -1",
-                params_.mask_index);
   auto labels = load_labels(params_.labels, params_.labels_file);
   if (!labels) return forward_error(labels);
   labels_ = std::move(*labels);
@@ -88,105 +27,41 @@ void TensorPostprocDetection::update(const ParamSet& params) {
   params_.iou_threshold = params.as<Params>().iou_threshold;
 }
 
-Status TensorPostprocDetection::find_columns(const TensorsInfo& outputs) {
-  const auto unknown = [&](std::string_view why) {
-    return fail(
-        ErrorCode::not_negotiated,
-        "unknown layout of detections: {} ({}); known: […,7], […,6], […,5] with labels, boxes with scores; "
-        "box-index, box-offset, confidence-index, confidence-offset, label-index and label-offset name "
-        "others",
-        to_string(outputs), why);
-  };
-  box_ = confidence_ = label_ = image_ = {};
-  best_of_classes_ = false;
-  box_.tensor = params_.box_index >= 0 ? params_.box_index : find_boxes(outputs);
-  if (box_.tensor < 0) return unknown("no tensor has rows of boxes");
-  if (box_.tensor >= int(outputs.tensors.size()))
-    return fail(ErrorCode::invalid_argument, "box-index={}: there are only {}", box_.tensor,
-                to_string(outputs));
-  const Shape& shape = outputs.tensors[size_t(box_.tensor)].shape;
-  if (shape.rank() < 2) return unknown("boxes need rows");
-
-  const int self = box_.tensor;
-  switch (params_.box_offset >= 0 ? 0 : shape.back()) {
-    case 7:
-      image_ = {self, 0}, label_ = {self, 1}, confidence_ = {self, 2}, box_.offset = 3;
-      break;
-    case 6:
-      confidence_ = {self, 4}, label_ = {self, 5};
-      break;
-    case 5:
-      confidence_ = {self, 4};
-      [[fallthrough]];
-    case 4:
-      label_.tensor = find_labels(outputs, self);
-      if (confidence_.tensor < 0) confidence_.tensor = find_confidences(outputs, self, label_.tensor);
-      break;
-    case 0:
-      box_.offset = params_.box_offset;
-      break;
-    default:
-      return unknown("box-offset is not set");
-  }
-  const auto override_with = [self](Column& column, int index, int offset) {
-    if (index >= 0) column = {index, 0};
-    if (offset >= 0) column = {column.tensor >= 0 ? column.tensor : self, offset};
-  };
-  override_with(confidence_, params_.confidence_index, params_.confidence_offset);
-  override_with(label_, params_.label_index, params_.label_offset);
-  override_with(image_, params_.imageid_index, params_.imageid_offset);
-  if (confidence_.tensor < 0) return unknown("no tensor has scores");
-  best_of_classes_ = label_.tensor < 0 && confidence_.tensor != self;
-  batched_ = shape.rank() >= 3;
-
-  Status checked = check_column(outputs, "box", box_, 4);
-  if (checked) checked = check_column(outputs, "confidence", confidence_, 1);
-  if (checked) checked = check_column(outputs, "label", label_, 1);
-  if (checked) checked = check_column(outputs, "imageid", image_, 1);
-  return checked;
-}
-
-Status TensorPostprocDetection::check_column(const TensorsInfo& outputs, const char* name,
-                                             const Column& column, int width) const {
-  if (column.tensor < 0) return {};
-  if (column.tensor >= int(outputs.tensors.size()))
-    return fail(ErrorCode::invalid_argument, "{}-index={}: there are only {}", name, column.tensor,
-                to_string(outputs));
-  // Other tensors may have a value per row without an axis of their own for it; what they have shows with the
-  // first frame.
-  const Shape& shape = outputs.tensors[size_t(column.tensor)].shape;
-  if (column.tensor == box_.tensor && shape.back() >= 0 && column.offset + width > shape.back())
-    return fail(ErrorCode::invalid_argument, "{}-offset={}: rows of {} have only {} columns", name,
-                column.offset, shape.to_string(), shape.back());
-  return {};
-}
-
 Status TensorPostprocDetection::configure(const Format& input, const Format&) {
   auto outputs = outputs_of(input);
   if (!outputs) return forward_error(outputs);
   model_ = Label((*outputs)->model);
-  if (auto found = find_columns(**outputs); !found) return found;
-
-  const bool size_known = params_.input_width > 0 && params_.input_height > 0;
-  const int64_t columns = (*outputs)->tensors[size_t(box_.tensor)].shape.back();
-  bool pixels = params_.box_units == BoxUnits::pixel;
-  // SSD's rows and lone boxes are 0..1 by custom; those with their score behind them are pixels where we know
-  // of how many.
-  if (params_.box_units == BoxUnits::automatic) pixels = size_known && (columns == 5 || columns == 6);
-  if (pixels && !size_known)
-    return fail(ErrorCode::invalid_argument,
-                "box-units=pixel needs input-width and input-height, the size of the model's input");
-  scale_ =
-      pixels ? BoxScale{1.0f / float(params_.input_width), 1.0f / float(params_.input_height)} : BoxScale{};
+  const Params& p = params_;
+  auto layout = find_detections(**outputs, {.box_index = p.box_index,
+                                            .confidence_index = p.confidence_index,
+                                            .label_index = p.label_index,
+                                            .imageid_index = p.imageid_index,
+                                            .mask_index = p.mask_index,
+                                            .box_offset = p.box_offset,
+                                            .confidence_offset = p.confidence_offset,
+                                            .label_offset = p.label_offset,
+                                            .imageid_offset = p.imageid_offset,
+                                            .box_format = p.box_format,
+                                            .box_units = p.box_units,
+                                            .activation = p.activation,
+                                            .mask_extent = p.mask_extent,
+                                            .input_width = p.input_width,
+                                            .input_height = p.input_height,
+                                            .labels = int64_t(labels_.size()),
+                                            .background = labels_.background()});
+  if (!layout) return forward_error(layout);
+  layout_ = *layout;
+  scale_ = layout_.pixels ? BoxScale{1.0f / float(p.input_width), 1.0f / float(p.input_height)} : BoxScale{};
   return {};
 }
 
 Result<TensorPostprocDetection::Rows> TensorPostprocDetection::rows_of(const Frame& frame,
-                                                                       const Column& column, size_t count,
-                                                                       int width, size_t which) {
+                                                                       const DetectionColumn& column,
+                                                                       size_t count, int width,
+                                                                       size_t which) {
   // Other tensors have the same axis of samples, or none.
-  const Shape& boxes = frame.tensors[size_t(box_.tensor)].shape;
-  const bool batched = batched_ && size_t(column.tensor) < frame.tensors.size() &&
+  const Shape& boxes = frame.tensors[size_t(layout_.box.tensor)].shape;
+  const bool batched = layout_.batched && size_t(column.tensor) < frame.tensors.size() &&
                        frame.tensors[size_t(column.tensor)].shape.rank() >= 2 &&
                        frame.tensors[size_t(column.tensor)].shape[0] == boxes[0];
   auto sample = own_sample(frame, size_t(column.tensor), batched ? 2 : Shape::max_rank + 1);
@@ -194,11 +69,82 @@ Result<TensorPostprocDetection::Rows> TensorPostprocDetection::rows_of(const Fra
   auto values = read_values(*sample, scratch_[which]);
   if (!values) return forward_error(values);
   const size_t stride = values->data.size() / count;
-  if (values->data.size() % count != 0 || stride < size_t(column.offset + width))
+  if (values->data.size() % count != 0 || stride < size_t(column.offset) + size_t(width))
     return fail(ErrorCode::corrupt, "{} boxes, but output {} is {}", count, column.tensor + 1,
                 sample->shape.to_string());
   values_[which] = std::move(*values);
-  return Rows{values_[which].data.data() + column.offset, stride};
+  return Rows{values_[which].data.data() + column.offset, stride, stride - size_t(column.offset)};
+}
+
+bool TensorPostprocDetection::classify(const float* scores, size_t classes, Candidate& candidate) const {
+  int64_t best = -1;
+  for (int64_t c = 0; c < int64_t(classes); ++c)
+    if (c != layout_.background && scores[c] == scores[c] && (best < 0 || scores[c] > scores[best])) best = c;
+  if (best < 0) return false;
+  candidate.class_id = int32_t(best);
+  candidate.score = scores[best];
+  if (layout_.activation == ScoreActivation::softmax) {
+    float sum = 0;
+    for (size_t c = 0; c < classes; ++c) sum += std::exp(scores[c] - scores[best]);
+    candidate.score = 1 / sum;
+  } else if (layout_.activation == ScoreActivation::sigmoid) {
+    candidate.score = sigmoid(candidate.score);
+  }
+  return true;
+}
+
+Status TensorPostprocDetection::add_masks(const Frame& frame, size_t rows, std::span<const Candidate> kept,
+                                          std::span<Region> regions) {
+  auto read = rows_of(frame, {layout_.mask, 0}, rows, 1, 4);
+  if (!read) return forward_error(read);
+  const Shape& shape = frame.tensors[size_t(layout_.mask)].shape;
+  const int64_t height = shape.rank() < 2 ? 0 : shape[shape.rank() - 2], width = shape.back();
+  const int64_t cells = height * width, planes = cells > 0 ? int64_t(read->stride) / cells : 0;
+  if (planes < 1 || int64_t(read->stride) % cells != 0)
+    return fail(ErrorCode::corrupt, "{} boxes, but the masks are {}", rows, shape.to_string());
+
+  // Rows of SSD count classes from 1, the background being 0, and have no mask for that.
+  const int64_t labels = int64_t(labels_.size());
+  const bool from_one = labels > 0 ? planes == labels - 1 && layout_.background == 0 : layout_.masks_from_one;
+  const Prototypes grid{{}, 1, height, width};  // where a mask of the whole input is cut to the box
+  const auto range_of = [&](const Region& region) {
+    return layout_.mask_of_input ? grid.cells(region.box) : CellRange{0, 0, width, height};
+  };
+  const auto thinned = [](int64_t side, int64_t step) { return (side + step - 1) / step; };
+  const auto step_of = [&](const CellRange& range) {
+    return thinned(std::max(range.width(), range.height()), most_mask_cells);
+  };
+  size_t needed = 0;
+  for (const Region& region : regions) {
+    const CellRange range = range_of(region);
+    if (range.width() > 0)
+      needed += size_t(thinned(range.width(), step_of(range)) * thinned(range.height(), step_of(range)));
+  }
+  if (auto ready = mask_memory_.begin(needed); !ready) return ready;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const CellRange range = range_of(regions[i]);
+    const int64_t plane = planes == 1 ? 0 : kept[i].class_id - (from_one ? 1 : 0);
+    if (range.width() == 0 || plane < 0 || plane >= planes) continue;
+    const float* from = read->data + int64_t(kept[i].source) * int64_t(read->stride) + plane * cells;
+    const int64_t step = step_of(range);
+    const int64_t wide = thinned(range.width(), step), high = thinned(range.height(), step);
+    const MaskMemory::Mask mask = mask_memory_.take(high, wide);
+    for (int64_t y = 0; y < high; ++y) {
+      for (int64_t x = 0; x < wide; ++x) {
+        // The middle of the cells that one stands for.
+        const int64_t at_y = std::min(range.y0 + y * step + step / 2, range.y1 - 1),
+                      at_x = std::min(range.x0 + x * step + step / 2, range.x1 - 1);
+        const float value = from[at_y * width + at_x];
+        const float score = layout_.mask_is_logit ? sigmoid(value) : value;
+        mask.at[size_t(y * wide + x)] = score >= 0 ? std::min(score, 1.f) : 0;
+      }
+    }
+    Box covers = regions[i].box;
+    if (layout_.mask_of_input)
+      covers = grid.covers({range.x0, range.y0, range.x0 + wide * step, range.y0 + high * step});
+    add_mask(regions[i], mask.tensor, covers);
+  }
+  return {};
 }
 
 Result<Verdict> TensorPostprocDetection::process(Frame& frame) {
@@ -209,16 +155,17 @@ Result<Verdict> TensorPostprocDetection::process(Frame& frame) {
     }
   } unmap{*this};
 
-  auto boxes = own_sample(frame, size_t(box_.tensor), 3);
+  const DetectionLayout& at = layout_;
+  auto boxes = own_sample(frame, size_t(at.box.tensor), 3);
   if (!boxes) return forward_error(boxes);
   if (boxes->shape.rank() < 2 || !boxes->shape.fixed() || boxes->shape.back() < 4)
-    return fail(ErrorCode::corrupt, "output {} is {}, which are no rows of boxes", box_.tensor + 1,
+    return fail(ErrorCode::corrupt, "output {} is {}, which are no rows of boxes", at.box.tensor + 1,
                 boxes->shape.to_string());
   const size_t count = size_t(boxes->shape.elements() / boxes->shape.back());
   if (count == 0) return Verdict::pass;
 
   Rows rows[4];
-  const Column* const used[4] = {&box_, &confidence_, &label_, &image_};
+  const DetectionColumn* const used[4] = {&at.box, &at.confidence, &at.label, &at.image};
   for (size_t which = 0; which < 4; ++which) {
     if (used[which]->tensor < 0) continue;
     auto found = rows_of(frame, *used[which], count, which == 0 ? 4 : 1, which);
@@ -227,12 +174,11 @@ Result<Verdict> TensorPostprocDetection::process(Frame& frame) {
   }
   const auto& [box, confidence, label, image] = rows;
   // A tensor for all samples tells them apart by image; one that was cut to our sample needs no telling.
-  const bool cut = batched_ && frame.tensors[size_t(box_.tensor)].shape[0] > 1;
+  const bool cut = at.batched && frame.tensors[size_t(at.box.tensor)].shape[0] > 1;
   const float own_image = float(frame.source ? frame.source->batch_index : 0);
 
   candidates_.clear();
   const float threshold = float(params_.threshold);
-  const bool centred = params_.box_format == BoxFormat::cxcywh;
   for (size_t i = 0; i < count; ++i) {
     if (image.data) {
       const float id = image.data[i * image.stride];
@@ -240,22 +186,19 @@ Result<Verdict> TensorPostprocDetection::process(Frame& frame) {
       if (!cut && id != own_image) continue;
     }
     const float* scores = confidence.data + i * confidence.stride;
-    Candidate candidate;
-    if (best_of_classes_ && confidence.stride > 1) {
-      int32_t best = -1;
-      for (int32_t c = 0; c < int32_t(confidence.stride); ++c)
-        if (c != labels_.background() && (best < 0 || scores[c] > scores[best])) best = c;
-      candidate.class_id = best;
-      candidate.score = scores[best];
+    Candidate candidate{.source = uint32_t(i)};
+    if (at.score_per_class && confidence.width > 1) {
+      if (!classify(scores, confidence.width, candidate)) continue;
     } else {
-      candidate.score = *scores;
+      candidate.score = at.activation == ScoreActivation::sigmoid ? sigmoid(*scores) : *scores;
       const float id = label.data ? label.data[i * label.stride] : 0;
       if (!(id >= 0 && id < 1e9f)) continue;
       candidate.class_id = int32_t(std::lround(id));
+      if (candidate.class_id == at.background) continue;
     }
-    if (!(candidate.score >= threshold) || candidate.class_id == labels_.background()) continue;
+    if (!(candidate.score >= threshold)) continue;
     const float* b = box.data + i * box.stride;
-    if (centred)
+    if (at.centred)
       candidate.x1 = b[0] - b[2] / 2, candidate.y1 = b[1] - b[3] / 2, candidate.x2 = b[0] + b[2] / 2,
       candidate.y2 = b[1] + b[3] / 2;
     else
@@ -263,7 +206,12 @@ Result<Verdict> TensorPostprocDetection::process(Frame& frame) {
     add_candidate(candidates_, candidate);
   }
   const float iou = params_.iou_threshold > 0 ? float(params_.iou_threshold) : 1.0f;
-  add_regions(suppression_.run(candidates_, {.iou_threshold = iou}), scale_, labels_, model_, frame);
+  const auto kept = suppression_.run(candidates_, {.iou_threshold = iou});
+  const size_t before = frame.regions.size();
+  add_regions(kept, scale_, labels_, model_, frame);
+  if (at.mask >= 0 && !kept.empty())
+    if (auto added = add_masks(frame, count, kept, std::span(frame.regions).subspan(before)); !added)
+      return forward_error(added);
   return Verdict::pass;
 }
 
@@ -277,7 +225,7 @@ const Registration registration([] {
       .klass = "Filter/Analyzer",
       .doc =
           "Turns rows of boxes, scores and classes into objects: SSD […,7], […,6], […,5] with labels, boxes "
-          "with scores.",
+          "with scores, logits with boxes; with masks.",
       .kind = ElementKind::transform_inplace,
       .input = any_tensors(),
       .params = ParamTable::of<P>({
@@ -289,7 +237,7 @@ const Registration registration([] {
           param("label-index", &P::label_index, "tensor with the classes; -1: found").range(-1, 1e6),
           param("imageid-index", &P::imageid_index, "tensor with the place in the batch; -1: found")
               .range(-1, 1e6),
-          param("mask-index", &P::mask_index, "tensor with the masks; -1: none").range(-1, 1e6),
+          param("mask-index", &P::mask_index, "tensor with the masks; -1: found").range(-1, 1e6),
           param("box-offset", &P::box_offset, "column of the boxes in their rows; -1: found").range(-1, 1e6),
           param("confidence-offset", &P::confidence_offset, "column of the scores; -1: found").range(-1, 1e6),
           param("label-offset", &P::label_offset, "column of the classes; -1: found").range(-1, 1e6),
@@ -303,6 +251,13 @@ const Registration registration([] {
               .choices({"auto", "xyxy", "cxcywh"}),
           param("box-units", &P::box_units, "0..1, or pixels of the model input")
               .choices({"auto", "unit", "pixel"}),
+          param("activation", &P::activation,
+                "what turns the scores into 0..1; auto: logits by their name, softmax where one class is the "
+                "background")
+              .choices({"auto", "none", "sigmoid", "softmax"}),
+          param("mask-extent", &P::mask_extent,
+                "what a mask covers: its box, or the whole model input; auto: by its size")
+              .choices({"auto", "box", "input"}),
           param("input-width", &P::input_width, "width of the model input; 0: unknown").in("px"),
           param("input-height", &P::input_height, "height of the model input; 0: unknown").in("px"),
       }),

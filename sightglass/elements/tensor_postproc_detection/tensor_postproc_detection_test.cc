@@ -227,11 +227,6 @@ TEST(Detection, TheThresholdMayChangeWhileFramesFlow) {
   EXPECT_EQ(frame.regions.size(), 1u);
 }
 
-TEST(Detection, MasksAreRefusedAtStart) {
-  auto element = decoder({{"mask-index", "2"}});
-  EXPECT_NE(test::message_of(element->start()).find("mask-index=2"), std::string::npos);
-}
-
 TEST(Detection, NeedsTensors) {
   auto element = decoder();
   EXPECT_FALSE(element->configure({}, {}));

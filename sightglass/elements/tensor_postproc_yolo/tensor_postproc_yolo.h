@@ -1,12 +1,16 @@
-// Reads the outputs of YOLO networks without anchors: X, v8 to v11 (head v8), v10 and v26 (head end2end);
-// boxes only.
+// Reads the outputs of the YOLO networks: with anchors (v2 to v5, v7), X, v8 to v12, and the end-to-end heads
+// of v10 and v26; boxes, oriented boxes, keypoints, masks.
 //
-// in   tensors, one of them [1, N, 5+C] (x), [1, 4+C, N] (v8) or [1, N, 6] (end2end)
-// out  one region per object, best first, in 0..1 of the model input
+// in   tensors: grids or rows [1, N, 5+C] (anchor), [1, N, 5+C] (x), [1, 4+C, N] (v8), [1, N, 6] (end2end);
+//      a task adds numbers to each box, and seg a tensor of prototypes [1, K, height, width]
+// out  one region per object, best first, in 0..1 of the model input; its angle (obb), its attributes
+//      `keypoints` (pose, or `keypoints` of them) and `mask` (seg: the part of the prototypes' grid in its
+//      box)
 //
-// The head is found by shape unless `head` or `version` says it. The size of the model input follows from N
-// where the input is square, otherwise input-width and input-height have to be given. One stream, one thread;
-// no allocation once warm.
+// The head is found by shape unless `head` or `version` says it. The size of the model input follows from the
+// output where the input is square, otherwise input-width and input-height have to be given. Suppression runs
+// over the boxes of all grids together. One stream, one thread; no allocation once warm but that of the
+// attributes.
 #pragma once
 
 #include <string>
@@ -16,29 +20,27 @@
 #include "sightglass/elements/detection/candidates.h"
 #include "sightglass/elements/detection/labels.h"
 #include "sightglass/elements/detection/model_outputs.h"
-#include "sightglass/elements/tensor_postproc_yolo/yolo_heads.h"
+#include "sightglass/elements/detection/object_details.h"
+#include "sightglass/elements/tensor_postproc_yolo/yolo_layout.h"
 
 namespace sightglass {
 
 class TensorPostprocYolo final : public TransformInplace {
  public:
-  enum class Head { automatic, anchor, x, v8, end2end };
-  enum class Task { automatic, box, obb, pose, seg };
-
   struct Params {
     std::vector<std::string> labels;
     std::string labels_file;
     double threshold = 0.5;
     int version = 0;
-    std::vector<double> anchors;
-    std::vector<int64_t> masks;
+    std::vector<double> anchors;  // pixels
+    std::vector<int64_t> masks;   // which of them, smallest grid first
     double iou_threshold = 0.5;
-    bool do_cls_softmax = true, output_sigmoid_activation = true;  // of anchor heads
+    bool do_cls_softmax = true, output_sigmoid_activation = true;  // of grids with anchors
     int cells_number = 0, cells_number_x = 0, cells_number_y = 0, bbox_number_on_cell = 0;
     int classes = 0;
     bool nms = true, nms_per_class = true;
-    Head head = Head::automatic;
-    Task task = Task::automatic;
+    YoloHead head = YoloHead::automatic;
+    YoloTask task = YoloTask::automatic;
     unsigned max_objects = 300;
     unsigned keypoints = 0;
     unsigned input_width = 0, input_height = 0;
@@ -52,25 +54,49 @@ class TensorPostprocYolo final : public TransformInplace {
   Result<Verdict> process(Frame& frame) override;
 
  private:
-  Status find_head(const TensorsInfo& outputs);
-  Status find_classes(const TensorsInfo& outputs);
-  // Makes size_ and with_p6_ fit the number of cells.
-  Status find_size(int64_t cells);
+  struct Layer {  // one grid of an anchor head
+    int tensor = 0;
+    Shape shape;  // for which `grid` was found
+    AnchorGrid grid;
+    AnchorRules rules;
+    uint32_t first_source = 0;
+    Values<float> values;  // mapped while a frame is read
+    std::vector<float> scratch;
+  };
+
+  // Makes size_ and with_p6_ fit the number of boxes.
+  Status find_size(int64_t boxes);
+  Status set_anchors();
+  Status fit_layers(const Frame& frame);
+  Status read_grids(const Frame& frame);
+  Status read_rows(const Frame& frame);
+  Status add_details(const Frame& frame, std::span<const Candidate> kept, std::span<Region> regions);
+  std::vector<float> points_of(const Candidate& candidate) const;
+  void unmap();
 
   Params params_;
+  YoloRequest request_;
   LabelList labels_;
   Label model_;
-  Head head_ = Head::automatic;
-  int tensor_ = 0;
-  int64_t rows_ = -1, columns_ = -1;  // of the tensor as agreed, -1 where free
-  int64_t classes_ = 0;               // 0: as many as the tensor has
-  int64_t cells_ = -1;                // for which the next two were found
+  Ref<const Legend> legend_;  // of the keypoints
+  YoloLayout layout_;
+  Shape agreed_;  // of the tensor with rows, -1 where free
+
+  int64_t numbers_ = -1;  // of a box, for which the next was found
+  YoloEntries entries_;
+  int64_t boxes_ = -1;  // for which the next two were found
   InputSize size_;
   bool with_p6_ = false;
 
-  std::vector<float> scratch_;
+  std::vector<float> anchors_;  // of all layers, in pixels, smallest grid first
+  std::vector<Layer> layers_;   // smallest grid first
+
+  Values<float> values_;                   // of the rows
+  int64_t box_step_ = 0, entry_step_ = 0;  // from box to box and from number to number in them
+  std::vector<float> scratch_, prototype_scratch_, weights_;
   std::vector<Candidate> candidates_;
   Suppression suppression_;
+  MaskMemory mask_memory_;
 };
 
 }  // namespace sightglass

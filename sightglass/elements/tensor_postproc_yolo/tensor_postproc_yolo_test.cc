@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <stdfloat>
 
 #include "sightglass/core/allocation_count.h"
 #include "sightglass/elements/element_test_support.h"
@@ -176,27 +177,34 @@ TEST(Yolo, ShapesOfNoHeadAreNamedInTheError) {
             std::string::npos);
   EXPECT_NE(decode({tensor<float>({1, 3, 84}, std::vector<float>(252))})[0].find("1x3x84"),
             std::string::npos);
-  const Texts anchors = decode({tensor<float>({1, 252, 7}, std::vector<float>(252 * 7))});
-  EXPECT_NE(anchors[0].find("anchors"), std::string::npos) << anchors[0];
+  const Texts several = decode({tensor<float>({1, 84, 7}, std::vector<float>(588)),
+                                tensor<float>({1, 84, 7}, std::vector<float>(588))});
+  EXPECT_NE(several[0].find("several"), std::string::npos) << several[0];
+  EXPECT_EQ(several[0].find('\n'), std::string::npos);
 }
 
-TEST(Yolo, WhatIsNotSupportedIsRefusedAtStart) {
-  for (auto [name, value] : {std::pair{"head", "anchor"},
-                             {"version", "5"},
-                             {"task", "obb"},
-                             {"task", "pose"},
-                             {"task", "seg"},
-                             {"anchors", "<1,2>"},
-                             {"masks", "<0,1>"},
-                             {"cells-number", "13"},
-                             {"cells-number-x", "13"},
-                             {"bbox-number-on-cell", "3"},
-                             {"keypoints", "4"}}) {
-    auto element = test::make<TransformInplace>("tensor_postproc_yolo", {{name, value}});
+TEST(Yolo, RowsMayStandInColumnsAndColumnsInRows) {
+  std::vector<float> rows(84 * 6, 0.f);
+  const std::vector<float> row = {32, 16, 32, 16, .2f, .9f};
+  std::ranges::copy(row, rows.begin() + 3 * 6);
+  EXPECT_EQ(decode({tensor<float>({1, 84, 6}, rows)}, {{"head", "v8"}}), (Texts{"1 900 250,125,500,250"}));
+}
+
+TEST(Yolo, AVersionThatIsNoneIsRefusedAtStart) {
+  for (const char* version : {"1", "6", "13"}) {
+    auto element = test::make<TransformInplace>("tensor_postproc_yolo", {{"version", version}});
     const std::string message = test::message_of(element->start());
-    EXPECT_NE(message.find("not supported"), std::string::npos) << name << ": " << message;
-    EXPECT_EQ(message.find('\n'), std::string::npos);
+    EXPECT_NE(message.find(std::string("version=") + version), std::string::npos) << message;
   }
+}
+
+TEST(Yolo, HalfPrecisionIsRead) {
+  Yolov8Output out;
+  out.set(3, {32, 16, 32, 16, .25f, .75f});
+  std::vector<std::float16_t> half;
+  for (const float value : out.values) half.push_back(std::float16_t(value));
+  EXPECT_EQ(decode({tensor<std::float16_t>({1, 6, x_cells}, half, DataType::f16)}),
+            (Texts{"1 750 250,125,500,250"}));
 }
 
 TEST(Yolo, TheVersionChoosesTheHead) {

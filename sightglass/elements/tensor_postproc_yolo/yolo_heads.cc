@@ -9,8 +9,22 @@ namespace {
 
 constexpr int strides[] = {8, 16, 32, 64};
 
-Candidate centred(float cx, float cy, float w, float h, float score, int64_t class_id) {
-  return {cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2, score, int32_t(class_id)};
+Candidate centred(float cx, float cy, float w, float h, float score, int64_t class_id, int64_t source) {
+  return {.x1 = cx - w / 2,
+          .y1 = cy - h / 2,
+          .x2 = cx + w / 2,
+          .y2 = cy + h / 2,
+          .score = score,
+          .class_id = int32_t(class_id),
+          .source = uint32_t(source)};
+}
+
+// The best class score of a row; what is not a number is never the best. -1: all are none.
+int64_t best_class(const float* scores, int64_t classes) {
+  int64_t best = -1;
+  for (int64_t c = 0; c < classes; ++c)
+    if (scores[c] == scores[c] && (best < 0 || scores[c] > scores[best])) best = c;
+  return best;
 }
 
 }  // namespace
@@ -25,7 +39,7 @@ int64_t cell_count(InputSize size, bool with_p6) {
 std::optional<InputSize> square_input(int64_t cells) {
   // n² cells at stride 32, 4n² at 16, 16n² at 8.
   if (cells <= 0 || cells % 21 != 0) return {};
-  const int64_t n = std::llround(std::sqrt(double(cells / 21)));
+  const int64_t squared = cells / 21, n = std::llround(std::sqrt(double(squared)));
   if (n * n * 21 != cells) return {};
   return InputSize{n * 32, n * 32};
 }
@@ -40,13 +54,30 @@ void decode_yolox(std::span<const float> rows, int64_t columns, int64_t classes,
       for (int64_t x = 0; x < width; ++x, row += columns) {
         // No class score is above 1, so most rows end here. What is not a number ends here too.
         if (!(row[4] >= threshold)) continue;
-        const int64_t best = std::max_element(row + 5, row + 5 + classes) - (row + 5);
+        const int64_t best = best_class(row + 5, classes);
+        if (best < 0) continue;
         const float score = row[4] * row[5 + best];
         if (!(score >= threshold)) continue;
         add_candidate(candidates, centred((row[0] + float(x)) * stride, (row[1] + float(y)) * stride,
-                                          std::exp(row[2]) * stride, std::exp(row[3]) * stride, score, best));
+                                          std::exp(row[2]) * stride, std::exp(row[3]) * stride, score, best,
+                                          (row - rows.data()) / columns));
       }
     }
+  }
+}
+
+void decode_rows(std::span<const float> rows, int64_t columns, int64_t first_class, int64_t classes,
+                 float threshold, std::vector<Candidate>& candidates) {
+  const int64_t count = int64_t(rows.size()) / columns;
+  const bool with_objectness = first_class > 4;
+  for (int64_t i = 0; i < count; ++i) {
+    const float* row = rows.data() + i * columns;
+    if (with_objectness && !(row[4] >= threshold)) continue;
+    const int64_t best = best_class(row + first_class, classes);
+    if (best < 0) continue;
+    const float score = (with_objectness ? row[4] : 1) * row[first_class + best];
+    if (!(score >= threshold)) continue;
+    add_candidate(candidates, centred(row[0], row[1], row[2], row[3], score, best, i));
   }
 }
 
@@ -57,7 +88,7 @@ void decode_yolov8(std::span<const float> values, int64_t anchors, int64_t class
   const auto look_at = [&](int64_t i, float best_score) {
     int64_t best = 0;
     while (scores[best * anchors + i] != best_score) ++best;
-    add_candidate(candidates, centred(box(0, i), box(1, i), box(2, i), box(3, i), best_score, best));
+    add_candidate(candidates, centred(box(0, i), box(1, i), box(2, i), box(3, i), best_score, best, i));
   };
   // An anchor's scores lie `anchors` numbers apart, so the best of a block of neighbours are found row by
   // row, which the compiler turns into vector instructions; which class it was is only looked up for the few
@@ -82,11 +113,15 @@ void decode_yolov8(std::span<const float> values, int64_t anchors, int64_t class
   }
 }
 
-void decode_end2end(std::span<const float> rows, int64_t columns, float threshold,
+void decode_end2end(std::span<const float> rows, int64_t columns, bool is_centred, float threshold,
                     std::vector<Candidate>& candidates) {
-  for (const float* row = rows.data(); row + columns <= rows.data() + rows.size(); row += columns) {
+  const int64_t count = int64_t(rows.size()) / columns;
+  for (int64_t i = 0; i < count; ++i) {
+    const float* row = rows.data() + i * columns;
     if (!(row[4] >= threshold && row[5] >= 0 && row[5] < 1e9f)) continue;
-    add_candidate(candidates, {row[0], row[1], row[2], row[3], row[4], int32_t(std::lround(row[5]))});
+    Candidate found = centred(row[0], row[1], row[2], row[3], row[4], std::lround(row[5]), i);
+    if (!is_centred) found.x1 = row[0], found.y1 = row[1], found.x2 = row[2], found.y2 = row[3];
+    add_candidate(candidates, found);
   }
 }
 
