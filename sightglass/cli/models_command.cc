@@ -104,10 +104,11 @@ std::string pipeline(const ModelInfo& info, const std::string& model) {
   const std::string task = info.task.value_or("raw"),
                     head = "gst-launch-1.0 filesrc location=VIDEO ! decodebin ! ",
                     tail = " ! meta_overlay ! videoconvert ! autovideosink";
-  if (task == "detect" || task == "segment" || task == "pose")
-    return head + "object_detect model=" + model + tail;
+  if (task == "detect" || task == "pose") return head + "object_detect model=" + model + tail;
+  if (task == "segment") return head + "video_inference model=" + model + tail;
   if (task == "classify" || task == "ocr")
     return head + "object_detect model=DETECTOR ! object_classify model=" + model + tail;
+  if (task == "embed") return head + "object_detect model=DETECTOR ! object_track model=" + model + tail;
   return head + "video_inference model=" + model +
          " ! gvametaconvert add-tensor-data=true ! gvametapublish ! fakesink";
 }
@@ -117,10 +118,25 @@ void print_tensors(const char* title, const std::vector<TensorInfo>& tensors) {
     std::println("  {:<7} {}  {} {}", title, tensor.name, to_string(tensor.type), tensor.shape.to_string());
 }
 
+// By the engine that runs the model; where there is none, as far as the file can be read without.
+ModelSignature signature_of(const fs::path& path) {
+  auto engine = engine_for(path);
+  if (engine) return need((*engine)->load(path, {}))->signature();
+  auto signature = read_signature(path);
+  if (!signature) quit(engine.error());
+  std::println(stderr, "warning: it cannot be run here: {}", engine.error().message);
+  return *std::move(signature);
+}
+
+void print_element(const std::string& element, const Settings& params) {
+  std::string line = "  " + element;
+  for (const auto& [name, value] : params) line += std::format(" {}={}", name, shortened(value));
+  std::println("{}", line);
+}
+
 void info_command(const std::string& name, const std::string& model_proc) {
   const fs::path path = need(resolve_model(name));
-  const auto model = need(need(engine_for(path))->load(path, {}));
-  const ModelSignature& signature = model->signature();
+  const ModelSignature signature = signature_of(path);
   const ModelInfo info = need(describe_model(path, signature, {.model_proc = model_proc}));
 
   std::println("{}", path.string());
@@ -141,6 +157,10 @@ void info_command(const std::string& name, const std::string& model_proc) {
     for (const std::string& line : missing) std::println("  {}", line);
   }
   for (const std::string& warning : info.warnings) std::println(stderr, "warning: {}", warning);
+  std::println("\nElements before and after the network:");
+  print_element("video_to_tensor", preprocess_params(info));
+  for (const ElementSettings& element : postprocess_elements(info))
+    print_element(element.element, element.params);
   std::println("\nPipeline:\n  {}", pipeline(info, path.string()));
   if (info.task.value_or("") == "detect") std::println("or:\n  sightglass detect VIDEO --model {}", name);
 }

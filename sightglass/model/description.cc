@@ -1,7 +1,6 @@
 #include "sightglass/model/description.h"
 
 #include <algorithm>
-#include <fstream>
 #include <iterator>
 
 #include "sightglass/model/importers.h"
@@ -12,23 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uintmax_t largest_description = 16 << 20;
-
-Result<std::string> read_text(const fs::path& path) {
-  std::error_code error;
-  if (!fs::exists(path, error)) return fail(ErrorCode::not_found, "{}: no such file", path.string());
-  if (!fs::is_regular_file(path, error))
-    return fail(ErrorCode::invalid_argument, "{}: not a file", path.string());
-  if (fs::file_size(path, error) > largest_description || error)
-    return fail(ErrorCode::invalid_argument, "{}: too large for a model description", path.string());
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) return fail(ErrorCode::io, "{}: cannot be read", path.string());
-  return text;
-}
-
 Result<ModelInfo> import_model_proc_file(const fs::path& path) {
-  auto text = read_text(path);
+  auto text = read_description(path);
   if (!text) return forward_error(text);
   const Origin origin{OriginKind::model_proc, "model-proc " + path.filename().string()};
   const size_t first = text->find_first_not_of(" \t\r\n");
@@ -36,6 +20,20 @@ Result<ModelInfo> import_model_proc_file(const fs::path& path) {
       first != text->npos && (*text)[first] == '{' && text->find("sightglass_model") == text->npos;
   return is_json ? import_model_proc(*text, path.string(), path.parent_path(), origin)
                  : import_yaml(*text, path.string(), path.parent_path(), origin);
+}
+
+// OpenVINO's keys: rt_info of an IR, or entries "model_info KEY" of an ONNX file.
+Result<ModelInfo> embedded_openvino(const fs::path& path, const ModelSignature& signature) {
+  if (std::error_code error; path.extension() == ".xml" && fs::exists(path, error)) {
+    auto model = read_openvino_xml(path);
+    if (!model) return forward_error(model);
+    return import_openvino(model->model_info, {OriginKind::metadata, "rt_info of the model (OpenVINO)"});
+  }
+  constexpr std::string_view prefix = "model_info ";
+  std::map<std::string, std::string> keys;
+  for (const auto& [key, value] : signature.metadata)
+    if (key.starts_with(prefix)) keys[key.substr(prefix.size())] = value;
+  return import_openvino(keys, {OriginKind::metadata, "metadata of the model (OpenVINO)"});
 }
 
 // ---- merging: `lower` fills in what `target` leaves open
@@ -229,6 +227,7 @@ void apply_defaults(const fs::path& path, ModelInfo& info) {
 
 const InputInfo* ModelInfo::picture() const {
   const auto found = std::ranges::find_if(inputs, [](const InputInfo& input) {
+    if (input.format && *input.format != "image") return false;
     return input.size || input.layout || input.color || input.resize || input.range || input.mean ||
            input.std;
   });
@@ -258,7 +257,7 @@ Result<ModelInfo> describe_model(const fs::path& path, const ModelSignature& sig
   fs::path sidecar = path;
   sidecar.replace_extension(".sightglass.yaml");
   if (std::error_code error; fs::exists(sidecar, error)) {
-    auto text = read_text(sidecar);
+    auto text = read_description(sidecar);
     if (!text) return forward_error(text);
     auto info = import_yaml(*text, sidecar.string(), sidecar.parent_path(),
                             {OriginKind::sidecar, "description " + sidecar.filename().string()});
@@ -271,7 +270,12 @@ Result<ModelInfo> describe_model(const fs::path& path, const ModelSignature& sig
     if (!info) return forward_error(info);
     sources.push_back(std::move(*info));
   }
-  sources.push_back(import_ultralytics(signature));
+  sources.push_back(import_ultralytics(signature.metadata, signature,
+                                       {OriginKind::metadata, "metadata of the model (Ultralytics)"}));
+  auto openvino = embedded_openvino(path, signature);
+  if (!openvino) return forward_error(openvino);
+  sources.push_back(std::move(*openvino));
+  std::ranges::move(import_training_files(path, signature), std::back_inserter(sources));
   sources.push_back(import_shapes(signature));
 
   ModelInfo result;
@@ -291,6 +295,15 @@ Result<ModelInfo> describe_model(const fs::path& path, const ModelSignature& sig
         path.string(), picture ? *picture->color : "a picture", sidecar.filename().string()));
   }
   return result;
+}
+
+Result<ModelSignature> read_signature(const fs::path& path) {
+  if (path.extension() != ".xml")
+    return fail(ErrorCode::unsupported, "{}: only an engine can say what its inputs and outputs are",
+                path.string());
+  auto model = read_openvino_xml(path);
+  if (!model) return forward_error(model);
+  return std::move(model->signature);
 }
 
 }  // namespace sightglass

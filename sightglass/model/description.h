@@ -3,11 +3,15 @@
 // guessed from the name of a file; every key says where it comes from, and for each key the first of these
 // sources that has it counts:
 //
-//   2 the file that `model-proc` names (model-proc JSON or neutral YAML)   3 <model stem>.sightglass.yaml
-//   beside the model 4 metadata inside the model                                           6 shapes and types
-//   of its inputs and outputs 7 defaults: stretch, no normalisation, BGR
+//   2 the file that `model-proc` names: model-proc JSON or neutral YAML
+//   3 <model stem>.sightglass.yaml beside the model
+//   4 metadata inside the model: ours, Ultralytics', OpenVINO's model_info
+//   5 files of training tools in the model's folder: Ultralytics, HuggingFace, timm, PaddleOCR
+//   6 shapes and types of its inputs and outputs
+//   7 defaults: stretch, no normalisation, BGR (RGB for PyTorch)
 //
-// (1, properties set on an element, is the element's own business; 5 are the files of training tools.)
+// (1, properties set on an element, is the element's own business.) Where sources of 3 to 5 disagree, that is
+// a warning that names both.
 //
 //   auto info = describe_model("detector.onnx", signature);
 //   if (!info) return std::unexpected(info.error());
@@ -68,6 +72,9 @@ struct PictureSize {
 // What one input wants. The texts are the choices of video_to_tensor's parameters of the same name.
 struct InputInfo {
   Known<std::string> layer;
+  // image; or what needs no picture: image-info (a tensor [height, width, scale] of the picture input),
+  // sequence-index (ones). Unset: image.
+  Known<std::string> format;
   Known<PictureSize> size;
   Known<std::string> color;   // rgb, bgr, gray
   Known<std::string> layout;  // nchw, nhwc
@@ -75,11 +82,12 @@ struct InputInfo {
   Known<std::string> resize;  // stretch, letterbox, letterbox-topleft, crop, none, fit-height, multiple
   Known<std::string> crop;    // central, central-resize
   Known<std::string> interpolation;
-  Known<std::vector<double>> pad_value;     // 0..255, one or one per channel
-  Known<std::vector<double>> range;         // two: what 0 and 255 become, before mean and std
-  Known<std::vector<double>> mean, std;     // one or one per channel, in the order of `color`
-  Known<double> scale;                      // divisor before mean
-  Known<double> roi_expand;                 // factor by which regions grow about their centre
+  Known<std::vector<double>> pad_value;  // 0..255, one or one per channel
+  Known<std::vector<double>> range;      // two: what 0 and 255 become, before mean and std
+  Known<std::vector<double>> mean, std;  // one or one per channel, in the order of `color`
+  Known<double> scale;                   // divisor before mean
+  Known<double> roi_expand;  // factor by which regions grow about their centre; with resize crop below 1 it
+                             // is the part of the short side that is kept, of whole pictures as well
   Known<int64_t> size_multiple, max_width;  // pixels
 };
 
@@ -100,7 +108,7 @@ struct ModelInfo {
   std::vector<OutputInfo> outputs;
   std::vector<std::string> warnings;  // one line each, to be shown once
 
-  // The input that takes the picture; null when the model has none.
+  // The input that takes the picture; null when the model has none. Never one of another format.
   const InputInfo* picture() const;
   // Whether anything better than shapes says what the outputs mean.
   bool described() const;
@@ -114,6 +122,10 @@ struct DescribeOptions {
 // checked against it. Errors: a description that is damaged or does not fit the model.
 Result<ModelInfo> describe_model(const std::filesystem::path& path, const ModelSignature& signature,
                                  const DescribeOptions& options = {});
+
+// Inputs and outputs of a model that no engine here can load, as the file itself says; of OpenVINO's IR
+// (.xml).
+Result<ModelSignature> read_signature(const std::filesystem::path& path);
 
 // Parameters of video_to_tensor, by its own names, as text: {"width", "512"}, {"mean", "<0.5,0.5,0.5>"}…
 // Unknown keys are left out.

@@ -15,7 +15,7 @@ std::string with_dashes(std::string_view name) {
 }
 
 bool takes(const std::string& decoder, std::string_view name, bool if_unknown = true) {
-  const ElementDesc* element = find_element("tensor_postproc_" + decoder);
+  const ElementDesc* element = find_element(element_of_decoder(decoder));
   return element ? element->params.find(name) != nullptr : if_unknown;
 }
 
@@ -35,7 +35,7 @@ Settings preprocess_params(const ModelInfo& info) {
   if (!input) return settings;
   for_each_input_key(
       [&](std::string_view key, const auto& known) {
-        if (!known || key == "layer" || key == "crop") return;
+        if (!known || key == "layer" || key == "format" || key == "crop") return;
         if (key == "size") {
           settings.emplace_back("width", std::to_string(input->size->width));
           settings.emplace_back("height", std::to_string(input->size->height));
@@ -53,7 +53,8 @@ std::vector<ElementSettings> postprocess_elements(const ModelInfo& info) {
   std::vector<ElementSettings> elements;
   for (const OutputInfo& output : info.outputs) {
     const std::string decoder = output.decoder.value_or(output.labels ? "label" : "add_params");
-    ElementSettings element{"tensor_postproc_" + decoder, {}};
+    ElementSettings element{element_of_decoder(decoder), {}};
+    if (is_user_decoder(decoder)) element.params.emplace_back("decoder", decoder);
     // Decoders that read one output of several do so by its name; the others find theirs by shape.
     if (output.layers && output.layers->size() == 1 &&
         takes(decoder, "layer-name", decoder == "label" || decoder == "text"))
@@ -133,6 +134,10 @@ std::vector<std::string> missing_keys(const ModelInfo& info, const ModelSignatur
     const std::string decoder = output.decoder.value_or("");
     if (!output.labels && (decoder == "detection" || decoder == "yolo" || decoder == "label"))
       missing.push_back(std::format("output[{}].labels: objects are known by number only", i));
+    if (decoder == "ctc" && !output.labels && !output.properties.contains("charset-file") &&
+        !output.properties.contains("labels-file"))
+      missing.push_back(
+          std::format("output[{}].charset_file: nothing says which characters the classes are", i));
   }
   return missing;
 }

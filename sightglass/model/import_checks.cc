@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 
 #include "sightglass/core/registry.h"
 #include "sightglass/model/importers.h"
@@ -17,13 +19,15 @@ const Words& choices_of(std::string_view key) {
                      resize = {"stretch", "letterbox",  "letterbox-topleft", "crop",
                                "none",    "fit-height", "multiple"},
                      crop = {"central", "central-resize"},
-                     interpolation = {"nearest", "bilinear", "bicubic", "area"}, any;
+                     interpolation = {"nearest", "bilinear", "bicubic", "area"},
+                     format = {"image", "image-info", "sequence-index"}, any;
   if (key == "color") return color;
   if (key == "layout") return layout;
   if (key == "dtype") return dtype;
   if (key == "resize") return resize;
   if (key == "crop") return crop;
   if (key == "interpolation") return interpolation;
+  if (key == "format") return format;
   return any;
 }
 
@@ -38,6 +42,20 @@ std::string with_dashes(std::string_view name) {
 }
 
 }  // namespace
+
+Result<std::string> read_description(const std::filesystem::path& path) {
+  constexpr uintmax_t largest_description = 16 << 20;
+  std::error_code error;
+  if (!exists(path, error)) return fail(ErrorCode::not_found, "{}: no such file", path.string());
+  if (!is_regular_file(path, error))
+    return fail(ErrorCode::invalid_argument, "{}: not a file", path.string());
+  if (file_size(path, error) > largest_description || error)
+    return fail(ErrorCode::invalid_argument, "{}: too large for a model description", path.string());
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) return fail(ErrorCode::io, "{}: cannot be read", path.string());
+  return text;
+}
 
 Result<std::string> check_input_value(std::string_view key, std::string value) {
   const Words& choices = choices_of(key);
@@ -88,10 +106,18 @@ Status check_input_value(std::string_view, PictureSize value) {
   return {};
 }
 
+bool is_user_decoder(std::string_view decoder) {
+  return decoder.ends_with(".so") || decoder.find(':') != decoder.npos;
+}
+
+std::string element_of_decoder(std::string_view decoder) {
+  return "tensor_postproc_" + (is_user_decoder(decoder) ? "user" : std::string(decoder));
+}
+
 Status check_decoder(const std::string& decoder) {
-  if (std::ranges::find(decoders, decoder) != decoders.end() || find_element("tensor_postproc_" + decoder))
+  if (std::ranges::find(decoders, decoder) != decoders.end() || is_user_decoder(decoder) ||
+      find_element(element_of_decoder(decoder)))
     return {};
-  if (decoder.ends_with(".so") || decoder.find(':') != decoder.npos) return {};
   const std::string hint = did_you_mean(decoder, decoders);
   return fail(ErrorCode::invalid_argument, "unknown decoder '{}'{}", decoder,
               hint.empty() ? "; known are " + joined(decoders) : hint);
@@ -99,7 +125,7 @@ Status check_decoder(const std::string& decoder) {
 
 Result<std::string> check_property(const std::string& decoder, std::string_view name,
                                    const std::string& value) {
-  const ElementDesc* element = find_element("tensor_postproc_" + decoder);
+  const ElementDesc* element = find_element(element_of_decoder(decoder));
   if (!element) return value;
   const ParamDesc* param = element->params.find(name);
   if (!param) {

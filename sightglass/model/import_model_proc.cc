@@ -1,5 +1,4 @@
-// model-proc JSON, the description that pipelines of Intel DL Streamer bring along; schema 2.x, and
-// what 1.0.0 has in common with it.
+// model-proc JSON, the description that pipelines of Intel DL Streamer bring along; schemas 1.0.0 and 2.x.
 #include <algorithm>
 
 #include <nlohmann/json.hpp>
@@ -24,20 +23,61 @@ constexpr Converter converters[] = {
     {"boxes", "detection"},
     {"boxes_labels", "detection"},
     {"boxes_scores", "detection"},
+    {"rtdetr", "detection"},
+    {"rfdetr", "detection"},
+    {"rfdetr_seg", "detection"},
+    {"mask_rcnn", "detection"},
+    {"yolo_v2", "yolo", "version", "2"},
+    {"yolo_v3", "yolo", "version", "3"},
+    {"yolo_v4", "yolo", "version", "4"},
+    {"yolo_v5", "yolo", "version", "5"},
+    {"yolo_v7", "yolo", "version", "7"},
     {"yolo_x", "yolo", "head", "x"},
     {"yolo_v8", "yolo", "head", "v8"},
+    {"yolo_v10", "yolo", "head", "end2end"},
     {"yolo_v11", "yolo", "head", "v8"},
+    {"yolo_v26", "yolo", "head", "end2end"},
+    {"semantic_segmentation", "segmentation", "mode", "semantic"},
+    {"heatmap_boxes", "segmentation", "mode", "boxes"},
+    {"centerface", "centernet"},
+    {"keypoints_openpose", "human_pose", "mode", "openpose"},
+    {"keypoints_hrnet", "human_pose", "mode", "heatmap"},
+    {"keypoints_3d", "human_pose", "mode", "heatmap"},
     {"label", "label"},
     {"text", "text"},
     {"raw_data_copy", "add_params"},
+    {"depth_estimation", "add_params"},
+    {"paddle_ocr", "ctc"},
+    {"paddle_ocr_ctc", "ctc"},
+    {"docTR_ocr", "ctc"},
+    {"clip_token", "embedding"},
+};
+constexpr std::pair<std::string_view, std::string_view> tasks[] = {
+    {"_obb", "obb"}, {"_pose", "pose"}, {"_seg", "seg"}};
+// Not carried, and why.
+constexpr std::pair<std::string_view, std::string_view> refusals[] = {
+    {"custom_to_roi", "it calls code built for another framework; use decoder: file.so or module:Class"},
+    {"custom_to_tensor", "it calls code built for another framework; use decoder: file.so or module:Class"},
+    {"AnomalyDetection", "its scores need statistics of the training that are not in the file"},
+    {"audio_labels", "it is for sound, which no model here takes"},
 };
 // Spellings of older schemas.
 constexpr std::pair<std::string_view, std::string_view> deprecated[] = {
     {"tensor_to_bbox_ssd", "detection_output"},
     {"tensor_to_bbox_atss", "boxes_labels"},
+    {"tensor_to_bbox_heatmap", "heatmap_boxes"},
     {"tensor_to_data", "raw_data_copy"},
+    {"tensor_to_keypoints_openpose", "keypoints_openpose"},
+    {"tensor_to_keypoints_hrnet", "keypoints_hrnet"},
+    {"tensor_to_keypoints_3d", "keypoints_3d"},
     {"tensor_to_label", "label"},
     {"tensor_to_text", "text"},
+};
+// Keys that the decoders call otherwise.
+constexpr std::pair<std::string_view, std::string_view> renamed[] = {
+    {"binarize-threshold", "threshold"},    {"confidence-threshold", "threshold"},
+    {"nms-threshold", "iou-threshold"},     {"tensor-to-text-precision", "text-precision"},
+    {"tensor-to-text-scale", "text-scale"},
 };
 
 std::string text_of(const Json& value) {
@@ -124,9 +164,7 @@ struct Reader {
     if (key == "format") {
       auto format = word(value, at);
       if (!format) return forward_error(format);
-      if (*format != "image")
-        return refused(at, std::format("input '{}' is not supported; image is", *format));
-      return {};
+      return set(info.format, where, key, *format);
     }
     if (key == "params") {
       if (!value.is_object()) return wrong(at, "expects an object");
@@ -158,20 +196,11 @@ struct Reader {
   }
 
   // Sets decoder and its head, or says in one line why not.
-  Status converter(OutputInfo& info, const std::string& where, std::string name) const {
-    for (const auto& [old, now] : deprecated)
-      if (name == old) name = now;
-    if (name.starts_with("tensor_to_bbox_")) name = name.substr(std::string_view("tensor_to_bbox_").size());
-    const auto found = std::ranges::find(converters, name, &Converter::name);
-    if (found == std::end(converters)) {
-      std::vector<std::string_view> known;
-      for (const Converter& item : converters) known.push_back(item.name);
-      return refused(where,
-                     std::format("converter '{}' is not supported; these are: {}", name, joined(known)));
-    }
-    info.decoder = {std::string(found->decoder), origin};
-    if (!found->property.empty())
-      info.properties[std::string(found->property)] = {std::string(found->value), origin};
+  Status converter(OutputInfo& info, const std::string& where, const std::string& name) const {
+    auto found = decoder_of_converter(name);
+    if (!found) return refused(where, found.error().message);
+    info.decoder = {found->decoder, origin};
+    for (const auto& [key, value] : found->properties) info.properties[key] = {value, origin};
     return {};
   }
 
@@ -222,6 +251,8 @@ struct Reader {
       } else {
         std::string name = key, text = text_of(value);
         std::ranges::replace(name, '_', '-');
+        for (const auto& [theirs, ours] : renamed)
+          if (name == theirs) name = ours;
         if (key == "method") std::ranges::replace(text, '_', '-');
         auto checked = info.decoder ? check_property(*info.decoder, name, text) : Result<std::string>(text);
         if (!checked && checked.error().code != ErrorCode::not_found)
@@ -239,6 +270,36 @@ struct Reader {
 };
 
 }  // namespace
+
+Result<ConverterDecoder> decoder_of_converter(std::string_view converter) {
+  std::string name(converter);
+  for (const auto& [old, now] : deprecated)
+    if (name == old) name = now;
+  if (name.starts_with("tensor_to_bbox_")) name = name.substr(std::string_view("tensor_to_bbox_").size());
+  for (const auto& [refusal, reason] : refusals)
+    if (name == refusal) return fail(ErrorCode::unsupported, "converter '{}' is refused: {}", name, reason);
+
+  auto found = std::ranges::find(converters, name, &Converter::name);
+  std::string_view task;
+  if (found == std::end(converters) && name.starts_with("yolo_"))
+    for (const auto& [suffix, value] : tasks)
+      if (name.ends_with(suffix)) {
+        found = std::ranges::find(converters, name.substr(0, name.size() - suffix.size()), &Converter::name);
+        task = value;
+      }
+  if (found == std::end(converters)) {
+    std::vector<std::string_view> known;
+    for (const Converter& item : converters) known.push_back(item.name);
+    return fail(ErrorCode::unsupported, "converter '{}' is not supported{}", name, [&] {
+      const std::string hint = did_you_mean(name, known);
+      return hint.empty() ? "; these are: " + joined(known) : hint;
+    }());
+  }
+  ConverterDecoder decoder{std::string(found->decoder), {}};
+  if (!found->property.empty()) decoder.properties.emplace_back(found->property, found->value);
+  if (!task.empty()) decoder.properties.emplace_back("task", task);
+  return decoder;
+}
 
 Result<ModelInfo> import_model_proc(std::string_view text, const std::string& file,
                                     const std::filesystem::path& base_dir, const Origin& origin) {

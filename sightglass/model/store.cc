@@ -267,7 +267,7 @@ Result<fs::path> resolve(ManifestKind kind, std::string_view name) {
     names.push_back(manifest.name);
     if (manifest.name != name) continue;
     const std::vector<fs::path> paths = stored_paths(manifest);
-    if (paths.size() != 1)
+    if (paths.size() != 1 && kind != ManifestKind::model)  // of a model the first is the model
       return fail(ErrorCode::invalid_argument, "{} is {} files, not one", name, paths.size());
     if (!is_file(paths[0]))
       return fail(ErrorCode::not_found, "{} is not fetched yet; run `sightglass models fetch {}`", name,
