@@ -34,6 +34,9 @@ constexpr Places places[] = {
     {PixelFormat::rgbp, 3, {{0, 0}, {1, 0}, {2, 0}}},
     {PixelFormat::bgrp, 3, {{2, 0}, {1, 0}, {0, 0}}},
     {PixelFormat::gray8, 1, {{0, 0}}},
+    // The upper bytes of samples of 16 bits. The lower ones stay, which is less than a step of eight bits.
+    {PixelFormat::p010, 3, {{0, 1}, {1, 1}, {1, 3}}},
+    {PixelFormat::gray16, 1, {{0, 1}}},
 };
 
 struct Luma {
@@ -92,7 +95,7 @@ void Canvas::open(const VideoInfo& video, std::span<const Plane> planes) {
 }
 
 Ink Canvas::ink(Color color) const {
-  if (!is_yuv(video_.format) && video_.format != PixelFormat::gray8) return {color.r, color.g, color.b, 255};
+  if (!is_yuv(video_.format) && component_count_ > 1) return {color.r, color.g, color.b, 255};
   const auto [red, blue] = luma_of(video_.matrix);
   const double y = red * color.r + (1 - red - blue) * color.g + blue * color.b;
   const double cb = (color.b - y) / (2 * (1 - blue)), cr = (color.r - y) / (2 * (1 - red));

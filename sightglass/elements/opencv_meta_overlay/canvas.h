@@ -6,9 +6,10 @@
 //   const Ink red = canvas.ink({255, 0, 0});
 //   canvas.fill({10, 10, 100, 20}, red);
 //
-// A picture is taken as three or four components (Y, Cb, Cr or R, G, B, A), each with an address, steps and
-// subsampling. Chroma that is shared by several pixels gets the mean of what covers them, so that edges on
-// odd coordinates are right as well. Borrows the memory. Not thread-safe.
+// A picture is taken as up to four components (Y, Cb, Cr or R, G, B, A) of eight bits, each with an address,
+// steps and subsampling; of P010 and GRAY16 the upper eight bits count. Chroma that is shared by several
+// pixels gets the mean of what covers them, so that edges on odd coordinates are right as well. Borrows the
+// memory. Not thread-safe.
 #pragma once
 
 #include <array>
@@ -52,6 +53,11 @@ class Canvas {
   };
   // As many planes as the format has.
   void open(const VideoInfo& video, std::span<const Plane> planes);
+  // Only the size, for whoever places things without drawing them.
+  void resize(const VideoInfo& video) {
+    video_ = video;
+    width_ = video.width, height_ = video.height, grain_ = 1, component_count_ = 0;
+  }
 
   int width() const { return width_; }
   int height() const { return height_; }

@@ -5,21 +5,12 @@
 #include <cmath>
 
 #include "sightglass/core/registry.h"
+#include "sightglass/memory/system/system_memory.h"
 
 namespace sightglass {
 namespace {
 
-// Distinct from their neighbours in the list and bright enough for dark pictures. The first three are the
-// original's for color-idx.
-constexpr Color palette[] = {
-    {255, 56, 56},   {26, 188, 96},   {64, 132, 255},  {255, 178, 29},  {190, 84, 255},
-    {0, 212, 219},   {255, 112, 31},  {255, 55, 199},  {160, 220, 40},  {82, 92, 240},
-    {255, 157, 151}, {0, 150, 136},   {250, 235, 60},  {203, 56, 114},  {132, 210, 255},
-    {170, 110, 50},  {146, 255, 190}, {150, 110, 200}, {207, 210, 110}, {240, 190, 230},
-};
 constexpr Color black{0, 0, 0}, white{255, 255, 255}, dark{24, 24, 24};
-
-Color palette_color(uint64_t number) { return palette[number % std::size(palette)]; }
 
 bool is_bright(Color color) { return 0.299 * color.r + 0.587 * color.g + 0.114 * color.b > 140; }
 
@@ -35,6 +26,12 @@ int to_pixels(float part, int size) { return int(std::lround(std::clamp(double(p
 bool is_drawable(const Box& box) {
   return std::isfinite(box.x) && std::isfinite(box.y) && std::isfinite(box.w) && std::isfinite(box.h) &&
          box.w > 0 && box.h > 0;
+}
+
+// Part of a frame in pixels.
+Rect to_rect(const Box& box, int width, int height) {
+  const int x = to_pixels(box.x, width), y = to_pixels(box.y, height);
+  return {x, y, to_pixels(box.right(), width) - x, to_pixels(box.bottom(), height) - y};
 }
 
 bool has_text(const Attribute& attribute) {
@@ -62,6 +59,8 @@ void MetaOverlay::update(const ParamSet& params) {
       .text_x = p.text_x,
       .text_y = p.text_y,
       .frame_text = p.ff_custom_txt,
+      .average_rate = p.displ_avgfps,
+      .oriented_boxes = p.obb,
   };
   if (params.is_set("lines-thickness")) options_.thickness = p.lines_thickness;
   if (params.is_set("font-scale")) options_.font_scale = p.font_scale;
@@ -69,16 +68,17 @@ void MetaOverlay::update(const ParamSet& params) {
 }
 
 Status MetaOverlay::start() {
-  if (attach_label_mask_)
-    return fail(ErrorCode::unavailable,
-                "attach-label-mask=true is not usable: no element draws from such masks; usable: false, "
-                "which draws the text itself");
   if (auto opened = font_.open(); !opened) warnings_.push_back(opened.error().message);
   return {};
 }
 
 Result<Verdict> MetaOverlay::process(Frame& frame) {
+  if (options_.average_rate && frames_++ == 0) first_frame_ = std::chrono::steady_clock::now();
   if (!frame.video || !has_work(frame)) return Verdict::pass;
+  if (attach_label_mask_) {
+    if (auto attached = attach_label_masks(frame); !attached) return forward_error(attached);
+    return Verdict::pass;
+  }
   if (auto opened = open_canvas(frame); !opened) return forward_error(opened);
   choose_sizes();
   bars_.clear();
@@ -90,23 +90,26 @@ Result<Verdict> MetaOverlay::process(Frame& frame) {
   const auto is_drawn = [this](const Region& region) {
     return is_drawable(region.box) && is_shown(region.label, options_.show, options_.hide);
   };
+  Status drawn = draw_attributes(frame.attributes, nullptr);
   for (const Region& region : frame.regions)
-    if (is_drawn(region)) draw_shape(region);
-  draw_attributes(frame.attributes, canvas_.ink(palette[0]));
+    if (drawn && is_drawn(region)) drawn = draw_shape(region);
   // Labels last, so that no line crosses them.
-  if (font_.usable()) {
+  if (drawn && font_.usable()) {
     draw_frame_text(frame);
-    if (options_.show_labels)
+    if (options_.show_labels) {
+      draw_contour_texts(frame.attributes);
       for (const Region& region : frame.regions)
         if (is_drawn(region)) draw_label(region);
+    }
   }
   mappings_.clear();
+  if (!drawn) return forward_error(drawn);
   return Verdict::pass;
 }
 
 bool MetaOverlay::has_work(const Frame& frame) const {
   return !frame.regions.empty() || (frame.attributes && !frame.attributes->items().empty()) ||
-         !options_.frame_text.empty();
+         !options_.frame_text.empty() || options_.average_rate;
 }
 
 Status MetaOverlay::open_canvas(const Frame& frame) {
@@ -154,6 +157,10 @@ MetaOverlay::Style MetaOverlay::style_of(const Region& region) const {
     color = palette_color(uint64_t(region.label_id));
   else
     color = palette_color(region.label.empty() ? 0 : hash_of(region.label.view()));
+  return style_of(color);
+}
+
+MetaOverlay::Style MetaOverlay::style_of(Color color) const {
   return {color, canvas_.ink(color), canvas_.ink(is_bright(color) ? black : white)};
 }
 
@@ -182,45 +189,84 @@ void MetaOverlay::blur(const Region& region) {
   canvas_.mosaic({x, y, w, h}, std::max(4, std::min(w, h) / 6));
 }
 
-void MetaOverlay::draw_shape(const Region& region) {
+Status MetaOverlay::draw_shape(const Region& region) {
   const Style style = style_of(region);
+  // What is tinted lies below the lines.
+  if (auto drawn = draw_attributes(region.attributes, &style.ink); !drawn) return drawn;
   if (region.angle == 0 || !std::isfinite(region.angle)) {
     canvas_.frame(outline(region), thickness_, style.ink);
-  } else {
-    const float w = float(canvas_.width()), h = float(canvas_.height());
-    const float cx = (region.box.x + region.box.w / 2) * w, cy = (region.box.y + region.box.h / 2) * h;
-    const float c = std::cos(region.angle), s = std::sin(region.angle);
-    Point corners[4];
-    for (int i = 0; i < 4; ++i) {
-      const float dx = (i == 0 || i == 3 ? -0.5f : 0.5f) * region.box.w * w,
-                  dy = (i < 2 ? -0.5f : 0.5f) * region.box.h * h;
-      corners[i] = {cx + c * dx - s * dy, cy + s * dx + c * dy};
-    }
-    for (int i = 0; i < 4; ++i) canvas_.line(corners[i], corners[(i + 1) % 4], float(thickness_), style.ink);
+    return {};
   }
-  draw_attributes(region.attributes, style.ink);
+  const float w = float(canvas_.width()), h = float(canvas_.height());
+  const float cx = (region.box.x + region.box.w / 2) * w, cy = (region.box.y + region.box.h / 2) * h;
+  const float c = std::cos(region.angle), s = std::sin(region.angle);
+  Point corners[4];
+  for (int i = 0; i < 4; ++i) {
+    const float dx = (i == 0 || i == 3 ? -0.5f : 0.5f) * region.box.w * w,
+                dy = (i < 2 ? -0.5f : 0.5f) * region.box.h * h;
+    corners[i] = {cx + c * dx - s * dy, cy + s * dx + c * dy};
+  }
+  for (int i = 0; i < 4; ++i) canvas_.line(corners[i], corners[(i + 1) % 4], float(thickness_), style.ink);
+  return {};
 }
 
-// Points and outlines; texts come later.
-void MetaOverlay::draw_attributes(const AttributesRef& list, const Ink& ink) {
-  if (!list) return;
-  const float w = float(canvas_.width()), h = float(canvas_.height()), line = float(thickness_);
+// Masks first, then outlines, then points; texts come later.
+Status MetaOverlay::draw_attributes(const AttributesRef& list, const Ink* ink) {
+  if (!list) return {};
+  for (const Attribute& attribute : list->items())
+    if (attribute.kind == AttributeKind::mask && !options_.oriented_boxes)
+      if (auto drawn = draw_mask(attribute, ink); !drawn) return drawn;
+  uint64_t number = 0;
   for (const Attribute& attribute : list->items()) {
-    const std::vector<float>& v = attribute.values;
-    if (attribute.kind == AttributeKind::keypoints) {
-      for (size_t i = 0; i + 2 < v.size(); i += 3) {
-        if (v[i] < 0 || v[i + 1] < 0) continue;  // not found
-        const Point point{v[i] * w, v[i + 1] * h};
-        canvas_.line(point, point, 2.5f * line, ink);
-      }
-    } else if (attribute.kind == AttributeKind::contour && v.size() >= 4) {
-      const size_t points = v.size() / 2;
-      for (size_t i = 0; i < points; ++i) {
-        const size_t next = (i + 1) % points;
-        canvas_.line({v[2 * i] * w, v[2 * i + 1] * h}, {v[2 * next] * w, v[2 * next + 1] * h}, line, ink);
-      }
-    }
+    const bool is_contour = attribute.kind == AttributeKind::contour;
+    if (!is_contour && attribute.kind != AttributeKind::keypoints) continue;
+    const Ink own = ink ? *ink : canvas_.ink(palette_color(number++));
+    if (is_contour)
+      draw_contour(attribute, own);
+    else
+      draw_points(attribute, own);
   }
+  return {};
+}
+
+void MetaOverlay::draw_contour(const Attribute& contour, const Ink& ink) {
+  const float w = float(canvas_.width()), h = float(canvas_.height());
+  const std::vector<float>& v = contour.values;
+  const size_t points = v.size() / 2, lines = points > 2 ? points : points < 2 ? 0 : 1;
+  for (size_t i = 0; i < lines; ++i) {
+    const size_t next = (i + 1) % points;
+    canvas_.line({v[2 * i] * w, v[2 * i + 1] * h}, {v[2 * next] * w, v[2 * next + 1] * h}, float(thickness_),
+                 ink);
+  }
+}
+
+void MetaOverlay::draw_points(const Attribute& points, const Ink& ink) {
+  const float w = float(canvas_.width()), h = float(canvas_.height()), line = float(thickness_);
+  const std::vector<float>& v = points.values;
+  const auto is_found = [&](size_t i) { return 3 * i + 2 < v.size() && v[3 * i] >= 0 && v[3 * i + 1] >= 0; };
+  const auto place = [&](size_t i) { return Point{v[3 * i] * w, v[3 * i + 1] * h}; };
+  if (points.legend)
+    for (const auto& [from, to] : points.legend->links)
+      if (is_found(from) && is_found(to)) canvas_.line(place(from), place(to), line, ink);
+  for (size_t i = 0; 3 * i < v.size(); ++i)
+    if (is_found(i)) canvas_.line(place(i), place(i), 2.5f * line, ink);
+}
+
+Status MetaOverlay::draw_mask(const Attribute& mask, const Ink* ink) {
+  if (!mask.tensor || mask.tensor.shape.rank() != 2 || mask.tensor.shape.elements() < 1) return {};
+  Box part{0, 0, 1, 1};
+  if (mask.values.size() == 4) part = {mask.values[0], mask.values[1], mask.values[2], mask.values[3]};
+  if (!is_drawable(part)) return {};
+  const Rect area = to_rect(part, canvas_.width(), canvas_.height());
+  if (area.empty()) return {};
+  auto mapping = map(mask.tensor, Access::read);
+  if (!mapping) return forward_error(mapping);
+  if (mapping->type() == DataType::f32)
+    mask_painter_.tint(canvas_, *mapping, area,
+                       ink ? *ink : canvas_.ink(palette_color(hash_of(mask.name.view()))));
+  else if (mapping->type() == DataType::u8)
+    mask_painter_.tint_labels(canvas_, *mapping, area);
+  return {};
 }
 
 // "#12 person, glad, 34"
@@ -243,6 +289,8 @@ void MetaOverlay::append_texts(const AttributesRef& list, Label but) {
   if (!list) return;
   for (const Attribute& attribute : list->items()) {
     if (!has_text(attribute) || attribute.text == but.view()) continue;
+    // Counts stand beside the outlines.
+    if (attribute.kind == AttributeKind::number && attribute.model == analytics_) continue;
     if (attribute.text.empty() && attribute.kind != AttributeKind::number) continue;
     if (!text_.empty()) text_ += ", ";
     if (!attribute.text.empty()) {
@@ -258,34 +306,104 @@ void MetaOverlay::append_texts(const AttributesRef& list, Label but) {
 
 void MetaOverlay::draw_label(const Region& region) {
   compose(region);
-  if (text_.empty()) return;
+  if (!text_.empty()) draw_text_bar(outline(region), style_of(region));
+}
+
+// The text beside a rectangle.
+void MetaOverlay::draw_text_bar(const Rect& beside, const Style& style) {
   font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
   if (line_.items.empty()) return;
   const int grain = canvas_.grain();
   const auto whole = [grain](int size) { return (size + grain - 1) / grain * grain; };
-  const Rect bar = place_bar(outline(region), whole(line_.width + 2 * padding_),
+  const Rect bar = place_bar(beside, whole(line_.width + 2 * padding_),
                              whole(font_.ascent() + font_.descent() + padding_ / 2));
   bars_.push_back(bar);
-  const Style style = style_of(region);
   if (options_.text_background) canvas_.fill(bar, style.ink);
   draw_bar(bar.x + padding_, bar.y + (bar.h - font_.ascent() - font_.descent()) / 2 + font_.ascent(), style);
 }
 
-// Above the box, else inside, else below: the first place inside the picture that no other label takes.
+// At the highest point of each.
+void MetaOverlay::draw_contour_texts(const AttributesRef& list) {
+  if (!list) return;
+  uint64_t number = 0;
+  for (const Attribute& attribute : list->items()) {
+    if (attribute.kind == AttributeKind::keypoints) ++number;
+    if (attribute.kind != AttributeKind::contour) continue;
+    const Color color = palette_color(number++);
+    const std::vector<float>& v = attribute.values;
+    if (attribute.text.empty() || v.size() < 4) continue;
+    size_t highest = 0;
+    for (size_t i = 1; i < v.size() / 2; ++i)
+      if (v[2 * i + 1] < v[2 * highest + 1]) highest = i;
+    const float x = v[2 * highest], y = v[2 * highest + 1];
+    if (!std::isfinite(x) || !std::isfinite(y)) continue;
+    text_ = attribute.text;
+    draw_text_bar({to_pixels(x, canvas_.width()), to_pixels(y, canvas_.height()), 1, 1}, style_of(color));
+  }
+}
+
+// The texts as masks where they would be drawn, above the box.
+Status MetaOverlay::attach_label_masks(Frame& frame) {
+  if (!font_.usable() || !options_.show_labels) return {};
+  canvas_.resize(*frame.video);
+  choose_sizes();
+  bars_.clear();
+  const float w = float(canvas_.width()), h = float(canvas_.height());
+  for (Region& region : frame.regions) {
+    if (!is_drawable(region.box) || !is_shown(region.label, options_.show, options_.hide)) continue;
+    compose(region);
+    if (text_.empty()) continue;
+    font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
+    if (line_.items.empty() || line_.width < 1) continue;
+    const Rect bar = place_bar(outline(region), line_.width, font_.ascent() + font_.descent());
+    bars_.push_back(bar);
+    auto tensor = allocate_tensor({.type = DataType::f32, .shape = {bar.h, bar.w}, .layout = Layout::hw});
+    if (!tensor) return forward_error(tensor);
+    {
+      auto mapping = map(*tensor, Access::write);
+      if (!mapping) return forward_error(mapping);
+      std::ranges::fill(mapping->as<float>(), 0.0f);
+      for (const TextLine::Item& item : line_.items) {
+        const Glyph& glyph = *item.glyph;
+        const int left = item.x + glyph.left, top = font_.ascent() - glyph.top;
+        for (int y = std::max(0, -top); y < std::min(glyph.height, bar.h - top); ++y)
+          for (int x = std::max(0, -left); x < std::min(glyph.width, bar.w - left); ++x) {
+            float& score = mapping->row<float>(top + y)[left + x];
+            score = std::max(score, float(glyph.mask[size_t(y) * size_t(glyph.width) + size_t(x)]) / 255);
+          }
+      }
+    }
+    Attribute mask{.name = label_mask_,
+                   .kind = AttributeKind::mask,
+                   .text = text_,
+                   .confidence = 1,
+                   .values = {float(bar.x) / w, float(bar.y) / h, float(bar.w) / w, float(bar.h) / h}};
+    mask.tensor = std::move(*tensor);
+    region.attributes = with(region.attributes, std::move(mask));
+  }
+  return {};
+}
+
+// Above the box, else inside, else below, else to the right of what is there: the first place inside the
+// picture that no other label takes.
 Rect MetaOverlay::place_bar(const Rect& box, int width, int height) const {
   const int x = std::clamp(box.x, 0, std::max(canvas_.width() - width, 0));
   const int lowest = std::max(canvas_.height() - height, 0);
   const int places[] = {box.y - height, box.y, box.bottom(), box.bottom() - height};
-  const Rect* fallback = nullptr;
-  Rect candidates[std::size(places)];
-  for (size_t i = 0; i < std::size(places); ++i) {
-    candidates[i] = {x, places[i], width, height};
-    if (places[i] < 0 || places[i] > lowest) continue;
-    if (std::ranges::none_of(bars_, [&](const Rect& bar) { return bar.overlaps(candidates[i]); }))
-      return candidates[i];
-    if (!fallback) fallback = &candidates[i];
+  const auto in_the_way = [&](const Rect& bar) {
+    return std::ranges::find_if(bars_, [&](const Rect& other) { return other.overlaps(bar); });
+  };
+  const auto is_inside = [&](int y) { return y >= 0 && y <= lowest; };
+  for (const int y : places)
+    if (const Rect bar{x, y, width, height}; is_inside(y) && in_the_way(bar) == bars_.end()) return bar;
+  const auto first = std::ranges::find_if(places, is_inside);
+  if (first == std::end(places)) return {x, std::clamp(box.y - height, 0, lowest), width, height};
+  Rect bar{x, *first, width, height};
+  for (auto other = in_the_way(bar); other != bars_.end(); other = in_the_way(bar)) {
+    bar.x = other->right();
+    if (bar.right() > canvas_.width()) return {x, *first, width, height};
   }
-  return fallback ? *fallback : Rect{x, std::clamp(box.y - height, 0, lowest), width, height};
+  return bar;
 }
 
 // The laid out line with its base line at y.
@@ -302,9 +420,23 @@ void MetaOverlay::draw_bar(int x, int y, const Style& style) {
   }
 }
 
+void MetaOverlay::append_average_rate() {
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - first_frame_).count();
+  if (frames_ < 2 || seconds <= 0) return;
+  char digits[32];
+  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, double(frames_ - 1) / seconds,
+                                          std::chars_format::fixed, 1);
+  if (error != std::errc{}) return;
+  if (!text_.empty()) text_ += ", ";
+  text_.append(digits, end);
+  text_ += " fps";
+}
+
 // Results of the whole frame and the user's own text, in the corner.
 void MetaOverlay::draw_frame_text(const Frame& frame) {
   text_ = options_.frame_text;
+  if (options_.average_rate) append_average_rate();
   if (options_.show_labels) append_texts(frame.attributes, {});
   if (text_.empty()) return;
   font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
@@ -323,14 +455,14 @@ namespace {
 
 using Params = MetaOverlay::Params;
 
-std::vector<PixelFormat> every_format() { return {all_8_bit_formats().begin(), all_8_bit_formats().end()}; }
+std::vector<PixelFormat> every_format() { return {all_pixel_formats().begin(), all_pixel_formats().end()}; }
 
 const Registration registration({
     .name = "opencv_meta_overlay",
     .title = "Results overlay",
     .klass = "Filter/Effect/Video",
-    .doc = "Draws boxes, labels, track numbers, attributes and points into the picture, in whatever pixel "
-           "format it has.",
+    .doc = "Draws boxes, labels, track numbers, attributes, points, masks, zones and lines into the picture, "
+           "in whatever pixel format it has.",
     .kind = ElementKind::transform_inplace,
     .input = {{VideoSpec{.formats = every_format()}}},
     .writes_pixels = true,
@@ -349,7 +481,7 @@ const Registration registration({
             .range(0.1, 10)
             .live(),
         param("attach-label-mask", &Params::attach_label_mask,
-              "attach texts as masks and leave the picture as it is"),
+              "attach texts as masks to the objects and leave the picture as it is"),
         param("displ-cfg", &Params::displ_cfg,
               "the following properties as key=value,key=value (also thickness and font-scale); they win "
               "over the properties")
@@ -379,6 +511,10 @@ const Registration registration({
             .in("px")
             .live(),
         param("ff-custom-txt", &Params::ff_custom_txt, "text that is drawn into every frame").live(),
+        param("displ-avgfps", &Params::displ_avgfps,
+              "draw how many frames per second there have been on average")
+            .live(),
+        param("obb", &Params::obb, "of objects with masks draw the boxes only").live(),
     }),
     .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
       return std::make_unique<MetaOverlay>(params);

@@ -1,14 +1,19 @@
 // Draws the results into the picture: boxes with a label bar, track numbers, attributes as text, points and
-// contours. The name is the original's; no OpenCV is used.
+// skeletons, contours with their texts, masks as a tint, zones and lines of object_analytics with their
+// counts. The name is the original's; no OpenCV is used.
 //
 // in, out  pictures in system memory in any pixel format, drawn into in place without conversion. A frame
 // without results is not even mapped.
+//
+// With attach-label-mask the picture stays as it is and every text becomes a mask among the object's
+// attributes, `label-mask`, with its place in the picture.
 //
 // The colour comes from the track, else from the class. Lines and letters grow with the height of the picture
 // unless their sizes are set. Without a font the rest is drawn, and there is one warning. One stream, one
 // thread.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +21,7 @@
 #include "sightglass/core/element.h"
 #include "sightglass/elements/opencv_meta_overlay/canvas.h"
 #include "sightglass/elements/opencv_meta_overlay/font.h"
+#include "sightglass/elements/opencv_meta_overlay/mask_painter.h"
 #include "sightglass/elements/opencv_meta_overlay/overlay_options.h"
 #include "sightglass/memory/mapping.h"
 
@@ -37,7 +43,9 @@ class MetaOverlay final : public TransformInplace {
     std::string show_blur_roi, hide_blur_roi;
     int text_x = 0, text_y = 25;
     std::string ff_custom_txt;
+    bool displ_avgfps = false, obb = false;
   };
+  static constexpr const char* label_mask = "label-mask";
 
   explicit MetaOverlay(const ParamSet& params);
 
@@ -56,16 +64,25 @@ class MetaOverlay final : public TransformInplace {
   void choose_sizes();
   bool has_work(const Frame& frame) const;
   Style style_of(const Region& region) const;
+  Style style_of(Color color) const;
   Rect outline(const Region& region) const;
   void blur(const Region& region);
-  void draw_shape(const Region& region);
-  void draw_attributes(const AttributesRef& list, const Ink& ink);
+  Status draw_shape(const Region& region);
+  // Of an object in its ink; of the frame, null, each in one of its own.
+  Status draw_attributes(const AttributesRef& list, const Ink* ink);
+  Status draw_mask(const Attribute& mask, const Ink* ink);
+  void draw_points(const Attribute& points, const Ink& ink);
+  void draw_contour(const Attribute& contour, const Ink& ink);
+  void draw_contour_texts(const AttributesRef& list);
+  void draw_text_bar(const Rect& beside, const Style& style);
   void draw_label(const Region& region);
+  Status attach_label_masks(Frame& frame);
   void draw_frame_text(const Frame& frame);
   void draw_bar(int x, int y, const Style& style);
   Rect place_bar(const Rect& box, int width, int height) const;
   void compose(const Region& region);
   void append_texts(const AttributesRef& list, Label but);
+  void append_average_rate();
 
   OverlayOptions options_;
   bool attach_label_mask_ = false;
@@ -77,6 +94,10 @@ class MetaOverlay final : public TransformInplace {
   std::string text_;
   TextLine line_;
   std::vector<Rect> bars_;  // of this frame
+  MaskPainter mask_painter_;
+  Label analytics_{"object_analytics"}, label_mask_{label_mask};
+  uint64_t frames_ = 0;
+  std::chrono::steady_clock::time_point first_frame_;
 };
 
 }  // namespace sightglass

@@ -4,6 +4,7 @@
 
 #include "sightglass/core/allocation_count.h"
 #include "sightglass/core/registry.h"
+#include "sightglass/elements/element_test_support.h"
 #include "sightglass/elements/opencv_meta_overlay/test_picture.h"
 
 namespace sightglass {
@@ -131,6 +132,14 @@ TEST(MetaOverlay, LabelsMakeRoomForEachOther) {
   Overlay().draw(picture);
   EXPECT_GT(share(picture, {194, 178, 40, 10}, first_color), 0.5);   // above
   EXPECT_GT(share(picture, {210, 196, 40, 10}, second_color), 0.5);  // inside
+}
+
+TEST(MetaOverlay, ALabelStepsAsideWhereAllOfItsPlacesAreTaken) {
+  TestPicture picture(PixelFormat::rgb, 640, 480);
+  picture.frame.regions = {region(0, 0, 0.01f, 0.01f, 1, "a"), region(0, 0, 0.01f, 0.01f, 2, "b")};
+  Overlay().draw(picture);
+  EXPECT_GT(share(picture, {2, 2, 20, 10}, first_color), 0.4);
+  EXPECT_GT(share(picture, {40, 2, 16, 10}, second_color), 0.4);
 }
 
 TEST(MetaOverlay, DrawsWhatItsClassAllows) {
@@ -269,13 +278,151 @@ TEST(MetaOverlay, WarnsOfUnknownKeys) {
   EXPECT_NE(warnings[0].find("'colour' is unknown"), std::string::npos);
 }
 
-TEST(MetaOverlay, TextMasksAreNotToBeHadAndItSaysSo) {
-  const ElementDesc* desc = find_element("opencv_meta_overlay");
-  ParamSet params(desc->params);
-  ASSERT_TRUE(params.set_text("attach-label-mask", "true"));
-  const auto started = (*desc->create(params))->start();
-  ASSERT_FALSE(started);
-  EXPECT_EQ(started.error().code, ErrorCode::unavailable);
+Tensor cells(const Shape& shape, const std::vector<float>& scores) {
+  return test::tensor<float>(shape, scores);
+}
+Attribute mask_of(Tensor tensor, std::vector<float> part = {}) {
+  Attribute mask{.name = Label("mask"), .kind = AttributeKind::mask, .values = std::move(part)};
+  mask.tensor = std::move(tensor);
+  return mask;
+}
+
+TEST(MetaOverlay, TintsWhatAMaskCovers) {
+  for (const PixelFormat format : {PixelFormat::rgb, PixelFormat::i420, PixelFormat::nv12}) {
+    TestPicture picture(format, 640, 480);
+    Region object = region(0.25f, 0.25f, 0.5f, 0.5f, 1, "");
+    object.attributes = with({}, mask_of(cells({2, 2}, {1, 0, 1, 0}), {0.25f, 0.25f, 0.5f, 0.5f}));
+    picture.frame.regions = {object};
+    Overlay({{"show-labels", "false"}}).draw(picture);
+    const auto tinted = [](uint8_t below, uint8_t above) {
+      return uint8_t((below * 145 + above * 110) / 255);
+    };
+    expect_near(picture.at(200, 240), {tinted(64, 255), tinted(64, 56), tinted(64, 56)}, 6);
+    expect_near(picture.at(440, 240), ground);
+    expect_near(picture.at(100, 240), ground);
+    TestPicture boxes_only(format, 640, 480);
+    boxes_only.frame.regions = {object};
+    Overlay({{"obb", "true"}}).draw(boxes_only);
+    expect_near(boxes_only.at(200, 240), ground);
+  }
+}
+
+TEST(MetaOverlay, EveryClassOfALabelMapHasItsColor) {
+  TestPicture picture(PixelFormat::i420, 640, 480);
+  picture.frame.attributes = with({}, mask_of(test::tensor<uint8_t>({2, 3}, {0, 1, 255, 0, 0, 0})));
+  Overlay().draw(picture);
+  EXPECT_GT(picture.at(100, 100).r, picture.at(100, 100).g + 40);
+  EXPECT_GT(picture.at(320, 100).g, picture.at(320, 100).r + 30);
+  expect_near(picture.at(540, 100), ground);
+  EXPECT_GT(picture.at(540, 400).r, picture.at(540, 400).g + 40);
+}
+
+TEST(MetaOverlay, MasksOfAnyKindDoNoHarm) {
+  TestPicture picture(PixelFormat::nv12, 65, 47);
+  AttributesRef list;
+  int number = 0;
+  const auto add = [&](Attribute attribute) {
+    attribute.name = Label("mask" + std::to_string(number++));
+    list = with(list, attribute);
+  };
+  for (const std::vector<float>& part : {std::vector<float>{-2, -2, 5, 5},
+                                         {0.9f, 0.9f, 0.5f, 0.5f},
+                                         {NAN, 0, 1, 1},
+                                         {0, 0, 0, 0},
+                                         {0.5f, 0.5f, 1e-9f, 1},
+                                         {1, 2, 3},
+                                         {-1e30f, 0, 1e30f, 1}}) {
+    add(mask_of(cells({3, 2}, {1, NAN, INFINITY, -1, 0.7f, 0.2f}), part));
+    add(mask_of(test::tensor<uint8_t>({1, 2}, {3, 255}), part));
+  }
+  add(mask_of(cells({2}, {1, 1})));
+  add(mask_of(test::tensor<int64_t>({1, 1}, {1})));
+  add(mask_of({}));
+  picture.frame.attributes = list;
+  Overlay().draw(picture);
+}
+
+TEST(MetaOverlay, SkeletonsJoinThePointsThatAreThere) {
+  TestPicture picture(PixelFormat::rgb, 640, 480);
+  auto legend = make_ref<Legend>();
+  legend->links = {{0, 1}, {1, 2}, {0, 9}};
+  Attribute points{.name = Label("pose"),
+                   .kind = AttributeKind::keypoints,
+                   .values = {0.3f, 0.5f, 1, 0.5f, 0.5f, 1, -1, -1, 0}};
+  points.legend = legend;
+  picture.frame.attributes = with({}, points);
+  Overlay().draw(picture);
+  expect_near(picture.at(256, 240), first_color);  // between both
+  expect_near(picture.at(200, 100), ground);
+}
+
+TEST(MetaOverlay, ZonesAndLinesAreDrawnWithTheirCounts) {
+  TestPicture picture(PixelFormat::rgb, 640, 480);
+  const Label model("object_analytics");
+  AttributesRef list = with({}, {.name = Label("door"),
+                                 .kind = AttributeKind::contour,
+                                 .text = "door: 2",
+                                 .values = {0.25f, 0.5f, 0.5f, 0.5f, 0.5f, 0.9f, 0.25f, 0.9f},
+                                 .model = model});
+  list = with(list, {.name = Label("gate"),
+                     .kind = AttributeKind::contour,
+                     .text = "gate: +1 -0",
+                     .values = {0.7f, 0.2f, 0.7f, 0.8f},
+                     .model = model});
+  list =
+      with(list, {.name = Label("door/entered"), .kind = AttributeKind::number, .number = 3, .model = model});
+  picture.frame.attributes = list;
+  Overlay().draw(picture);
+  expect_near(picture.at(240, 240), first_color, 40);
+  expect_near(picture.at(448, 300), second_color, 40);
+  EXPECT_GT(share(picture, {164, 226, 40, 10}, first_color), 0.4);  // the bar above the zone
+  EXPECT_GT(share(picture, {452, 82, 60, 10}, second_color), 0.4);  // and above the line
+  EXPECT_EQ(share(picture, {0, 0, 140, 40}, ground), 1);            // counts are not written a second time
+}
+
+TEST(MetaOverlay, TextsBecomeMasksWhereTheyAreAskedForAndThePictureStays) {
+  TestPicture picture(PixelFormat::i420, 640, 480);
+  picture.frame.regions = {region(0.25f, 0.25f, 0.25f, 0.5f), region(0.6f, 0.25f, 0.25f, 0.5f, 0, "")};
+  Overlay({{"attach-label-mask", "true"}}).draw(picture);
+  EXPECT_TRUE(picture.untouched());
+  ASSERT_TRUE(picture.frame.regions[0].attributes);
+  const Attribute* mask = picture.frame.regions[0].attributes->find("label-mask");
+  ASSERT_TRUE(mask);
+  EXPECT_EQ(mask->kind, AttributeKind::mask);
+  EXPECT_EQ(mask->text, "#1 person");
+  ASSERT_EQ(mask->values.size(), 4u);
+  EXPECT_NEAR(mask->values[0], 0.25f, 0.01f);
+  EXPECT_LT(mask->values[1], 0.25f);
+  EXPECT_NEAR(mask->values[2] * 640, float(mask->tensor.shape[1]), 0.5f);
+  const auto scores = test::values_of<float>(mask->tensor);
+  const auto inked = std::ranges::count_if(scores, [](float score) { return score >= 0.5f; });
+  EXPECT_GT(inked, int64_t(scores.size()) / 20);
+  EXPECT_LT(inked, int64_t(scores.size()) / 2);
+  EXPECT_FALSE(picture.frame.regions[1].attributes);
+}
+
+TEST(MetaOverlay, DrawsInSamplesOfSixteenBits) {
+  for (const PixelFormat format : {PixelFormat::p010, PixelFormat::gray16}) {
+    Frame frame = test::picture(format, 64, 48, 4);
+    frame.regions = {region(0.25f, 0.25f, 0.5f, 0.5f, 1, "")};
+    frame.regions[0].track = 0;
+    auto element = test::make<TransformInplace>("opencv_meta_overlay", {{"lines-thickness", "2"}});
+    ASSERT_TRUE(element->start());
+    ASSERT_TRUE(element->process(frame));
+    const auto luma = test::values_of<uint8_t>(frame.tensors[0]);
+    const size_t on_line = (24 * 64 + 16) * 2, inside = (24 * 64 + 32) * 2;
+    EXPECT_GT(luma[on_line + 1], 80);
+    EXPECT_EQ(luma[inside + 1], 0);
+  }
+}
+
+TEST(MetaOverlay, WritesTheAverageRate) {
+  Overlay overlay({{"displ-avgfps", "true"}});
+  for (int i = 0; i < 3; ++i) {
+    TestPicture picture(PixelFormat::rgb, 640, 480);
+    overlay.draw(picture);
+    EXPECT_EQ(picture.untouched(), i == 0);  // nothing to divide by yet
+  }
 }
 
 TEST(MetaOverlay, DoesNotAllocateOnceWarm) {

@@ -23,6 +23,8 @@ struct OverlayOptions {
   std::vector<Label> show_blur, hide_blur;
   int text_x = 0, text_y = 25;  // base line of texts that belong to the whole frame
   std::string frame_text;
+  bool average_rate = false;    // write the frames per second
+  bool oriented_boxes = false;  // in place of masks
 };
 
 // "a:b" → a, b

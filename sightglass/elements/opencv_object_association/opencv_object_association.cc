@@ -82,7 +82,7 @@ Result<Verdict> ObjectAssociation::process(Frame& frame) {
   const float width = video && video->width > 0 ? float(video->width) : 1000;
   const float height = video && video->height > 0 ? float(video->height) : 1000;
 
-  collect(frame, width, height);
+  if (auto collected = collect(frame, width, height); !collected) return forward_error(collected);
   const size_t detected = frame.regions.size();
   for (const Track& track : tracker_.update(detections_, seconds_until(frame), {0, 0, width, height})) {
     const Box box{track.box.x / width, track.box.y / height, track.box.w / width, track.box.h / height};
@@ -99,12 +99,14 @@ Result<Verdict> ObjectAssociation::process(Frame& frame) {
     if (likenesses_.size() <= size_t(track.slot)) likenesses_.resize(track.slot + 1);
     likenesses_[track.slot] = {region.label, region.model, region.label_id, region.angle};
   }
+  mappings_.clear();
   return Verdict::pass;
 }
 
-void ObjectAssociation::collect(Frame& frame, float width, float height) {
+Status ObjectAssociation::collect(Frame& frame, float width, float height) {
   detections_.clear();
   region_of_.clear();
+  mappings_.clear();
   for (size_t i = 0; i < frame.regions.size(); ++i) {
     Region& region = frame.regions[i];
     if (!wanted(region)) continue;
@@ -114,12 +116,32 @@ void ObjectAssociation::collect(Frame& frame, float width, float height) {
                      region.box.h * height};
     detection.score = region.confidence > 0 ? region.confidence : 1;  // 0: the source knows no confidence
     detection.label = region.label;
-    if (region.attributes)
-      for (const Attribute& attribute : region.attributes->items())
-        if (attribute.kind == AttributeKind::vector && attribute.name == feature_name_)
-          detection.feature = attribute.values;
     region_of_.push_back(i);
+    if (params_.spatial_feature_distance == FeatureDistance::none) continue;
+    if (auto found = find_feature(region); !found) return found;
   }
+  return {};
+}
+
+// The feature of the detection that was added last.
+Status ObjectAssociation::find_feature(const Region& region) {
+  if (!region.attributes) return {};
+  for (const Attribute& attribute : region.attributes->items()) {
+    if (!feature_name_.empty() && !(attribute.name == feature_name_)) continue;
+    if (attribute.kind == AttributeKind::vector) {
+      detections_.back().feature = attribute.values;
+      return {};
+    }
+    if (attribute.kind != AttributeKind::tensor || attribute.tensor.type != DataType::f32 ||
+        !attribute.tensor.dense() || attribute.tensor.shape.elements() < 2)
+      continue;
+    auto mapping = map(attribute.tensor, Access::read);
+    if (!mapping) return forward_error(mapping);
+    detections_.back().feature = mapping->as<const float>();
+    mappings_.push_back(std::move(*mapping));
+    return {};
+  }
+  return {};
 }
 
 void ObjectAssociation::generate(Frame& frame, const Track& track, const Box& box, size_t detected) const {
@@ -173,7 +195,8 @@ const Registration registration({
         param("adjust-objects", &Params::adjust_objects, "smooth the boxes of tracked objects"),
         param("tracking-per-class", &Params::tracking_per_class, "match objects of equal label only"),
         param("spatial-feature-metadata-name", &Params::spatial_feature_metadata_name,
-              "attribute that holds an object's feature vector"),
+              "attribute that holds an object's feature, a vector or a float32 tensor; empty: the first one "
+              "that can be one"),
         param("spatial-feature-distance", &Params::spatial_feature_distance,
               "how feature vectors are compared")
             .choices({"none", "cosine", "bhattacharyya"}),
@@ -215,6 +238,8 @@ const Registration registration({
         param("object-class", &Params::object_class,
               "labels that are tracked, separated by commas; empty: all")
             .live(),
+        param("write-roi-meta", &Params::write_roi_meta,
+              "write GstVideoRegionOfInterestMeta as well, for older elements"),
     }),
     .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
       return std::make_unique<ObjectAssociation>(params.as<Params>());

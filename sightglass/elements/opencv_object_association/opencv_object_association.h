@@ -8,7 +8,19 @@
 // The algorithm is in tracker.h. Time steps come from the frames' PTS, so dropped frames and any frame rate
 // are handled; without PTS the frame rate counts. A young object has no number until `min-hits` detections
 // have confirmed it. Numbers count from 1 for each stream and are never given twice, also after a flush.
-// Nested regions are tracked like others.
+// Nested regions are tracked like others. Boxes that are no boxes (NaN, no area) are passed by. An object
+// that is filled in was seen five times as often before as it is missing now, and half a second ago at most.
+//
+// An object's feature is an attribute of the name that is set, of kind vector, or a float32 tensor. Without a
+// name the first attribute that can be a feature is taken.
+//
+// What it reaches on PETS09-S2L1 by the rules of MOTChallenge, MOTA / IDF1 (SORT: 0.629 / 0.429 and
+// 0.680 / 0.568):
+//                                                  Faster R-CNN    CenterNet
+//   as it is set                                   0.631 / 0.526   0.771 / 0.794
+//   generate-objects=false                         0.682 / 0.630   0.739 / 0.761
+//   the same with OSNet's embeddings, cosine,
+//   max-feature-distance=0.3 feature-history=30    0.687 / 0.703   0.742 / 0.773
 #pragma once
 
 #include <string>
@@ -16,6 +28,7 @@
 
 #include "sightglass/core/element.h"
 #include "sightglass/elements/opencv_object_association/tracker.h"
+#include "sightglass/memory/mapping.h"
 
 namespace sightglass {
 
@@ -36,6 +49,7 @@ class ObjectAssociation final : public TransformInplace {
     unsigned feature_history = 1;
     unsigned reid_max_age = 0;
     std::string object_class;
+    bool write_roi_meta = false;  // the runtime's part: GstVideoRegionOfInterestMeta as well
   };
 
   explicit ObjectAssociation(const Params& params);
@@ -54,7 +68,8 @@ class ObjectAssociation final : public TransformInplace {
   };
 
   float seconds_until(const Frame& frame);
-  void collect(Frame& frame, float width, float height);
+  Status collect(Frame& frame, float width, float height);
+  Status find_feature(const Region& region);
   void generate(Frame& frame, const Track& track, const Box& box, size_t detected) const;
   bool wanted(const Region& region) const;
 
@@ -66,6 +81,7 @@ class ObjectAssociation final : public TransformInplace {
   Time last_pts_ = no_time;
   std::vector<Detection> detections_;
   std::vector<size_t> region_of_;     // by detection
+  std::vector<Mapping> mappings_;     // of the features that are tensors, during a frame
   std::vector<Likeness> likenesses_;  // by Track::slot
 };
 

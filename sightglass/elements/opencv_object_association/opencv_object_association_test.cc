@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "sightglass/core/registry.h"
+#include "sightglass/elements/element_test_support.h"
 
 namespace sightglass {
 namespace {
@@ -120,6 +122,67 @@ TEST_F(ObjectAssociationTest, ReadsTheFeatureAttribute) {
   EXPECT_EQ(frame({region}).regions[0].track, 1);
   region.attributes = with({}, {.name = Label("look"), .kind = AttributeKind::vector, .values = {0, 1}});
   EXPECT_EQ(frame({region}).regions[0].track, 2);
+}
+
+TEST_F(ObjectAssociationTest, TakesATensorForAFeatureAndWithoutANameWhateverThereIs) {
+  const auto tensor_of = [](std::vector<float> values) {
+    Attribute attribute{.name = Label("model/embedding"), .kind = AttributeKind::tensor};
+    attribute.tensor = test::tensor<float>({1, 2}, values);
+    return attribute;
+  };
+  for (const char* name : {"model/embedding", ""}) {
+    make({{"spatial-feature-metadata-name", name}, {"spatial-feature-distance", "cosine"}});
+    Region region = person(0.3f);
+    region.attributes = with({}, {.name = Label("age"), .kind = AttributeKind::number, .number = 3});
+    region.attributes = with(region.attributes, tensor_of({1, 0}));
+    EXPECT_EQ(frame({region}).regions[0].track, 1) << name;
+    region.attributes = with({}, tensor_of({0, 1}));
+    EXPECT_EQ(frame({region}).regions[0].track, 2) << name;
+    region.attributes = with({}, tensor_of({NAN, NAN}));
+    EXPECT_GE(frame({region}).regions[0].track, 0) << name;
+  }
+}
+
+TEST_F(ObjectAssociationTest, BoxesThatAreNoneArePassedBy) {
+  make();
+  std::vector<Region> regions(7, person(0.3f));
+  regions[0].box.x = NAN;
+  regions[1].box.w = INFINITY;
+  regions[2].box.h = -1;
+  regions[3].box = {1e30f, -1e30f, 1e30f, 1};
+  regions[4].box = {-4, 7, 0.1f, 0.1f};  // far outside
+  regions[5].confidence = NAN;
+  for (int i = 0; i < 3; ++i) {
+    frame_.clear();
+    frame_.pts = next_pts_ += step;
+    frame_.regions = regions;
+    ASSERT_TRUE(static_cast<TransformInplace&>(*element_).process(frame_));
+    EXPECT_EQ(frame_.regions[0].track, 0);
+    EXPECT_EQ(frame_.regions[1].track, 0);
+    EXPECT_EQ(frame_.regions[2].track, 0);
+    EXPECT_EQ(frame_.regions.size(), 7u);
+    for (const Region& region : frame_.regions)
+      if (region.track) {
+        EXPECT_TRUE(std::isfinite(region.box.x) && region.box.w > 0);
+      }
+  }
+}
+
+TEST_F(ObjectAssociationTest, FollowsAThousandObjects) {
+  make();
+  for (int i = 0; i < 4; ++i) {
+    frame_.clear();
+    frame_.pts = next_pts_ += step;
+    for (int k = 0; k < 1024; ++k) {
+      Region region = person(0.03f * float(k % 32) + 0.001f * float(i));
+      region.box.y = 0.03f * float(k / 32);
+      region.box.w = region.box.h = 0.02f;
+      frame_.regions.push_back(region);
+    }
+    ASSERT_TRUE(static_cast<TransformInplace&>(*element_).process(frame_));
+    ASSERT_EQ(frame_.regions.size(), 1024u);
+    for (int k = 0; k < 1024; ++k) ASSERT_EQ(frame_.regions[size_t(k)].track, k + 1);
+  }
 }
 
 TEST_F(ObjectAssociationTest, AnUnknownConfidenceCountsAsSure) {

@@ -26,8 +26,13 @@ float ratio_inside(const Box& box, const Box& picture) {
 
 Box with_margin(const Box& box) { return {box.x - box.w / 2, box.y - box.h / 2, 2 * box.w, 2 * box.h}; }
 
-// What was overlooked as often as it was seen is a false alarm rather than something hidden.
-bool is_believed(const Track& track) { return track.overlooked < track.hits; }
+// An object that is overlooked is believed to be where it is expected for as long as a guess of constant
+// speed holds, and only after it has been seen often: a false alarm must not be drawn out.
+constexpr float believed_seconds = 0.5f;
+constexpr unsigned hits_per_guess = 5;
+bool is_believed(const Track& track) {
+  return track.overlooked * hits_per_guess <= track.hits && track.overlooked_seconds <= believed_seconds;
+}
 
 float cosine_distance(std::span<const float> a, std::span<const float> b) {
   float product = 0, aa = 0, bb = 0;
@@ -59,7 +64,8 @@ void Tracker::reset() {
 
 std::span<const Track> Tracker::update(std::span<const Detection> detections, float seconds,
                                        const Box& picture) {
-  predict(std::clamp(std::isfinite(seconds) ? seconds : 0.0f, 0.0f, 2.0f));
+  seconds = std::clamp(std::isfinite(seconds) ? seconds : 0.0f, 0.0f, 2.0f);
+  predict(seconds);
   taken_.assign(detections.size(), 0);
   for (size_t i = 0; i < detections.size(); ++i) taken_[i] = !usable(detections[i].box);
 
@@ -101,7 +107,10 @@ std::span<const Track> Tracker::update(std::span<const Detection> detections, fl
   for (const Detection& detection : detections) any_detection |= usable(detection.box);
   for (State& state : states_) {
     if (!state.live) continue;
-    if (any_detection && state.track.misses > 0) ++state.track.overlooked;
+    if (any_detection && state.track.misses > 0) {
+      ++state.track.overlooked;
+      state.track.overlooked_seconds += seconds;
+    }
     if (ends(state, any_detection, picture)) state.live = false;
   }
 
@@ -171,6 +180,7 @@ void Tracker::match(State& state, const Detection& detection, int index) {
   track.score = detection.score;
   track.detection = index;
   track.misses = track.overlooked = 0;
+  track.overlooked_seconds = 0;
   if (++track.hits >= params_.min_hits && track.id == 0) track.id = next_id_++;
   remember(state, detection.feature);
 }

@@ -66,6 +66,7 @@ struct Track {
   unsigned hits = 0;        // detections so far
   unsigned misses = 0;      // frames since the last of them
   unsigned overlooked = 0;  // of these, frames in which anything was detected
+  float overlooked_seconds = 0;
 };
 
 class Tracker {
@@ -74,8 +75,9 @@ class Tracker {
 
   // `seconds` since the previous frame. `picture`: what is visible; an empty box: no limit. A frame without
   // any detection ages the tracks but ends no young one, since it may be one that the detector has skipped.
-  // Gives the tracks that have an id; valid until the next call. One that was overlooked as often as it was
-  // seen is left out until it is seen again.
+  // Gives the tracks that have an id; valid until the next call. One that is overlooked while others are
+  // detected is given for half a second at most, and for one frame in five of those in which it was seen;
+  // then it is left out until it is seen again.
   std::span<const Track> update(std::span<const Detection> detections, float seconds,
                                 const Box& picture = {});
   // Forgets all tracks. The next ids go on.

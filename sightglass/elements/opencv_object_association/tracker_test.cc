@@ -78,17 +78,31 @@ TEST(Tracker, EndsAfterMaxAgeAndNeverReusesAnId) {
 
 TEST(Tracker, EveryTrackAgesAlsoWhenOthersAreFound) {
   Tracker tracker({.max_age = 3, .min_hits = 1});
-  for (int i = 0; i < 5; ++i) (void)tracker.update(Detections{at(100, 100), at(400, 100)}, 0.1f);
+  for (int i = 0; i < 15; ++i) (void)tracker.update(Detections{at(100, 100), at(400, 100)}, 0.1f);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(tracker.update(Detections{at(400, 100)}, 0.1f).size(), 2u);
   EXPECT_EQ(tracker.update(Detections{at(400, 100)}, 0.1f).size(), 1u);
 }
 
-TEST(Tracker, IsPredictedNoLongerThanItHasBeenSeen) {
+TEST(Tracker, IsPredictedForAFifthOfTheFramesInWhichItWasSeen) {
   Tracker tracker({.max_age = 20, .min_hits = 1});
   (void)tracker.update(Detections{at(100, 100), at(400, 100)}, 0.1f);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(tracker.update({}, 0.1f).size(), 2u);  // the detector did not look
   EXPECT_EQ(tracker.update(Detections{at(400, 100)}, 0.1f).size(), 1u);
   EXPECT_EQ(ids(tracker.update(Detections{at(100, 100)}, 0.1f)), first);  // not forgotten
+  for (int i = 0; i < 13; ++i) (void)tracker.update(Detections{at(100, 100), at(400, 100)}, 0.1f);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(tracker.update(Detections{at(400, 100)}, 0.1f).size(), 2u);
+  EXPECT_EQ(tracker.update(Detections{at(400, 100)}, 0.1f).size(), 1u);
+}
+
+TEST(Tracker, IsPredictedForHalfASecondAtMostWhateverTheFrameRate) {
+  for (const int rate : {10, 60}) {
+    Tracker tracker({.max_age = 200, .min_hits = 1});
+    const float step = 1 / float(rate);
+    for (int i = 0; i < 400; ++i) (void)tracker.update(Detections{at(100, 100), at(400, 100)}, step);
+    int predicted = 0;
+    while (predicted < 400 && tracker.update(Detections{at(400, 100)}, step).size() == 2) ++predicted;
+    EXPECT_NEAR(predicted, rate / 2, 1);
+  }
 }
 
 TEST(Tracker, ATrackEndsWhenItsPredictionLeavesThePicture) {

@@ -1,0 +1,39 @@
+// Tints a picture where a mask says so. The mask has cells of its own size, spread over a part of the
+// picture.
+//
+// Keeps its working memory: no allocation once warm. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sightglass/elements/opencv_meta_overlay/canvas.h"
+#include "sightglass/memory/mapping.h"
+
+namespace sightglass {
+
+// Colours that are distinct from their neighbours; endless.
+Color palette_color(uint64_t number);
+
+class MaskPainter {
+ public:
+  // Scores, f32 [height, width]: one colour where they are 0.5 or more. They are interpolated between the
+  // middles of the cells, so that edges are smooth.
+  void tint(Canvas& canvas, const Mapping& scores, const Rect& area, const Ink& ink);
+  // Label ids, u8 [height, width]: a colour for each; 255 is left as it is.
+  void tint_labels(Canvas& canvas, const Mapping& labels, const Rect& area);
+
+ private:
+  // Where a pixel lies between the middles of two cells.
+  struct Between {
+    int first, second;
+    float part;
+  };
+  static Between between(int pixel, int from, int size, int cells);
+
+  std::vector<uint8_t> coverage_;
+  std::vector<Between> across_;
+  std::vector<float> row_;
+};
+
+}  // namespace sightglass
