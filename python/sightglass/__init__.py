@@ -13,6 +13,7 @@ import atexit as _atexit
 
 from . import elements
 from ._core import Attribute, Box, Format, Frame, FrameMapping, Region, Tensor, _end_all_flows, plan
+from ._decoder import Decoder
 from ._element import Element
 from ._errors import (
     Cancelled,
@@ -37,6 +38,7 @@ __all__ = [
     "Box",
     "Cancelled",
     "Corrupt",
+    "Decoder",
     "Element",
     "Error",
     "Exhausted",

@@ -96,6 +96,7 @@ void bind_region(nb::module_& module);
 void bind_format(nb::module_& module);
 void bind_frame(nb::module_& module);
 void bind_mapping(nb::module_& module);
+void bind_decoder(nb::module_& module);
 void bind_element(nb::module_& module);
 void bind_flow(nb::module_& module);
 

@@ -13,4 +13,5 @@ NB_MODULE(_core, module) {
   bind_mapping(module);
   bind_element(module);
   bind_flow(module);
+  bind_decoder(module);
 }

@@ -36,7 +36,7 @@ AttributeKind kind_from(const std::string& name) {
 
 // The kind follows from what is given, where it is not said.
 Attribute make_attribute(const std::string& name, nb::object value, float confidence, int32_t label_id,
-                         const std::string& kind, const std::string& model) {
+                         const std::string& kind, const std::string& model, nb::handle place) {
   Attribute made{.name = Label(name), .label_id = label_id, .confidence = confidence, .model = Label(model)};
   if (nb::isinstance<nb::str>(value)) {
     made.text = nb::cast<std::string>(value);
@@ -57,6 +57,11 @@ Attribute make_attribute(const std::string& name, nb::object value, float confid
     made.kind = AttributeKind::vector;
   }
   if (!kind.empty()) made.kind = kind_from(kind);
+  if (!place.is_none()) {
+    if (made.kind != AttributeKind::mask) throw nb::type_error("only a mask has a box that it covers");
+    const Box covered = box_from(place);
+    made.values = {covered.x, covered.y, covered.w, covered.h};
+  }
   return made;
 }
 
@@ -122,14 +127,14 @@ void bind_attribute(nb::module_& module) {
       .def(
           "__init__",
           [](Attribute* self, const std::string& name, nb::object value, float confidence, int32_t label_id,
-             const std::string& kind, const std::string& model) {
-            new (self) Attribute(make_attribute(name, value, confidence, label_id, kind, model));
+             const std::string& kind, const std::string& model, nb::object box) {
+            new (self) Attribute(make_attribute(name, value, confidence, label_id, kind, model, box));
           },
           nb::arg("name"), nb::arg("value"), nb::arg("confidence") = 0.f, nb::arg("label_id") = -1,
-          nb::arg("kind") = "", nb::arg("model") = "",
+          nb::arg("kind") = "", nb::arg("model") = "", nb::arg("box") = nb::none(),
           "The kind follows from the value: text with a confidence or a label id is a class, else 'text'; "
-          "'number', 'vector', 'box', 'tensor'. 'keypoints' (x, y, score triples) and 'contour' have to be "
-          "said.")
+          "'number', 'vector', 'box', 'tensor'. 'keypoints' (x, y, score triples), 'contour' and 'mask' (a "
+          "Tensor of float32 scores or uint8 label ids, and the box that it covers) have to be said.")
       .def_prop_ro("name", [](const Attribute& a) { return text_of(a.name); })
       .def_prop_ro("kind", [](const Attribute& a) { return std::string(to_string(a.kind)); })
       .def_prop_ro("value", &value_of, "Text, number, list of numbers, Box or Tensor, as the kind says.")

@@ -10,7 +10,7 @@ import sightglass as sg
 gi = pytest.importorskip("gi", reason="python3-gst-1.0 is not installed")
 gi.require_version("Gst", "1.0")
 gi.require_version("GstApp", "1.0")
-from gi.repository import Gst  # noqa: E402
+from gi.repository import GLib, Gst  # noqa: E402
 
 Gst.init(None)
 import sightglass.gst  # noqa: E402
@@ -99,6 +99,107 @@ def test_regions_can_be_changed_and_removed():
         f"{SOURCE} ! identity name=a ! identity name=b ! identity name=c ! fakesink", a=add, b=thin_out, c=read
     )
     assert counts == [["renamed", "class2"]] * 5
+
+
+def test_masks_travel_from_probe_to_probe():
+    seen = []
+    scores = np.array([[0, 0.25, 1], [0.5, 0.75, 0]], np.float32)
+    labels = np.array([[0, 1], [255, 1]], np.uint8)
+
+    def write(pad, info):
+        with sightglass.gst.frame(info.get_buffer(), pad.get_current_caps()) as frame:
+            region = sg.Region((0.25, 0.25, 0.5, 0.5), "cup", 0.75)
+            region.add(sg.Attribute("mask", sg.Tensor.from_numpy(scores), kind="mask", box=(0.25, 0.25, 0.5, 0.5)))
+            frame.regions.append(region)
+            frame.add(sg.Attribute("areas", sg.Tensor.from_numpy(labels), kind="mask"))
+
+    def read(pad, info):
+        with sightglass.gst.frame(info.get_buffer(), pad.get_current_caps()) as frame:
+            mask = frame.regions[0].attribute("mask")
+            (areas,) = [a for a in frame.attributes if a.kind == "mask"]
+            seen.append((mask.kind, mask.value.numpy().copy(), list(mask.values), areas.value.numpy().copy()))
+
+    run(f"{SOURCE} ! identity name=first ! identity name=second ! fakesink", first=write, second=read)
+    assert len(seen) == 5
+    for kind, cells, box, areas in seen:
+        assert kind == "mask" and np.array_equal(cells, scores) and box == [0.25, 0.25, 0.5, 0.5]
+        assert np.array_equal(areas, labels)
+
+
+def analytics():
+    try:
+        gi.require_version("GstAnalytics", "1.0")
+    except ValueError:
+        pytest.skip("GstAnalytics has no typelib here")
+    from gi.repository import GstAnalytics
+
+    return GstAnalytics
+
+
+def test_gstreamers_own_bindings_see_what_was_written():
+    library = analytics()
+    seen = []
+
+    def write(pad, info):
+        with sightglass.gst.frame(info.get_buffer(), pad.get_current_caps()) as frame:
+            region = sg.Region((0.25, 0.25, 0.5, 0.5), "cup", 0.75, track=9)
+            region.add(sg.Attribute("colour", "red", confidence=0.5))
+            cells = sg.Tensor.from_numpy(np.ones((2, 2), np.float32))
+            region.add(sg.Attribute("mask", cells, kind="mask", box=(0.25, 0.25, 0.5, 0.5)))
+            frame.regions.append(region)
+
+    def read(pad, info):
+        meta = library.buffer_get_analytics_relation_meta(info.get_buffer())
+        found, od = meta.get_od_mtd(0)
+        _, x, y, w, h, confidence = od.get_location()
+        masks = 0
+        for i in range(library.relation_get_length(meta)):
+            is_mask, mask = meta.get_segmentation_mtd(i)
+            if is_mask:
+                masks += 1
+                place = mask.get_mask()[1:]
+        seen.append((found, GLib.quark_to_string(od.get_obj_type()), (x, y, w, h), confidence, masks, place))
+
+    run(f"{SOURCE} ! identity name=first ! identity name=second ! fakesink", first=write, second=read)
+    assert seen == [(True, "cup", (24, 16, 48, 32), 0.75, 1, (24, 16, 48, 32))] * 5
+
+
+def test_what_gstreamers_own_bindings_wrote_is_seen_here_and_by_our_elements():
+    library = analytics()
+    tracks = Gst.ElementFactory.find("object_track") is not None
+    text = "appsrc name=source format=time caps=video/x-raw,format=GRAY8,width=96,height=64,framerate=25/1 "
+    tracker = "! object_track " if tracks else ""
+    pipeline = Gst.parse_launch(f"{text}{tracker}! identity name=here ! fakesink sync=false")
+    seen, raised = [], []
+
+    def read(pad, info):
+        try:
+            with sightglass.gst.frame(info.get_buffer(), pad.get_current_caps()) as frame:
+                seen.append(
+                    [(r.label, r.box.x, r.box.w, r.track, [a.text for a in r.attributes]) for r in frame.regions]
+                )
+        except BaseException as error:  # noqa: BLE001
+            raised.append(error)
+        return Gst.PadProbeReturn.OK
+
+    pipeline.get_by_name("here").get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, read)
+    pipeline.set_state(Gst.State.PLAYING)
+    source = pipeline.get_by_name("source")
+    for i in range(4):
+        buffer = Gst.Buffer.new_allocate(None, 96 * 64, None)
+        buffer.pts, buffer.duration = i * 40_000_000, 40_000_000
+        meta = library.buffer_add_analytics_relation_meta(buffer)
+        _, od = meta.add_od_mtd(GLib.quark_from_string("cup"), 24, 16, 48, 32, 0.9)
+        _, cls = meta.add_one_cls_mtd(0.8, GLib.quark_from_string("red"))
+        meta.set_relation(library.RelTypes.CONTAIN, od.id, cls.id)
+        source.emit("push-buffer", buffer)
+    source.emit("end-of-stream")
+    message = pipeline.get_bus().timed_pop_filtered(30 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+    pipeline.set_state(Gst.State.NULL)
+    if raised:
+        raise raised[0]
+    assert message and message.type == Gst.MessageType.EOS, message and message.parse_error()
+    assert seen == [[("cup", 0.25, 0.5, 1 if tracks else 0, ["red"])]] * 4
 
 
 def test_our_elements_see_what_python_wrote(tmp_path):

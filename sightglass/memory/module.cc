@@ -18,13 +18,17 @@ struct Module {
   Status loaded;
 };
 
-std::array<Module, 6>& modules() {
-  static auto& instance = *new std::array<Module, 6>{{{"ffmpeg", "FFmpeg"},
-                                                      {"ffmpeg-media", "FFmpeg"},
-                                                      {"gst", "GStreamer"},
-                                                      {"opencl", "an OpenCL loader"},
-                                                      {"opencv", "OpenCV"},
-                                                      {"torch", "libtorch"}}};
+std::array<Module, 10>& modules() {
+  static auto& instance = *new std::array<Module, 10>{{{"ffmpeg", "FFmpeg"},
+                                                       {"ffmpeg-media", "FFmpeg"},
+                                                       {"gst", "GStreamer"},
+                                                       {"opencl", "an OpenCL loader"},
+                                                       {"opencl-elements", "an OpenCL loader"},
+                                                       {"opencv", "OpenCV"},
+                                                       {"opencv-elements", "OpenCV"},
+                                                       {"python-decoders", "Python"},
+                                                       {"torch", "libtorch"},
+                                                       {"zxing", "ZXing"}}};
   return instance;
 }
 

@@ -50,9 +50,10 @@ Samples color_samples(double r, double g, double b, const VideoInfo& video) {
       return {{{blue}, {green}, {red}}};
     case PixelFormat::gray8:
       return {{{byte(luma)}}};
-    case PixelFormat::p010:
+    case PixelFormat::p010:  // 16 bits, the lower byte first
+      return {{{0, y}, {0, u, 0, v}}};
     case PixelFormat::gray16:
-      break;  // not taken
+      return {{{byte(luma), byte(luma)}}};
   }
   return {};
 }
@@ -76,7 +77,7 @@ ResampleMethod method_of(OpencvCropscale::Method method) {
 }
 
 std::vector<PixelFormat> taken_formats() {
-  const auto formats = all_8_bit_formats();
+  const auto formats = all_pixel_formats();
   return {formats.begin(), formats.end()};
 }
 
@@ -88,15 +89,52 @@ ResampleAxis in_plane(const AxisMap& axis, int shift, int plane_size) {
   return {double(axis.begin) / (1 << shift), factor * count, count, plane_size};
 }
 
-// Regions of the whole picture, as they lie in the part of it that `to_picture` leads back from.
-void move_regions(const Affine& to_picture, std::vector<Region>& regions) {
-  const double* m = to_picture.m;
-  for (Region& region : regions) {
-    Box& box = region.box;
-    box = {float((double(box.x) - m[2]) / m[0]), float((double(box.y) - m[5]) / m[4]),
-           float(double(box.w) / m[0]), float(double(box.h) / m[4])};
+bool is_16_bit(PixelFormat format) { return format == PixelFormat::p010 || format == PixelFormat::gray16; }
+
+// Results of the whole picture, as they lie in the part of it that `to_picture` leads back from.
+class Move {
+ public:
+  explicit Move(const Affine& to_picture) : m_(to_picture.m) {}
+
+  void operator()(std::vector<Region>& regions) const {
+    for (Region& region : regions) {
+      region.box = moved(region.box);
+      (*this)(region.attributes);
+    }
   }
-}
+  void operator()(AttributesRef& list) const {
+    if (!list || std::ranges::none_of(list->items(), has_place)) return;
+    std::vector<Attribute> items = list->items();
+    for (Attribute& item : items) {
+      std::vector<float>& v = item.values;
+      if (item.kind == AttributeKind::mask) {
+        if (v.size() != 4) v = {0, 0, 1, 1};
+        const Box box = moved({v[0], v[1], v[2], v[3]});
+        v = {box.x, box.y, box.w, box.h};
+      } else if (has_place(item)) {
+        const size_t step = item.kind == AttributeKind::keypoints ? 3 : 2;
+        for (size_t i = 0; i + step <= v.size(); i += step) {
+          if (step == 3 && v[i] == -1 && v[i + 1] == -1) continue;  // not found
+          const Box point = moved({v[i], v[i + 1], 0, 0});
+          v[i] = point.x, v[i + 1] = point.y;
+        }
+      }
+    }
+    list = make_ref<const AttributeList>(std::move(items));
+  }
+
+ private:
+  static bool has_place(const Attribute& item) {
+    return item.kind == AttributeKind::keypoints || item.kind == AttributeKind::contour ||
+           item.kind == AttributeKind::mask;
+  }
+  Box moved(const Box& box) const {
+    return {float((double(box.x) - m_[2]) / m_[0]), float((double(box.y) - m_[5]) / m_[4]),
+            float(double(box.w) / m_[0]), float(double(box.h) / m_[4])};
+  }
+
+  const double* m_;
+};
 
 }  // namespace
 
@@ -151,8 +189,12 @@ Status OpencvCropscale::resize_plane(const Frame& frame, size_t plane, const Pla
   resamplers_[plane].prepare(x, y, method_of(params_.method));
   auto* target = reinterpret_cast<uint8_t*>(to->data());
   const ptrdiff_t stride = to->strides()[0];
-  resamplers_[plane].run(reinterpret_cast<const uint8_t*>(from->data()), from->strides()[0], target, stride,
-                         layout.pixel_bytes);
+  if (is_16_bit(input_.format))
+    resamplers_[plane].run(reinterpret_cast<const uint16_t*>(from->data()), from->strides()[0],
+                           reinterpret_cast<uint16_t*>(to->data()), stride, layout.pixel_bytes / 2);
+  else
+    resamplers_[plane].run(reinterpret_cast<const uint8_t*>(from->data()), from->strides()[0], target, stride,
+                           layout.pixel_bytes);
 
   const int width = plane_width(output_, plane), height = plane_height(output_, plane),
             bytes = layout.pixel_bytes;
@@ -182,8 +224,10 @@ Status OpencvCropscale::process(const Frame& frame, Output& output) {
   result_.affine = frame.affine ? concat(to_picture, *frame.affine) : to_picture;
   if (result_.affine->identity()) result_.affine.reset();
   result_.regions = frame.regions;
-  move_regions(to_picture, result_.regions);
   result_.attributes = frame.attributes;
+  const Move move(to_picture);
+  move(result_.regions);
+  move(result_.attributes);
   Status sent = output.push(result_);
   result_.tensors.clear();
   return sent;

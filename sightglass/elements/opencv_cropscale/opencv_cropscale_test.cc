@@ -221,6 +221,51 @@ TEST(Cropscale, RegionsMoveAlong) {
   EXPECT_EQ(scale(frame, 10, 10).frame.regions.at(0).box, (Box{0, .25f, .5f, .5f}));
 }
 
+TEST(Cropscale, PointsAndMasksMoveAlong) {
+  Frame frame = noise(PixelFormat::gray8, 40, 20);
+  frame.crop = Crop{20, 0, 20, 20};
+  Region face{.id = 0, .box = {0.5f, 0, 0.25f, 1}};
+  face.attributes = with(
+      nullptr,
+      {.name = Label("points"), .kind = AttributeKind::keypoints, .values = {0.75f, 0.5f, 0.9f, -1, -1, 0}});
+  face.attributes = with(face.attributes,
+                         {.name = Label("mask"), .kind = AttributeKind::mask, .values = {0.5f, 0, 0.25f, 1}});
+  face.attributes = with(face.attributes, {.name = Label("age"), .kind = AttributeKind::number, .number = 3});
+  frame.regions = {face};
+  const Frame made = scale(frame, 10, 10).frame;
+  const AttributesRef& list = made.regions.at(0).attributes;
+  EXPECT_EQ(list->find("points")->values, (std::vector<float>{0.5f, 0.5f, 0.9f, -1, -1, 0}));
+  EXPECT_EQ(list->find("mask")->values, (std::vector<float>{0, 0, 0.5f, 1}));
+  EXPECT_EQ(list->find("age")->number, 3);
+}
+
+TEST(Cropscale, PicturesOf16BitsAreResizedInTheirOwnDepth) {
+  Frame frame = test::picture(PixelFormat::gray16, 60, 40, 4);
+  std::minstd_rand random(5);
+  test::fill(frame, [&](int, int, int) { return (random() >> 8) & 255; });
+  const Frame made = scale(frame, 32, 16).frame;
+  auto from = map(frame.tensors[0], Access::read).value();
+  const cv::Mat picture(40, 60, CV_16UC1, from.data(), size_t(from.strides()[0]));
+  cv::Mat resized;
+  cv::resize(picture, resized, cv::Size(32, 16), 0, 0, cv::INTER_LINEAR);
+  auto to = map(made.tensors[0], Access::read).value();
+  for (int y = 0; y < 16; ++y)
+    for (int x = 0; x < 32; ++x) {
+      const auto* row = reinterpret_cast<const uint16_t*>(to.data() + y * to.strides()[0]);
+      EXPECT_NEAR(row[x], resized.at<uint16_t>(y, x), 1) << x << "," << y;
+    }
+}
+
+TEST(Cropscale, BordersOfP010AreBlack) {
+  Frame frame = test::picture(PixelFormat::p010, 32, 16, 4);
+  test::fill(frame, [](int, int, int) { return 200; });
+  const Frame made = scale(frame, 16, 16, {{"add-borders", "true"}}).frame;
+  const auto luma = bytes(made, 0), chroma = bytes(made, 1);
+  EXPECT_EQ(luma[15 * 32 + 1], 16) << "in the upper byte";
+  EXPECT_EQ(chroma[7 * 32 + 1], 128);
+  EXPECT_EQ(luma[1], 200);
+}
+
 TEST(Cropscale, ACropOutsideThePictureIsAGap) {
   Frame frame = test::picture(PixelFormat::gray8, 10, 10);
   frame.crop = Crop{20, 0, 5, 5};

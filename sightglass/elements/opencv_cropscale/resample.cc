@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
+#include <type_traits>
 
 namespace sightglass {
 namespace {
@@ -84,8 +86,13 @@ void PlaneResampler::prepare(const ResampleAxis& x, const ResampleAxis& y, Resam
   y_.build(y, method);
 }
 
-void PlaneResampler::run(const uint8_t* from, ptrdiff_t from_stride, uint8_t* to, ptrdiff_t to_stride,
-                         int channels) {
+template <class T>
+void PlaneResampler::run(const T* from, ptrdiff_t from_stride, T* to, ptrdiff_t to_stride, int channels) {
+  const auto row_of = [](auto* plane, ptrdiff_t stride, int row) {
+    using Bytes = std::conditional_t<std::is_const_v<std::remove_pointer_t<decltype(plane)>>, const std::byte,
+                                     std::byte>;
+    return reinterpret_cast<decltype(plane)>(reinterpret_cast<Bytes*>(plane) + row * stride);
+  };
   int most = 1;
   for (int y = 0; y < y_.count(); ++y) most = std::max(most, y_[y].count);
   const size_t width = size_t(x_.count()) * size_t(channels);
@@ -100,11 +107,11 @@ void PlaneResampler::run(const uint8_t* from, ptrdiff_t from_stride, uint8_t* to
     float* const row = rows_.data() + place * width;
     if (row_numbers_[place] == number) return row;
     row_numbers_[place] = number;
-    const uint8_t* source = from + number * from_stride;
+    const T* source = row_of(from, from_stride, number);
     for (int x = 0; x < x_.count(); ++x) {
       const Taps::Tap tap = x_[x];
       for (int c = 0; c < channels; ++c) {
-        const uint8_t* sample = source + ptrdiff_t(tap.first) * channels + c;
+        const T* sample = source + ptrdiff_t(tap.first) * channels + c;
         float sum = 0;
         for (int i = 0; i < tap.count; ++i) sum += tap.weights[i] * float(sample[ptrdiff_t(i) * channels]);
         row[size_t(x) * size_t(channels) + size_t(c)] = sum;
@@ -120,9 +127,13 @@ void PlaneResampler::run(const uint8_t* from, ptrdiff_t from_stride, uint8_t* to
       const float* row = resized(tap.first + i);
       for (size_t k = 0; k < width; ++k) sum_[k] += tap.weights[i] * row[k];
     }
-    uint8_t* target = to + y * to_stride;
-    for (size_t k = 0; k < width; ++k) target[k] = uint8_t(std::clamp(sum_[k] + 0.5f, 0.0f, 255.0f));
+    T* target = row_of(to, to_stride, y);
+    constexpr float most_of_type = float(std::numeric_limits<T>::max());
+    for (size_t k = 0; k < width; ++k) target[k] = T(std::clamp(sum_[k] + 0.5f, 0.0f, most_of_type));
   }
 }
+
+template void PlaneResampler::run(const uint8_t*, ptrdiff_t, uint8_t*, ptrdiff_t, int);
+template void PlaneResampler::run(const uint16_t*, ptrdiff_t, uint16_t*, ptrdiff_t, int);
 
 }  // namespace sightglass

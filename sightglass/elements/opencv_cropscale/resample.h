@@ -1,5 +1,5 @@
-// Resizes a rectangle of one plane of bytes, by weighted means of its samples, along one axis after the
-// other.
+// Resizes a rectangle of one plane of samples of 8 or 16 bits, by weighted means of its samples, along one
+// axis after the other.
 //
 // Samples are taken at the centres of the target's pixels, as OpenCV does: source position
 // begin + (k + 0.5)·length/count - 0.5, clamped to the rectangle. Bicubic (a = -0.75) and lanczos (8 taps)
@@ -47,8 +47,9 @@ class Taps {
 class PlaneResampler {
  public:
   void prepare(const ResampleAxis& x, const ResampleAxis& y, ResampleMethod method);
-  // `channels` bytes per sample, all treated alike. Strides are bytes between rows.
-  void run(const uint8_t* from, ptrdiff_t from_stride, uint8_t* to, ptrdiff_t to_stride, int channels);
+  // `channels` numbers per sample, all treated alike. Strides are bytes between rows. T: uint8_t or uint16_t.
+  template <class T>
+  void run(const T* from, ptrdiff_t from_stride, T* to, ptrdiff_t to_stride, int channels);
 
  private:
   ResampleAxis x_axis_, y_axis_;

@@ -169,6 +169,7 @@ Status OpencvTensorNormalize::process(const Frame& frame, Output& output) {
   result_.duration = frame.duration;
   result_.affine = frame.affine;
   result_.source = frame.source;
+  result_.batch = frame.batch;
   if (auto allocated = output.allocate(result_); !allocated) return allocated;
   for (size_t i = 0; i < channel_axes_.size(); ++i) {
     auto from = map(frame.tensors[i], Access::read);
