@@ -1,9 +1,10 @@
 // The engine and nothing else: what it reaches with so many requests side by side is what a pipeline is
 // measured against.
 //
-//   engine_alone MODEL REQUESTS FRAMES
+//   engine_alone MODEL REQUESTS FRAMES [BATCH]
 //
-// Prints one JSON object: frames per second, CPU seconds per frame, and which library it was.
+// With BATCH so many frames are one run, of a model with a free batch axis. Prints one JSON object: frames
+// per second, CPU seconds per frame, and which library it was.
 #include <sys/resource.h>
 
 #include <atomic>
@@ -31,11 +32,11 @@ double cpu_seconds() {
 // One request with an input of its own, filled with a pattern.
 class Worker {
  public:
-  explicit Worker(LoadedModel& model)
+  Worker(LoadedModel& model, int batch)
       : request_(model.request()), outputs_(model.signature().outputs.size()) {
     for (const TensorInfo& info : model.signature().inputs) {
       TensorInfo fixed = info;
-      if (fixed.shape[0] < 0) fixed.shape[0] = 1;  // the batch
+      if (fixed.shape[0] < 0) fixed.shape[0] = batch;
       auto& bytes = storage_.emplace_back(fixed.bytes());
       if (fixed.type == DataType::f32) {
         auto* values = reinterpret_cast<float*>(bytes.data());
@@ -55,14 +56,14 @@ class Worker {
   std::vector<Binding> inputs_, outputs_;
 };
 
-Status measure(const std::string& path, int requests, int frames) {
+Status measure(const std::string& path, int requests, int frames, int batch) {
   auto engine = engine_for(path);
   if (!engine) return forward_error(engine);
-  auto model = (*engine)->load(path, {});
+  auto model = (*engine)->load(path, {.free_batch = batch > 1});
   if (!model) return forward_error(model);
   std::vector<Worker> workers;
   for (int i = 0; i < requests; ++i) {
-    workers.emplace_back(**model);
+    workers.emplace_back(**model, batch);
     if (auto status = workers.back().run(); !status) return status;
   }
 
@@ -73,7 +74,7 @@ Status measure(const std::string& path, int requests, int frames) {
   std::vector<std::thread> threads;
   for (Worker& worker : workers)
     threads.emplace_back([&] {
-      while (left.fetch_sub(1) > 0)
+      while (left.fetch_sub(batch) > 0)
         if (!worker.run()) failed = true;
     });
   for (std::thread& thread : threads) thread.join();
@@ -92,12 +93,13 @@ Status measure(const std::string& path, int requests, int frames) {
 }  // namespace sightglass
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: engine_alone MODEL REQUESTS FRAMES\n";
+  if (argc != 4 && argc != 5) {
+    std::cerr << "usage: engine_alone MODEL REQUESTS FRAMES [BATCH]\n";
     return 2;
   }
-  const auto status =
-      sightglass::measure(argv[1], std::max(1, std::atoi(argv[2])), std::max(1, std::atoi(argv[3])));
+  const int batch = argc == 5 ? std::max(1, std::atoi(argv[4])) : 1;
+  const int frames = std::max(1, std::atoi(argv[3]) / batch) * batch;
+  const auto status = sightglass::measure(argv[1], std::max(1, std::atoi(argv[2])), frames, batch);
   if (!status) std::cerr << status.error().to_string() << '\n';
   return status ? 0 : 1;
 }

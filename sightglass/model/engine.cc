@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <fstream>
+#include <mutex>
 #include <thread>
 
 #include "sightglass/model/module_engine.h"
@@ -36,17 +37,39 @@ bool reads_torch_file(const std::filesystem::path& model) {
          model.string().starts_with("torchvision.models.");
 }
 
+struct Added {
+  std::mutex mutex;
+  std::vector<Engine*> engines;
+};
+
+Added& added() {
+  static Added& instance = *new Added;  // never destroyed: plug-ins register from their own start-up code
+  return instance;
+}
+
 }  // namespace
 
-std::span<Engine* const> engines() {
+EngineRegistration::EngineRegistration(Engine& engine) {
+  const std::lock_guard lock(added().mutex);
+  added().engines.push_back(&engine);
+}
+
+std::vector<Engine*> engines() {
   static ModuleEngine torch("torch", reads_torch_file);
-  static const std::array<Engine*, 2> all{&onnx_engine(), &torch};
+  std::vector<Engine*> all;
+  {
+    const std::lock_guard lock(added().mutex);
+    all = added().engines;
+  }
+  all.push_back(&onnx_engine());
+  all.push_back(&torch);
   return all;
 }
 
 Engine* find_engine(std::string_view name) {
-  const auto found = std::ranges::find(engines(), name, &Engine::name);
-  return found == engines().end() ? nullptr : *found;
+  for (Engine* engine : engines())
+    if (engine->name() == name) return engine;
+  return nullptr;
 }
 
 Result<Engine*> engine_for(const std::filesystem::path& model) {
@@ -55,6 +78,13 @@ Result<Engine*> engine_for(const std::filesystem::path& model) {
   return fail(ErrorCode::unsupported,
               "{}: no engine for this kind of file; known are .onnx, .ort, .pt, .pth and .ts",
               model.string());
+}
+
+Engine* added_engine_for(const std::filesystem::path& model) {
+  const std::lock_guard lock(added().mutex);
+  for (Engine* engine : added().engines)
+    if (engine->reads(model)) return engine;
+  return nullptr;
 }
 
 Status check_model_file(const std::filesystem::path& path) {

@@ -33,7 +33,10 @@ struct LoadOptions {
   std::string device = "CPU";  // CPU, GPU[.n], CUDA[:n], AUTO; case does not matter, '.' and ':' are alike
   std::string config;          // KEY=VALUE,… ; the engine says which keys it knows
   SchedulingPolicy policy = SchedulingPolicy::throughput;
-  std::vector<Shape> input_shapes;   // by input; fixes its free axes, -1 leaves one as it is
+  std::vector<Shape> input_shapes;  // by input; fixes its free axes, -1 leaves one as it is
+  // A free first axis of an input is the batch: left free, -1 in the signature, so that any number of samples
+  // is run at once; else it is taken as 1.
+  bool free_batch = false;
   std::vector<std::string> outputs;  // names of those wanted, in this order; empty: all, in the model's order
   bool operator==(const LoadOptions&) const = default;
 };
@@ -64,8 +67,7 @@ class ModelRequest {
 class LoadedModel {
  public:
   virtual ~LoadedModel() = default;
-  // The inputs, with axes fixed where the options say so, and the wanted outputs. A free first axis of an
-  // input is the batch and taken as 1.
+  // The inputs, with axes fixed where the options say so, and the wanted outputs.
   virtual const ModelSignature& signature() const = 0;
   virtual std::unique_ptr<ModelRequest> request() = 0;
   // So many requests at the same time use the device fully.
@@ -95,9 +97,21 @@ class Engine {
                                                     const LoadOptions& options) = 0;
 };
 
-std::span<Engine* const> engines();                              // all that this build knows
+// An engine from outside: what a shared object named by SIGHTGLASS_PLUGIN_PATH (elements/plugins.h) adds.
+//
+//   MyEngine engine;
+//   const EngineRegistration registration(engine);  // while it loads; the engine is never unloaded
+//
+// onnx_tensor_inference and the bins run the files that it reads; it is asked before those of this build.
+struct EngineRegistration {
+  explicit EngineRegistration(Engine& engine);
+};
+
+std::vector<Engine*> engines();                                  // all there are, those from outside first
 Engine* find_engine(std::string_view name);                      // null where there is none
 Result<Engine*> engine_for(const std::filesystem::path& model);  // by the kind of file
+Engine* added_engine_for(
+    const std::filesystem::path& model);  // of those from outside; null where none reads it
 
 // That the file is there, is one, can be read and is not empty.
 Status check_model_file(const std::filesystem::path& model);

@@ -14,6 +14,28 @@ TEST(Engine, IsChosenByTheKindOfFile) {
   EXPECT_NE(none.error().message.find("mood.json"), std::string::npos);
 }
 
+TEST(Engine, OneFromOutsideIsAskedBeforeThoseOfThisBuild) {
+  class Added final : public Engine {
+   public:
+    std::string_view name() const override { return "added"; }
+    bool reads(const std::filesystem::path& model) const override { return model.stem() == "for_added"; }
+    Result<EngineInfo> info() override { return EngineInfo{}; }
+    Status check_device(std::string_view) override { return {}; }
+    Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path&, const LoadOptions&) override {
+      return fail(ErrorCode::unsupported, "only a test");
+    }
+  };
+  static Added engine;
+  EXPECT_EQ(added_engine_for("for_added.onnx"), nullptr);
+  const EngineRegistration registration(engine);
+  EXPECT_EQ(added_engine_for("for_added.onnx"), &engine);
+  EXPECT_EQ(added_engine_for("yolox.onnx"), nullptr);
+  EXPECT_EQ(*engine_for("for_added.onnx"), &engine);
+  EXPECT_EQ((*engine_for("yolox.onnx"))->name(), "onnxruntime");
+  EXPECT_EQ(find_engine("added"), &engine);
+  EXPECT_EQ(engines().front(), &engine);
+}
+
 TEST(EngineDevice, CaseAndKindOfPointDoNotMatter) {
   for (const char* text : {"cuda:1", "GPU.1", " Gpu:1 "}) {
     const auto device = parse_device(text);

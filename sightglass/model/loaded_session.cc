@@ -3,220 +3,139 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
-#include <mutex>
 #include <thread>
 
 #include "sightglass/memory/copy_ledger.h"
-#include "sightglass/memory/mapping.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 #include "sightglass/model/gather.h"
-#include "sightglass/model/request_queue.h"
+#include "sightglass/model/session_forms.h"
+#include "sightglass/model/session_results.h"
+#include "sightglass/model/session_slots.h"
+#include "sightglass/model/session_worker.h"
 
 namespace sightglass {
 namespace {
 
-// The model's shape with its free axes as offered; none when the two do not fit. Outer axes of 1 may be there
-// or not.
-std::optional<Shape> fitted(const Shape& model, const Shape& offered) {
-  Shape result = model;
-  const size_t common = std::min(model.rank(), offered.rank());
-  for (size_t i = 1; i <= common; ++i) {
-    int64_t& axis = result[model.rank() - i];
-    const int64_t size = offered[offered.rank() - i];
-    if (axis < 0)
-      axis = size;
-    else if (size >= 0 && axis != size)
-      return {};
-  }
-  for (size_t i = 0; i < model.rank() - common; ++i) {
-    if (result[i] < 0) result[i] = 1;
-    if (result[i] != 1) return {};
-  }
-  for (size_t i = 0; i < offered.rank() - common; ++i)
-    if (offered[i] != 1) return {};
-  return result;
-}
-
 std::string describe(const TensorInfo& info) {
   return std::format("{} {}", to_string(info.type), info.shape.to_string());
-}
-
-bool dense(const Tensor& tensor) {
-  int64_t step = int64_t(size_of(tensor.type));
-  for (size_t axis = tensor.shape.rank(); axis-- > 0; step *= tensor.shape[axis])
-    if (tensor.shape[axis] != 1 && tensor.strides[axis] != step) return false;
-  return true;
-}
-
-// Fills a trial input. Noise only where no value can be out of range: integers other than bytes may be
-// indices.
-void fill_noise(std::byte* data, const TensorInfo& info, size_t bytes) {
-  if (info.type == DataType::u8) {
-    for (size_t i = 0; i < bytes; ++i) data[i] = std::byte(i * 37 + i / 251);
-  } else if (info.type == DataType::f32) {
-    auto* values = reinterpret_cast<float*>(data);
-    for (size_t i = 0; i < bytes / sizeof(float); ++i) values[i] = float((i * 37 + i / 251) % 256);
-  }
 }
 
 class RunningSession final : public Session, public std::enable_shared_from_this<RunningSession> {
  public:
   RunningSession(std::unique_ptr<LoadedModel> model, const LoadedSessionOptions& options)
       : model_(std::move(model)),
-        name_(options.model),
+        options_(options),
         short_name_(std::filesystem::path(options.model).filename()),
-        warmup_(options.warmup),
         worker_count_(options.workers ? options.workers : std::max(1u, model_->parallel_requests())),
-        queue_(options.policy, options.requests ? options.requests : 2 * worker_count_,
-               signature().inputs.size(), signature().outputs.size()),
+        forms_(*model_, {.name = options.model,
+                         .short_name = short_name_,
+                         .batch = options.batch_size,
+                         .warmup = options.warmup,
+                         .constants = options.constants}),
         input_hop_(CopyLedger::process().hop(short_name_ + " input")) {}
 
   ~RunningSession() override {
-    queue_.close();
+    if (queue_) queue_->close();
     workers_.clear();
   }
 
   Status start() {
-    std::vector<Shape> shapes;
-    for (const TensorInfo& input : signature().inputs) shapes.push_back(input.shape);
-    const bool open = std::ranges::any_of(shapes, [](const Shape& shape) { return !shape.fixed(); });
-    if (!open)
-      if (auto outputs = outputs_for(shapes); !outputs) return forward_error(outputs);
+    if (Status described = forms_.init(); !described) return described;
+    const size_t requests = options_.requests ? options_.requests : 2 * worker_count_;
+    queue_ = make_ref<RequestQueue>(RequestQueue::Options{.policy = options_.policy,
+                                                          .limit = requests * forms_.batch(),
+                                                          .inputs = signature().inputs.size(),
+                                                          .outputs = signature().outputs.size(),
+                                                          .batches = forms_.batch() > 1,
+                                                          .timeout = options_.batch_timeout,
+                                                          .clock = options_.clock});
+    std::vector<RequestQueue::Runner*> spares;
+    for (unsigned i = 0; i < worker_count_; ++i)
+      spares.push_back(spares_
+                           .emplace_back(std::make_unique<SessionWorker>(*model_, forms_, *queue_, input_hop_,
+                                                                         short_name_))
+                           .get());
+    queue_->set_spare_runners(std::move(spares));
     for (unsigned i = 0; i < worker_count_; ++i)
       workers_.emplace_back([this, i] {
         pthread_setname_np(pthread_self(), std::format("sg-infer-{}", i).c_str());
-        work();
+        SessionWorker(*model_, forms_, *queue_, input_hop_, short_name_).work();
       });
     return {};
   }
 
-  const ModelSignature& signature() const override { return model_->signature(); }
-  const std::string& model() const override { return name_; }
+  const ModelSignature& signature() const override { return forms_.signature(); }
+  const ModelSignature& signature_with_constants() const override {
+    return forms_.signature_with_constants();
+  }
+  const std::string& model() const override { return options_.model; }
+  size_t batch_size() const override { return forms_.batch(); }
+  void set_batch_timeout(int milliseconds) override { queue_->set_timeout(milliseconds); }
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) override;
   Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs) override;
+  const std::vector<std::string>& notes() const { return forms_.notes(); }
 
  private:
   friend class Stream;
-  friend class Worker;
-  void work();
-  Result<std::vector<TensorInfo>> try_run(const std::vector<Shape>& inputs);
 
   const std::unique_ptr<LoadedModel> model_;
-  const std::string name_, short_name_;
-  const unsigned warmup_, worker_count_;
-  RequestQueue queue_;
+  const LoadedSessionOptions options_;
+  const std::string short_name_;
+  const unsigned worker_count_;
+  SessionForms forms_;
+  Ref<RequestQueue> queue_;
   CopyLedger::Hop& input_hop_;
-
-  std::mutex tried_mutex_;
-  std::vector<std::pair<std::vector<Shape>, std::vector<TensorInfo>>> tried_;  // outputs by inputs
-
+  std::vector<std::unique_ptr<SessionWorker>> spares_;
   std::vector<std::jthread> workers_;
 };
 
-// What one thread needs.
-class Worker {
- public:
-  explicit Worker(RunningSession& session)
-      : session_(session),
-        request_(session.model_->request()),
-        mapped_(inputs().size()),
-        bindings_(inputs().size()),
-        scratch_(inputs().size()) {}
-
-  Status run(RequestQueue::Request& request) {
-    Status status = bind(request);
-    if (status) {
-      session_.queue_.begin(&request, *request_);
-      status = request_->run(bindings_, request.outputs);
-      if (session_.queue_.end(&request) && !status) status = fail(ErrorCode::cancelled, "cancelled");
-    }
-    for (Mapping& mapping : mapped_) mapping.reset();
-    if (!status) status.error().message = session_.short_name_ + ": " + status.error().message;
-    return status;
-  }
-
- private:
-  const std::vector<TensorInfo>& inputs() const { return session_.signature().inputs; }
-
-  Status bind(const RequestQueue::Request& request) {
-    for (size_t i = 0; i < bindings_.size(); ++i) {
-      const Tensor& tensor = request.inputs[i];
-      auto mapping = map(tensor, Access::read);
-      if (!mapping) return forward_error(mapping);
-      mapped_[i] = *std::move(mapping);
-      const DataType type = inputs()[i].type;
-      bindings_[i].shape = *fitted(inputs()[i].shape, tensor.shape);
-      const size_t bytes = size_t(bindings_[i].shape.elements()) * size_of(type);
-      if (tensor.type == type && dense(tensor)) {
-        bindings_[i].data = mapped_[i].data();
-        session_.input_hop_.shared(bytes);
-        continue;
-      }
-      if (!scratch_[i] || scratch_[i]->size() < bytes) {
-        auto block = allocate_memory(bytes);
-        if (!block) return forward_error(block);
-        scratch_[i] = *std::move(block);
-      }
-      gather(tensor, mapped_[i].data(), type, scratch_[i]->data());
-      bindings_[i].data = scratch_[i]->data();
-      session_.input_hop_.copied(bytes);
-    }
-    return {};
-  }
-
-  RunningSession& session_;
-  std::unique_ptr<ModelRequest> request_;
-  std::vector<Mapping> mapped_;
-  std::vector<Binding> bindings_;
-  std::vector<Ref<SystemMemory>> scratch_;
-};
-
-void RunningSession::work() {
-  Worker worker(*this);
-  while (RequestQueue::Request* request = queue_.take()) {
-    const bool kept = request->kept;
-    request->finish(worker.run(*request));
-    if (!kept) queue_.release(request);
-  }
-}
-
 class Stream final : public SessionStream {
  public:
-  Stream(std::shared_ptr<RunningSession> session, std::span<const TensorInfo> inputs,
-         std::vector<TensorInfo> outputs)
-      : session_(std::move(session)), inputs_(inputs.begin(), inputs.end()), outputs_(std::move(outputs)) {
-    for (const TensorInfo& input : inputs_) input_pools_.push_back(pool_for(input));
-    for (const TensorInfo& output : outputs_) {
-      output_pools_.push_back(pool_for(output));
-      if (!output_pools_.back()) waits_ = true;
-    }
-    session_->queue_.join(member_);
+  Stream(std::shared_ptr<RunningSession> session, std::span<const TensorInfo> inputs, Form& form)
+      : session_(std::move(session)),
+        queue_(*session_->queue_),
+        form_(form),
+        inputs_(inputs.begin(), inputs.end()),
+        waits_(form.depends_on_data()) {
+    const std::vector<TensorInfo>& wanted = session_->signature().inputs;
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      input_pools_.push_back(pool_for(inputs_[i], inputs_[i].type == wanted[i].type ? form.capacity : 1));
+    for (const TensorInfo& output : outputs())
+      result_pools_.push_back(
+          waits_ ? nullptr : make_ref<ResultPool>(size_t(output.shape.elements()) * size_of(output.type)));
+    queue_.join(member_, form_);
   }
-  ~Stream() override { session_->queue_.leave(member_); }
+  ~Stream() override { queue_.leave(member_); }
 
-  const std::vector<TensorInfo>& outputs() const override { return outputs_; }
+  const std::vector<TensorInfo>& outputs() const override { return form_.outputs; }
+  const std::string& note() const override { return form_.note; }
   Ref<MemoryPool> input_pool(size_t input) const override { return input_pools_[input]; }
   Status submit(std::span<const Tensor> inputs, Time pts, std::vector<Tensor>& outputs) override;
-  void cancel() override { session_->queue_.cancel(member_); }
-  void resume() override { session_->queue_.resume(member_); }
+  void drain() override { queue_.drain(member_); }
+  void set_frame_period(Time period) override { queue_.set_period(member_, period); }
+  void cancel() override { queue_.cancel(member_); }
+  void resume() override { queue_.resume(member_); }
 
  private:
-  static Ref<SystemMemoryPool> pool_for(const TensorInfo& info) {
+  static Ref<MemoryPool> pool_for(const TensorInfo& info, size_t samples) {
     const int64_t elements = info.shape.elements();
     if (elements <= 0) return nullptr;
-    return make_ref<SystemMemoryPool>(
-        SystemMemoryPool::Options{.block_size = size_t(elements) * size_of(info.type)});
+    const size_t bytes = size_t(elements) * size_of(info.type);
+    if (samples > 1 && bytes % SystemMemory::alignment == 0) return make_ref<SlotPool>(bytes, samples);
+    return make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes});
   }
   Status check(std::span<const Tensor> inputs) const;
   Ref<CompletionFence> closed_fence();
   Status collect(RequestQueue::Request& request, CompletionFence& done, std::vector<Tensor>& outputs);
 
   const std::shared_ptr<RunningSession> session_;
-  const std::vector<TensorInfo> inputs_, outputs_;
-  std::vector<Ref<SystemMemoryPool>> input_pools_, output_pools_;  // null: the size depends on the data
-  bool waits_ = false;
+  RequestQueue& queue_;
+  Form& form_;
+  const std::vector<TensorInfo> inputs_;
+  const bool waits_;
+  std::vector<Ref<MemoryPool>> input_pools_;
+  std::vector<Ref<ResultPool>> result_pools_;
   RequestQueue::Member member_;
   std::vector<Ref<CompletionFence>> fences_;
   size_t next_fence_ = 0;
@@ -242,39 +161,29 @@ Ref<CompletionFence> Stream::closed_fence() {
     fences_[next_fence_]->reset();
     return fences_[next_fence_];
   }
-  return fences_.emplace_back(make_ref<CompletionFence>());
+  return fences_.emplace_back(make_ref<ResultFence>(session_->queue_));
 }
 
 Status Stream::submit(std::span<const Tensor> inputs, Time pts, std::vector<Tensor>& outputs) {
   if (Status fits = check(inputs); !fits) return fits;
-  outputs.resize(outputs_.size());
+  outputs.resize(form_.outputs.size());
   for (Tensor& output : outputs)
     output.memory = nullptr;  // so that their memory and fence may be used again at once
-  RequestQueue::Request* request = session_->queue_.acquire(member_);
+  RequestQueue::Request* request = queue_.acquire(member_);
   if (!request) return fail(ErrorCode::cancelled, "cancelled");
 
   const Ref<CompletionFence> done = closed_fence();
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    request->outputs[i] = {.data = nullptr, .shape = outputs_[i].shape, .memory = nullptr};
-    if (!output_pools_[i]) continue;
-    auto block = output_pools_[i]->acquire_block();
-    if (!block) {
-      request->fence = done;
-      request->finish({});
-      session_->queue_.release(request);
-      return forward_error(block);
-    }
-    // The thread that waits here anyway needs no fence.
-    if (!waits_) (*block)->set_fence(done);
-    request->outputs[i].data = (*block)->data();
-    request->memory[i] = *block;
-    outputs[i] = tensor_in(*std::move(block), outputs_[i]);
+  for (size_t i = 0; !waits_ && i < outputs.size(); ++i) {
+    Ref<ResultMemory> result = result_pools_[i]->acquire();
+    result->set_fence(done);
+    request->results[i] = result;
+    outputs[i] = tensor_in(std::move(result), form_.outputs[i]);
   }
   std::ranges::copy(inputs, request->inputs.begin());
   request->fence = done;
   request->pts = pts;
   request->kept = waits_;
-  session_->queue_.put(request);
+  queue_.put(request);
   return waits_ ? collect(*request, *done, outputs) : Status{};
 }
 
@@ -283,11 +192,13 @@ Status Stream::collect(RequestQueue::Request& request, CompletionFence& done, st
   for (size_t i = 0; i < outputs.size(); ++i) {
     Binding& made = request.outputs[i];
     if (status && made.memory)
-      outputs[i] = tensor_in(std::move(made.memory),
-                             {.type = outputs_[i].type, .shape = made.shape, .layout = outputs_[i].layout});
+      outputs[i] =
+          tensor_in(std::move(made.memory),
+                    {.type = form_.outputs[i].type, .shape = made.shape, .layout = form_.outputs[i].layout});
     made.memory = nullptr;
   }
-  session_->queue_.release(&request);
+  RequestQueue::Request* const released = &request;
+  queue_.release({&released, 1});
   return status;
 }
 
@@ -297,93 +208,43 @@ Result<std::unique_ptr<SessionStream>> RunningSession::open_stream(std::span<con
     return fail(ErrorCode::not_negotiated, "{} has {} inputs, {} tensors are offered", short_name_,
                 wanted.size(), inputs.size());
   std::vector<Shape> shapes;
+  std::optional<size_t> misfit;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const auto shape = fitted(wanted[i].shape, inputs[i].shape);
-    if (!inputs[i].shape.fixed() || !shape || !can_gather(inputs[i].type, wanted[i].type))
-      return fail(ErrorCode::not_negotiated, "input '{}' of {} takes {}; {} is offered", wanted[i].name,
-                  short_name_, describe(wanted[i]), describe(inputs[i]));
-    shapes.push_back(*shape);
+    if (!inputs[i].shape.fixed() || !can_gather(inputs[i].type, wanted[i].type)) misfit = i;
+    shapes.push_back(inputs[i].shape);
   }
-  auto outputs = outputs_for(shapes);
-  if (!outputs) return forward_error(outputs);
-  return std::make_unique<Stream>(shared_from_this(), inputs, *std::move(outputs));
+  auto form = misfit ? Result<Form*>(nullptr) : forms_.form_for(shapes);
+  if (form && *form) return std::make_unique<Stream>(shared_from_this(), inputs, **form);
+  if (!form && form.error().code != ErrorCode::not_negotiated) return forward_error(form);
+  for (size_t i = 0; !misfit && i < inputs.size(); ++i)
+    if (!forms_.takes(i, shapes[i])) misfit = i;
+  if (!misfit) return forward_error(form);
+  return fail(ErrorCode::not_negotiated, "input '{}' of {} takes {}; {} is offered", wanted[*misfit].name,
+              short_name_, describe(wanted[*misfit]), describe(inputs[*misfit]));
 }
 
 Result<std::vector<TensorInfo>> RunningSession::outputs_for(std::span<const Shape> inputs) {
-  const std::vector<TensorInfo>& wanted = signature().inputs;
-  if (inputs.size() != wanted.size())
-    return fail(ErrorCode::not_negotiated, "{} has {} inputs, not {}", short_name_, wanted.size(),
-                inputs.size());
-  std::vector<Shape> shapes;
-  bool fixed = true;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const auto shape = fitted(wanted[i].shape, inputs[i]);
-    if (!shape)
-      return fail(ErrorCode::not_negotiated, "input '{}' of {} is {}, not {}", wanted[i].name, short_name_,
-                  wanted[i].shape.to_string(), inputs[i].to_string());
-    shapes.push_back(*shape);
-    fixed = fixed && shape->fixed();
+  const bool fixed = std::ranges::all_of(inputs, &Shape::fixed);
+  if (fixed && !inputs.empty()) {
+    auto form = forms_.form_for(inputs);
+    if (!form) return forward_error(form);
+    return (*form)->outputs;
   }
-  if (!fixed) return signature().outputs;
-
-  const std::lock_guard lock(tried_mutex_);
-  for (const auto& [known, outputs] : tried_)
-    if (known == shapes) return outputs;
-  const bool declared =
-      std::ranges::all_of(signature().outputs, [](const TensorInfo& info) { return info.shape.fixed(); });
-  auto outputs = declared && warmup_ == 0 ? signature().outputs : try_run(shapes);
-  if (outputs) tried_.emplace_back(std::move(shapes), *outputs);
-  return outputs;
-}
-
-// What a model says of its outputs may be incomplete or wrong; what it does is right. Also its warm-up.
-Result<std::vector<TensorInfo>> RunningSession::try_run(const std::vector<Shape>& shapes) {
-  std::vector<Ref<SystemMemory>> memory;
-  std::vector<Binding> inputs;
-  for (size_t i = 0; i < shapes.size(); ++i) {
-    const size_t bytes = size_t(shapes[i].elements()) * size_of(signature().inputs[i].type);
-    auto block = allocate_memory(bytes);
-    if (!block) return forward_error(block);
-    std::memset((*block)->data(), 0, bytes);
-    inputs.push_back({.data = (*block)->data(), .shape = shapes[i], .memory = nullptr});
-    memory.push_back(*std::move(block));
-  }
-  const std::unique_ptr<ModelRequest> request = model_->request();
-  std::vector<TensorInfo> outputs = signature().outputs;
-  std::vector<Binding> made(outputs.size());
-  const auto run = [&] {
-    std::ranges::fill(made, Binding{});
-    return request->run(inputs, made);
-  };
-  for (unsigned i = 0; i < std::max(1u, warmup_); ++i)
-    if (const Status status = run(); !status)
-      return fail(status.error().code, "{}: a trial run on zeros failed: {}", name_, status.error().message);
-
-  bool depends = false;
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    depends = depends || !outputs[i].shape.fixed();
-    outputs[i].shape = made[i].shape;
-  }
-  if (!depends) return outputs;
-  for (size_t i = 0; i < inputs.size(); ++i)
-    fill_noise(memory[i]->data(), signature().inputs[i], memory[i]->size());
-  const bool ran = run().has_value();
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    Shape& shape = outputs[i].shape;
-    const bool same_rank = ran && made[i].shape.rank() == shape.rank();
-    // A list with nothing in it will have something in it on real pictures.
-    for (size_t axis = 0; axis < shape.rank(); ++axis)
-      if (shape[axis] == 0 || (same_rank && shape[axis] != made[i].shape[axis])) shape[axis] = -1;
-  }
-  return outputs;
+  for (size_t i = 0; i < std::min(inputs.size(), signature().inputs.size()); ++i)
+    if (!forms_.takes(i, inputs[i]))
+      return fail(ErrorCode::not_negotiated, "input '{}' of {} is {}, not {}", signature().inputs[i].name,
+                  short_name_, signature().inputs[i].shape.to_string(), inputs[i].to_string());
+  return signature().outputs;
 }
 
 }  // namespace
 
 Result<std::shared_ptr<Session>> start_session(std::unique_ptr<LoadedModel> model,
-                                               const LoadedSessionOptions& options) {
+                                               const LoadedSessionOptions& options,
+                                               std::vector<std::string>& notes) {
   auto session = std::make_shared<RunningSession>(std::move(model), options);
   if (Status started = session->start(); !started) return forward_error(started);
+  std::ranges::copy(session->notes(), std::back_inserter(notes));
   return session;
 }
 

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+#include "sightglass/model/request_queue.h"
 #include "sightglass/model/session.h"
 
 namespace sightglass {
@@ -12,11 +15,17 @@ namespace sightglass {
 struct LoadedSessionOptions {
   std::string model;  // file, for messages
   SchedulingPolicy policy = SchedulingPolicy::throughput;
-  unsigned requests = 0;  // as in SessionOptions
+  std::optional<unsigned> batch_size;  // this and the following as in SessionOptions
+  int batch_timeout = -1;
+  std::vector<ConstantInput> constants;
+  unsigned requests = 0;
   unsigned workers = 0;
   unsigned warmup = 1;
+  BatchClock* clock = nullptr;  // null: the real one
 };
+// What the user should know is added to `notes`.
 Result<std::shared_ptr<Session>> start_session(std::unique_ptr<LoadedModel> model,
-                                               const LoadedSessionOptions& options);
+                                               const LoadedSessionOptions& options,
+                                               std::vector<std::string>& notes);
 
 }  // namespace sightglass

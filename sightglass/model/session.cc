@@ -35,12 +35,22 @@ std::string canonical(const std::string& path) {
 
 std::string text(const std::string& value) { return value; }
 std::string text(unsigned value) { return std::to_string(value); }
+std::string text(int value) { return std::to_string(value); }
 std::string text(SchedulingPolicy value) {
   return value == SchedulingPolicy::latency ? "latency" : "throughput";
 }
 std::string text(const std::vector<std::string>& values) {
   std::string all;
   for (const std::string& value : values) all += (all.empty() ? "" : ",") + value;
+  return all;
+}
+
+std::string text(const std::vector<ConstantInput>& values) {
+  std::string all;
+  for (const ConstantInput& constant : values) {
+    all += (all.empty() ? "" : ",") + constant.name;
+    for (float value : constant.values) all += std::format(":{}", value);
+  }
   return all;
 }
 
@@ -56,11 +66,12 @@ std::string key_of(const SessionOptions& options) {
   std::error_code error;
   const auto written = fs::last_write_time(path, error).time_since_epoch().count();
   const auto part = [](const auto& value) { return value ? text(*value) : std::string(); };
-  return std::format("file {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", path, error ? 0 : written,
+  return std::format("file {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", path, error ? 0 : written,
                      device_key(options.device.value_or("CPU")), part(options.config),
                      text(options.policy.value_or(SchedulingPolicy::throughput)), part(options.input_shape),
-                     part(options.outputs), options.requests.value_or(0), options.warmup.value_or(1),
-                     options.workers, static_cast<const void*>(options.engine));
+                     part(options.outputs), part(options.constants), options.batch_size.value_or(1),
+                     options.batch_timeout.value_or(-1), options.requests.value_or(0),
+                     options.warmup.value_or(1), options.workers, static_cast<const void*>(options.engine));
 }
 
 // What joins a session of the same id has to agree in model and device; what else it wants differently is
@@ -86,6 +97,9 @@ Result<std::vector<std::string>> join(const SessionOptions& first, const Session
   compare("scheduling-policy", wanted.policy, first.policy);
   compare("input-shape", wanted.input_shape, first.input_shape);
   compare("outputs", wanted.outputs, first.outputs);
+  compare("batch-size", wanted.batch_size, first.batch_size);
+  compare("batch-timeout", wanted.batch_timeout, first.batch_timeout);
+  compare("constant-inputs", wanted.constants, first.constants);
   compare("buffer-pool-size", wanted.requests, first.requests);
   compare("warmup", wanted.warmup, first.warmup);
   return warnings;
@@ -113,14 +127,20 @@ Result<OpenedSession> load(const SessionOptions& options) {
                                     .config = options.config.value_or(""),
                                     .policy = policy,
                                     .input_shapes = *std::move(shapes),
+                                    .free_batch = options.batch_size.value_or(1) > 1,
                                     .outputs = options.outputs.value_or(std::vector<std::string>())});
   if (!model) return forward_error(model);
   OpenedSession opened{.session = nullptr, .warnings = (*model)->notes()};
-  auto session = start_session(*std::move(model), {.model = *options.model,
-                                                   .policy = policy,
-                                                   .requests = options.requests.value_or(0),
-                                                   .workers = options.workers,
-                                                   .warmup = options.warmup.value_or(1)});
+  auto session = start_session(*std::move(model),
+                               {.model = *options.model,
+                                .policy = policy,
+                                .batch_size = options.batch_size,
+                                .batch_timeout = options.batch_timeout.value_or(-1),
+                                .constants = options.constants.value_or(std::vector<ConstantInput>()),
+                                .requests = options.requests.value_or(0),
+                                .workers = options.workers,
+                                .warmup = options.warmup.value_or(1)},
+                               opened.warnings);
   if (!session) return forward_error(session);
   opened.session = *std::move(session);
   return opened;
@@ -148,7 +168,7 @@ Result<OpenedSession> open_session(const SessionOptions& options) {
   if (std::shared_ptr<Session> session = shared->session.lock()) {
     auto warnings = join(shared->options, options);
     if (!warnings) return forward_error(warnings);
-    return OpenedSession{std::move(session), *std::move(warnings)};
+    return OpenedSession{.session = std::move(session), .joined = true, .warnings = *std::move(warnings)};
   }
   auto opened = load(options);
   if (!opened) return opened;

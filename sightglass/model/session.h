@@ -3,14 +3,20 @@
 //
 //   auto opened = open_session({.model = "yolox.onnx"});
 //   auto stream = opened->session->open_stream({{.type = DataType::f32, .shape = {1, 3, 416, 416}}});
-//   Ref<MemoryPool> pool = (*stream)->input_pool(0);           // write the pictures here, and nothing is
-//   copied Status status = (*stream)->submit(inputs, pts, outputs);  // returns at once; mapping an output
-//   waits for it
+//   Ref<MemoryPool> pool = (*stream)->input_pool(0);                // written here nothing is copied
+//   Status status = (*stream)->submit(inputs, pts, outputs);        // returns at once; mapping an output
+//   waits
 //
 // Order is kept without waiting: outputs come back in the order of submission, each with a fence of its own.
 // A run that fails gives its error through that fence, and the session goes on. How many requests may be
 // under way at once is bounded; beyond that submit() waits, the streams that have fewest under way being
 // served first. Once warm, nothing is allocated per request but by the engine itself.
+//
+// With a batch size of more than 1 the samples of all streams are run together, see request_queue.h: no
+// sample waits longer than the batch time-out for others, nor for a stream that cannot send any. The outputs
+// of a sample are its part of the batch's, without a copy. The inputs are one counted copy per sample, or
+// none where the samples of a batch lie behind each other: a stream's input_pool() gives out places in that
+// order. A batch that fails is run again sample by sample, so that an error hits whom it concerns.
 //
 // Threads: open_session() and Session are thread-safe, a SessionStream belongs to one thread but for cancel()
 // and resume(). The last user closes the session: it waits for the runs under way and ends its threads.
@@ -31,6 +37,13 @@
 
 namespace sightglass {
 
+// An input that is the same for every sample: all its values, or some that are repeated.
+struct ConstantInput {
+  std::string name;
+  std::vector<float> values;
+  bool operator==(const ConstantInput&) const = default;
+};
+
 // What is not set has its default; with a shared id, what the first user of the id has set.
 struct SessionOptions {
   std::string shared_id;             // empty: shared only where all is equal
@@ -40,7 +53,11 @@ struct SessionOptions {
   std::optional<SchedulingPolicy> policy;
   std::optional<std::string> input_shape;  // caps notation, see parse_input_shapes()
   std::optional<std::vector<std::string>> outputs;
-  std::optional<unsigned> requests;  // under way over all streams; 0: two per worker
+  std::optional<unsigned> batch_size;  // most samples of a run; 0: as in the model, else 1
+  std::optional<int> batch_timeout;    // ms that a sample waits for others; 0: not at all; -1: two frame
+                                       // periods of the slowest stream, 40 ms if none is known
+  std::optional<std::vector<ConstantInput>> constants;
+  std::optional<unsigned> requests;  // runs under way over all streams; 0: two per worker
   std::optional<unsigned> warmup;    // runs before the first request; default 1
   unsigned workers = 0;              // requests run at the same time; 0: as many as the model wants
   Engine* engine = nullptr;          // null: by the kind of file
@@ -51,9 +68,14 @@ class SessionStream;
 class Session {
  public:
   virtual ~Session() = default;
-  // Axes are -1 where the model leaves them to the user.
+  // Of one sample, without the constant inputs. Axes are -1 where the model leaves them to the user.
   virtual const ModelSignature& signature() const = 0;
+  virtual const ModelSignature& signature_with_constants() const = 0;
   virtual const std::string& model() const = 0;
+  // The most samples of a run. Tensors that hold so many, or with a free batch axis any number, are taken as
+  // well, and run as they are.
+  virtual size_t batch_size() const = 0;
+  virtual void set_batch_timeout(int milliseconds) = 0;  // as in SessionOptions; for everybody
   // The outputs for inputs of these shapes, found by a trial run where the model does not say; -1 where a
   // size depends on the data. Remembered. Also fails when the shapes do not fit.
   virtual Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) = 0;
@@ -66,10 +88,17 @@ class SessionStream {
  public:
   virtual ~SessionStream() = default;  // waits for what is under way; cancel() before makes that short
   virtual const std::vector<TensorInfo>& outputs() const = 0;
+  // Why its samples are run one by one though batches were wanted; else empty.
+  virtual const std::string& note() const = 0;
   // Blocks that the engine reads directly, as many as are asked for.
   virtual Ref<MemoryPool> input_pool(size_t input) const = 0;
   // `outputs` are replaced. When the size of an output depends on the data, this waits until they are there.
   virtual Status submit(std::span<const Tensor> inputs, Time pts, std::vector<Tensor>& outputs) = 0;
+  // Nothing comes for now: what waits for a full batch is run at once, and others do not wait for more. Until
+  // the next submit().
+  virtual void drain() = 0;
+  // Time from one frame to the next, ns; for the automatic batch time-out.
+  virtual void set_frame_period(Time period) = 0;
   // Fails, with `cancelled`, what has not begun and what the engine can give up, and submit() until resume().
   // From any thread.
   virtual void cancel() = 0;
@@ -78,6 +107,7 @@ class SessionStream {
 
 struct OpenedSession {
   std::shared_ptr<Session> session;
+  bool joined = false;  // others use it already
   std::vector<std::string> warnings;
 };
 // Loads the model, or joins those who use it already.

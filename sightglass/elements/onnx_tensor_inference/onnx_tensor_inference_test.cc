@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -263,6 +264,90 @@ TEST_F(OnnxTensorInferenceTest, WorksAgainAfterFlushAndAfterStop) {
     element->stop();
     ASSERT_TRUE(element->start());
   }
+}
+
+// ---- batches
+
+class OnnxBatchTest : public OnnxTensorInferenceTest {
+ protected:
+  static TensorInfo info() { return TensorInfo{.type = DataType::f32, .shape = {1, 3, 32, 24}}; }
+  // A picture of one colour, blue first: the model says glad to red, calm to green, sad to blue.
+  static Frame of_colour(TensorInference& element, size_t channel, Time pts) {
+    Frame frame;
+    frame.pts = pts;
+    frame.tensors = {tensor_in(*element.input_pool()->acquire(), info())};
+    const auto mapping = map(frame.tensors[0], Access::write);
+    const std::span<float> values = mapping->as<float>();
+    std::ranges::fill(values, 0.f);
+    std::ranges::fill(values.subspan(channel * 32 * 24, 32 * 24), 255.f);
+    return frame;
+  }
+  static size_t mood(const Frame& frame) {
+    const auto mapping = map(frame.tensors[0], Access::read);
+    if (!mapping) return 99;
+    const std::span<const float> values = mapping->as<const float>();
+    return size_t(std::ranges::max_element(values) - values.begin());
+  }
+};
+
+TEST_F(OnnxBatchTest, WhatIsPendingLeavesAtTheEndOfTheStream) {
+  for (const char* model : {"mood_batch.onnx", "mood_batch4.onnx"}) {
+    const auto element = started(model, {{"batch-size", "4"}, {"batch-timeout", "1000000"}});
+    EXPECT_TRUE(element->take_warnings().empty());
+    ASSERT_TRUE(element->configure(format_of(info()), {}));
+    Collected made;
+    for (size_t i = 0; i < 6; ++i) ASSERT_TRUE(element->process(of_colour(*element, i % 3, Time(i)), made));
+    ASSERT_TRUE(element->drain(made));
+    ASSERT_EQ(made.frames.size(), 6u);
+    for (size_t i = 0; i < 6; ++i) {
+      EXPECT_EQ(mood(made.frames[i]), 2 - i % 3) << model;
+      EXPECT_EQ(made.frames[i].pts, Time(i));
+      EXPECT_EQ(made.frames[i].tensors[0].shape, (Shape{1, 3}));
+    }
+  }
+}
+
+TEST_F(OnnxBatchTest, ATensorThatHoldsABatchComesOutAsOne) {
+  const auto element = started("mood_batch.onnx", {{"batch-size", "2"}});
+  const auto inputs = element->transform_format(Direction::output, {.media = AnySpec{}});
+  ASSERT_EQ(inputs.size(), 3u);
+  EXPECT_EQ(tensor_of(inputs[2]).shape, (Shape{2, 3, 32, 24}));
+  const TensorInfo both{.type = DataType::f32, .shape = {2, 3, 32, 24}};
+  ASSERT_TRUE(element->configure(format_of(both), {}));
+  Frame frame;
+  frame.tensors = {*allocate_tensor(both)};
+  std::ranges::fill(map(frame.tensors[0], Access::write)->as<float>(), 1.f);
+  frame.batch = {Sample{.source = {.stream = 1}}, Sample{.source = {.stream = 2}}};
+  Collected made;
+  ASSERT_TRUE(element->process(frame, made));
+  EXPECT_EQ(made.frames[0].tensors[0].shape, (Shape{2, 3}));
+  EXPECT_EQ(made.frames[0].batch, frame.batch);
+  EXPECT_TRUE(map(made.frames[0].tensors[0], Access::read));
+}
+
+TEST_F(OnnxBatchTest, AModelWithoutABatchAxisSaysSoOnce) {
+  const auto element = started("mood.onnx", {{"batch-size", "8"}});
+  const auto warnings = element->take_warnings();
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("batch-size=8 has no effect on mood.onnx"), std::string::npos) << warnings[0];
+  ASSERT_TRUE(element->configure(format_of(info()), {}));
+  EXPECT_TRUE(element->take_warnings().empty());
+}
+
+TEST_F(OnnxBatchTest, ConstantInputsLeaveOneForThePicture) {
+  const auto element = started("two_inputs.onnx");
+  const auto inputs = element->session()->signature().inputs;
+  ASSERT_EQ(inputs.size(), 2u);
+  const auto constant = started("two_inputs.onnx", {{"constant-inputs", "<" + inputs[1].name + ":1>"}});
+  EXPECT_EQ(constant->session()->signature().inputs.size(), 1u);
+  EXPECT_EQ(constant->session()->signature_with_constants().inputs.size(), 2u);
+  for (const std::string wrong : {"<b>", "<b:x>", "<:1>", "<b:>"})
+    EXPECT_NE(
+        error_of({{"model", file("two_inputs.onnx")}, {"constant-inputs", wrong}}).message.find("constant"),
+        std::string::npos)
+        << wrong;
+  EXPECT_EQ(error_of({{"model", file("two_inputs.onnx")}, {"constant-inputs", "<nobody:1>"}}).code,
+            ErrorCode::not_found);
 }
 
 }  // namespace

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/tensor_inference/tensor_inference.h"
 
@@ -21,6 +23,12 @@ ElementDesc descriptor() {
   params.insert(params.begin() + 1, param("model-weights", &Params::model_weights,
                                           "weights to put in place of the model's own, as "
                                           "torch.save(dict(model.state_dict()), …) writes them"));
+  // As older pipelines read it; case does not matter.
+  std::ranges::find(params, "device", &ParamDesc::name)->default_value = std::string("cpu");
+  desc.params.clone = [](const void* from) -> std::shared_ptr<void> {
+    return from ? std::make_shared<Params>(*static_cast<const Params*>(from))
+                : std::make_shared<Params>(Params{.device = "cpu"});
+  };
   desc.create = [](const ParamSet& values) -> Result<std::unique_ptr<Element>> {
     return std::make_unique<TensorInference>(values, "torch");
   };

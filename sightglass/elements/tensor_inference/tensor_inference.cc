@@ -1,6 +1,7 @@
 #include "sightglass/elements/tensor_inference/tensor_inference.h"
 
 #include <algorithm>
+#include <charconv>
 #include <climits>
 #include <filesystem>
 #include <iterator>
@@ -8,11 +9,32 @@
 #include <utility>
 
 #include "sightglass/model/gather.h"
+#include "sightglass/model/tensor_ids.h"
 
 namespace sightglass {
 namespace {
 
-SessionOptions session_options(const ParamSet& params, std::string_view engine) {
+// NAME:value:value… as the tensor that an input always gets.
+Result<std::vector<ConstantInput>> constant_inputs(const std::vector<std::string>& texts) {
+  std::vector<ConstantInput> constants;
+  for (const std::string& text : texts) {
+    const char* const end = text.data() + text.size();
+    ConstantInput constant{.name = text.substr(0, text.find(':')), .values = {}};
+    bool good = !constant.name.empty() && constant.name.size() < text.size();
+    for (const char* at = text.data() + constant.name.size(); good && at != end;) {
+      const auto [stop, error] = std::from_chars(at + 1, end, constant.values.emplace_back());
+      good = error == std::errc() && (stop == end || *stop == ':');
+      at = stop;
+    }
+    if (!good)
+      return fail(ErrorCode::invalid_argument,
+                  "constant-inputs: '{}' is not a name and its values, such as image_info:416:416:1", text);
+    constants.push_back(std::move(constant));
+  }
+  return constants;
+}
+
+Result<SessionOptions> session_options(const ParamSet& params, std::string_view engine) {
   const auto& values = params.as<TensorInference::Params>();
   const auto if_set = [&]<class T>(std::string_view name, const T& value) {
     return params.is_set(name) ? std::optional<T>(value) : std::nullopt;
@@ -28,11 +50,19 @@ SessionOptions session_options(const ParamSet& params, std::string_view engine) 
   options.policy = if_set("scheduling-policy", values.scheduling_policy);
   options.input_shape = if_set("input-shape", values.input_shape);
   options.outputs = if_set("outputs", values.outputs);
+  if (params.is_set("batch-size")) options.batch_size = unsigned(values.batch_size);
+  options.batch_timeout = if_set("batch-timeout", values.batch_timeout);
+  if (params.is_set("constant-inputs")) {
+    auto constants = constant_inputs(values.constant_inputs);
+    if (!constants) return forward_error(constants);
+    options.constants = *std::move(constants);
+  }
   if (alone || params.is_set("buffer-pool-size")) options.requests = unsigned(values.buffer_pool_size);
   options.warmup = if_set("warmup", values.warmup);
   if (!values.model_weights.empty())
     options.config = values.config + (values.config.empty() ? "" : ",") + "weights=" + values.model_weights;
-  options.engine = find_engine(engine);
+  Engine* const added = added_engine_for(values.model);
+  options.engine = added ? added : find_engine(engine);
   return options;
 }
 
@@ -70,16 +100,19 @@ TensorInference::TensorInference(const ParamSet& params, std::string_view engine
 
 Status TensorInference::open() const {
   if (session_) return {};
-  auto opened = open_session(options_);
+  if (!options_) return std::unexpected(options_.error());
+  auto opened = open_session(*options_);
   if (!opened) return forward_error(opened);
   session_ = std::move(opened->session);
+  joined_ = opened->joined;
+  remember_tensor_ids(std::filesystem::path(session_->model()).stem().string(), session_->signature());
   std::ranges::move(opened->warnings, std::back_inserter(warnings_));
   return {};
 }
 
 Status TensorInference::start() {
   const Status opened = open();
-  const bool comes_later = !opened && !options_.model && !options_.shared_id.empty() &&
+  const bool comes_later = !opened && options_ && !options_->model && !options_->shared_id.empty() &&
                            opened.error().code == ErrorCode::not_found;
   return comes_later ? Status{} : opened;
 }
@@ -91,22 +124,25 @@ void TensorInference::stop() {
     stream_ = nullptr;
   }
   session_ = nullptr;
+  last_pts_ = period_ = no_time;
   made_.clear();
 }
 
 std::vector<std::string> TensorInference::take_warnings() { return std::exchange(warnings_, {}); }
 
-FormatSpec TensorInference::input_spec(bool with_outer_axes) const {
+FormatSpec TensorInference::input_spec(Outer outer) const {
   TensorsSpec spec;
   for (const TensorInfo& info : session_->signature().inputs) {
     TensorSpec tensor{
         .types = {info.type}, .shape = info.shape, .layout = info.layout, .strides = {}, .name = {}};
     for (DataType also : {DataType::f32, DataType::u8})
       if (also != info.type && can_gather(also, info.type)) tensor.types.push_back(also);
-    if (!with_outer_axes && tensor.shape.rank() > 1 && tensor.shape[0] == 1) {
+    const bool has_outer = tensor.shape.rank() > 1 && tensor.shape[0] == 1;
+    if (outer == Outer::left_out && has_outer) {
       tensor.shape = Shape(std::span(tensor.shape.begin() + 1, tensor.shape.end()));
       tensor.layout = layout_of(tensor.shape);
     }
+    if (outer == Outer::batch && has_outer) tensor.shape[0] = int64_t(session_->batch_size());
     spec.tensors.push_back(std::move(tensor));
   }
   return {.media = std::move(spec)};
@@ -120,13 +156,22 @@ std::vector<FormatSpec> TensorInference::transform_format(Direction from, const 
   const size_t count = tensors ? tensors->tensors.size() : 0;
 
   if (from == Direction::output) {
-    bool fits = count == 0 || count == model.outputs.size();
-    for (size_t i = 0; fits && i < count; ++i) fits = compatible(tensors->tensors[i], model.outputs[i]);
-    if (!fits) return {};
-    std::vector<FormatSpec> specs{input_spec(true)};
+    const auto fits = [&](size_t samples) {
+      if (count != 0 && count != model.outputs.size()) return false;
+      for (size_t i = 0; i < count; ++i) {
+        TensorInfo info = model.outputs[i];
+        if (samples > 1 && info.shape.rank() > 0) info.shape[0] = int64_t(samples);
+        if (!compatible(tensors->tensors[i], info)) return false;
+      }
+      return true;
+    };
+    std::vector<FormatSpec> specs;
     const bool has_outer = std::ranges::any_of(
         model.inputs, [](const TensorInfo& info) { return info.shape.rank() > 1 && info.shape[0] == 1; });
-    if (has_outer) specs.push_back(input_spec(false));
+    if (fits(1)) specs.push_back(input_spec(Outer::present));
+    if (fits(1) && has_outer) specs.push_back(input_spec(Outer::left_out));
+    const size_t batch = session_->batch_size();
+    if (batch > 1 && fits(batch)) specs.push_back(input_spec(Outer::batch));
     return specs;
   }
 
@@ -175,6 +220,11 @@ Status TensorInference::configure(const Format& input, const Format& output) {
       wanted && shapes_of(wanted->tensors) != shapes_of((*stream)->outputs()))
     return fail(ErrorCode::not_negotiated, "{} gives {}, {} was agreed", session_->model(),
                 shapes_of((*stream)->outputs()), shapes_of(wanted->tensors));
+  if (const std::string& note = (*stream)->note(); !note.empty() && !std::ranges::contains(said_, note)) {
+    said_.push_back(note);
+    warnings_.push_back(note);
+  }
+  if (period_ > 0) (*stream)->set_frame_period(period_);
   std::lock_guard lock(stream_mutex_);
   stream_ = *std::move(stream);  // what is under way in the old format is finished first
   return {};
@@ -191,12 +241,43 @@ Status TensorInference::process(const Frame& frame, Output& output) {
     return fail(ErrorCode::not_negotiated,
                 "strict-zero-copy: a tensor with gaps came, which would be copied");
   const Time when = frame.source && frame.source->pts != no_time ? frame.source->pts : frame.pts;
+  note_time(when, frame.duration);
   if (Status submitted = stream_->submit(frame.tensors, when, made_.tensors); !submitted) return submitted;
   made_.pts = frame.pts;
   made_.duration = frame.duration;
   made_.source = frame.source;
   made_.affine = frame.affine;
+  made_.batch.assign(frame.batch.begin(), frame.batch.end());
   return output.push(made_);
+}
+
+// How far frames are apart, for the automatic batch time-out: what they say themselves, else their distance.
+void TensorInference::note_time(Time pts, Time duration) {
+  const Time distance = pts - last_pts_;
+  if (pts == no_time || distance == 0) return;
+  if (duration <= 0 && last_pts_ != no_time && distance > 0) duration = distance;
+  last_pts_ = pts;
+  constexpr Time longest = 10'000'000'000;  // a jump in a stream is no frame period
+  if (duration <= 0 || duration > longest ||
+      (duration >= period_ - period_ / 8 && duration <= period_ + period_ / 8))
+    return;
+  period_ = duration;
+  if (stream_) stream_->set_frame_period(period_);
+}
+
+Status TensorInference::gap(const Gap& gap, Output& output) {
+  note_time(gap.source && gap.source->pts != no_time ? gap.source->pts : gap.pts, gap.duration);
+  return output.gap(gap);
+}
+
+Status TensorInference::drain(Output&) {
+  if (stream_) stream_->drain();
+  return {};
+}
+
+void TensorInference::update(const ParamSet& params) {
+  if (session_ && params.is_set("batch-timeout"))
+    session_->set_batch_timeout(params.as<Params>().batch_timeout);
 }
 
 void TensorInference::flush() {
@@ -219,8 +300,16 @@ ElementDesc TensorInference::descriptor(std::string_view config_keys) {
       param("model", &Params::model, "model file"),
       param("device", &Params::device, "where to run: CPU, GPU[.n], CUDA[:n], AUTO"),
       param("config", &Params::config, std::format("settings of the engine as KEY=VALUE,…: {}", config_keys)),
-      param("batch-size", &Params::batch_size, "most samples that one request may hold; 0: as in the model")
-          .range(0, INT_MAX),
+      param("batch-size", &Params::batch_size,
+            "most samples of one request, of all streams that share the model; 0: as in the model")
+          .range(0, 1024),
+      param(
+          "batch-timeout", &Params::batch_timeout,
+          "longest time that a sample waits for others; 0: it does not, -1: two frame periods of the slowest "
+          "stream, or 40 ms")
+          .range(-1, 1e6)
+          .in("ms")
+          .live(),
       param("buffer-pool-size", &Params::buffer_pool_size,
             "most requests under way at once; 0: two per worker thread")
           .range(0, 1024),
@@ -229,6 +318,8 @@ ElementDesc TensorInference::descriptor(std::string_view config_keys) {
       param("input-shape", &Params::input_shape,
             "sizes for free axes, innermost first, 0 leaves one open: 416:416:3:1; several inputs by commas"),
       param("outputs", &Params::outputs, "names of the outputs wanted, in this order; empty: all"),
+      param("constant-inputs", &Params::constant_inputs,
+            "inputs that are always the same, with their values or one for all: <image_info:416:416:1>"),
       param("warmup", &Params::warmup, "runs before the first frame").range(0, 1000),
       param("scheduling-policy", &Params::scheduling_policy,
             "throughput: single-threaded requests side by side; latency: one request at a time on all cores, "

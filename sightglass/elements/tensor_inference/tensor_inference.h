@@ -5,8 +5,12 @@
 //      input_pool() they are read where they lie, else converted or gathered on a worker thread, which is one
 //      counted copy
 // out  the model's outputs, named as in the model, pushed at once: each waits for its own run when it is
-// mapped. pts, duration, source and
-//      affine are those of the input
+// mapped. pts, duration, source,
+//      affine and batch are those of the input
+//
+// With batch-size above 1 the samples of all elements of one session are run together (model/session.h). At
+// the end of the stream what is pending leaves at once. Tensors that hold a batch already (of batch_create
+// and a fused pass) run as they are.
 //
 // A run that fails shows as the error of mapping its outputs; the frames after it are not affected. Outputs
 // whose size depends on the data (the model's own suppression of boxes, for example) have to be waited for
@@ -14,12 +18,9 @@
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
-
-#include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sightglass/core/element.h"
@@ -35,10 +36,12 @@ class TensorInference final : public Transform {
     std::string device = "CPU";
     std::string config;
     int batch_size = 1;
+    int batch_timeout = -1;
     int buffer_pool_size = 16;
     std::string shared_instance_id;
     std::string input_shape;
     std::vector<std::string> outputs;
+    std::vector<std::string> constant_inputs;  // NAME:value:value…
     unsigned warmup = 1;
     SchedulingPolicy scheduling_policy = SchedulingPolicy::throughput;
     bool strict_zero_copy = false;
@@ -53,6 +56,11 @@ class TensorInference final : public Transform {
 
   // The session in use; null before start() and where it is opened later.
   const std::shared_ptr<Session>& session() const { return session_; }
+  // Whether others had opened it before.
+  bool joined() const { return joined_; }
+
+  // Given with the element's own.
+  void add_warning(std::string text) { warnings_.push_back(std::move(text)); }
 
   Status start() override;
   void stop() override;
@@ -61,6 +69,9 @@ class TensorInference final : public Transform {
   Status configure(const Format& input, const Format& output) override;
   Ref<MemoryPool> input_pool() override;
   Status process(const Frame& frame, Output& output) override;
+  Status gap(const Gap& gap, Output& output) override;
+  Status drain(Output& output) override;
+  void update(const ParamSet& params) override;
   void flush() override;
   void cancel() override;
 
@@ -68,15 +79,20 @@ class TensorInference final : public Transform {
   // Who only names an id may start before the one who names the model; such a session is opened at its first
   // use.
   Status open() const;
-  FormatSpec input_spec(bool with_outer_axes) const;
+  enum class Outer : uint8_t { present, left_out, batch };  // the first axis: 1, not there, a whole batch
+  FormatSpec input_spec(Outer outer) const;
+  void note_time(Time pts, Time duration);
 
-  const SessionOptions options_;
+  const Result<SessionOptions> options_;
   const bool strict_zero_copy_;
   mutable std::shared_ptr<Session> session_;
+  mutable bool joined_ = false;
   mutable std::vector<std::string> warnings_;
+  std::vector<std::string> said_;  // warnings that are given once
   std::unique_ptr<SessionStream> stream_;
-  std::mutex stream_mutex_;  // of those who replace the stream, and of cancel()
-  Frame made_;               // reused, for the room that its lists have
+  std::mutex stream_mutex_;                     // of those who replace the stream, and of cancel()
+  Frame made_;                                  // reused, for the room that its lists have
+  Time last_pts_ = no_time, period_ = no_time;  // of whole frames
 };
 
 }  // namespace sightglass

@@ -186,7 +186,8 @@ Result<Ports> describe(const Ort::Session& session, const std::vector<std::strin
 
 // Fixes the free axes of the inputs as wanted, and gives the values of those that have names: knowing them,
 // the library plans its memory once and folds away what follows from them.
-Result<std::map<std::string, int64_t>> fix_axes(std::vector<Port>& inputs, const std::vector<Shape>& wanted) {
+Result<std::map<std::string, int64_t>> fix_axes(std::vector<Port>& inputs, const std::vector<Shape>& wanted,
+                                                bool free_batch) {
   std::map<std::string, int64_t> symbols;
   if (wanted.size() > inputs.size())
     return fail(ErrorCode::invalid_argument, "input-shape names {} inputs, the model has {}", wanted.size(),
@@ -205,7 +206,7 @@ Result<std::map<std::string, int64_t>> fix_axes(std::vector<Port>& inputs, const
         return fail(ErrorCode::invalid_argument, "input-shape {} does not fit its input '{}', which is {}",
                     wanted[i].to_string(), port.name, original.to_string());
     }
-    if (shape.rank() > 1 && shape[0] < 0) shape[0] = 1;  // the batch
+    if (shape.rank() > 1 && shape[0] < 0 && !free_batch) shape[0] = 1;  // the batch
     for (size_t axis = 0; axis < port.symbols.size(); ++axis)
       if (original[axis] < 0 && shape[axis] > 0 && !port.symbols[axis].empty())
         symbols.emplace(port.symbols[axis], shape[axis]);
@@ -251,7 +252,7 @@ Result<std::unique_ptr<LoadedModel>> load_onnx_model(const OnnxLibrary& library,
     auto session = std::make_shared<Ort::Session>(*library.env, path.c_str(), options);
     auto ports = describe(*session, wanted.outputs);
     if (!ports) return in_file(ports.error());
-    const auto symbols = fix_axes(ports->inputs, wanted.input_shapes);
+    const auto symbols = fix_axes(ports->inputs, wanted.input_shapes, wanted.free_batch);
     if (!symbols) return in_file(symbols.error());
     if (!symbols->empty()) {
       for (const auto& [name, size] : *symbols)

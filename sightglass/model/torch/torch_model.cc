@@ -349,6 +349,12 @@ Result<std::unique_ptr<LoadedModel>> load_torch_model(torch::jit::Module module,
       signature.inputs.push_back(std::move(input));
     }
     for (size_t index : *chosen) signature.outputs.push_back((*outputs)[index]);
+    // The file does not fix a batch; whether its code does, the session finds by trying.
+    if (wanted.free_batch) {
+      for (auto* tensors : {&signature.inputs, &signature.outputs})
+        for (TensorInfo& tensor : *tensors)
+          if (tensor.shape.rank() > 1 && tensor.shape[0] == 1) tensor.shape[0] = -1;
+    }
     signature.metadata = std::move(metadata);
     signature.producer = "TorchScript";
     return std::make_unique<TorchModel>(std::move(network), std::move(signature), *std::move(chosen),

@@ -1,0 +1,190 @@
+#include "sightglass/model/session_worker.h"
+
+#include <cstring>
+#include <utility>
+
+#include "sightglass/model/gather.h"
+
+namespace sightglass {
+namespace {
+
+bool dense(const Tensor& tensor) {
+  int64_t step = int64_t(size_of(tensor.type));
+  for (size_t axis = tensor.shape.rank(); axis-- > 0; step *= tensor.shape[axis])
+    if (tensor.shape[axis] != 1 && tensor.strides[axis] != step) return false;
+  return true;
+}
+
+size_t bytes_of(const Shape& shape, DataType type) { return size_t(shape.elements()) * size_of(type); }
+
+}  // namespace
+
+SessionWorker::SessionWorker(LoadedModel& model, const SessionForms& forms, RequestQueue& queue,
+                             CopyLedger::Hop& hop, std::string name)
+    : model_(model),
+      forms_(forms),
+      queue_(queue),
+      hop_(hop),
+      name_(std::move(name)),
+      model_request_(model.request()),
+      inputs_(model.signature().inputs.size()),
+      outputs_(model.signature().outputs.size()),
+      places_(outputs_.size()),
+      scratch_(inputs_.size()) {
+  batch.reserve(forms.batch());
+}
+
+void SessionWorker::work() {
+  RequestQueue::set_of_this_thread(&queue_);
+  while (queue_.take(batch)) run(batch);
+  RequestQueue::set_of_this_thread(nullptr);
+}
+
+void SessionWorker::run(std::vector<Request*>& taken) {
+  if (mapped_.size() < taken.size()) mapped_.resize(taken.size());
+  samples_.clear();
+  for (size_t i = 0; i < taken.size(); ++i) {
+    Mapped& mapped = mapped_[i];
+    mapped.request = taken[i];
+    mapped.inputs.resize(forms_.signature().inputs.size());
+    const Status status = map_inputs(mapped);
+    if (status) {
+      samples_.push_back(&mapped);
+      continue;
+    }
+    for (Mapping& mapping : mapped.inputs) mapping.reset();
+    if (is_result_pending(status.error())) {
+      queue_.put_aside(mapped.request);
+      continue;
+    }
+    Mapped* const failed = &mapped;
+    finish({&failed, 1}, status);
+  }
+  if (samples_.empty()) return;
+  const Status status = run_samples(samples_);
+  if (status || samples_.size() == 1) return finish(samples_, status);
+  // Each by itself, so that the error hits whom it concerns.
+  for (Mapped* const& sample : samples_) {
+    const bool given_up = RequestQueue::was_cancelled(*sample->request);
+    finish({&sample, 1}, given_up ? status : run_samples({&sample, 1}));
+  }
+}
+
+Status SessionWorker::map_inputs(Mapped& mapped) {
+  for (size_t i = 0; i < mapped.inputs.size(); ++i) {
+    auto mapping = map(mapped.request->inputs[i], Access::read);
+    if (!mapping) return forward_error(mapping);
+    mapped.inputs[i] = *std::move(mapping);
+  }
+  return {};
+}
+
+Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
+  const Form& form = static_cast<const Form&>(*samples.front()->request->form);
+  const size_t rows = form.padded ? form.capacity : samples.size();
+  if (Status bound = bind_inputs(form, samples, rows); !bound) return bound;
+  if (Status bound = bind_outputs(form, rows); !bound) return bound;
+  requests_.clear();
+  for (const Mapped* sample : samples) requests_.push_back(sample->request);
+  queue_.begin(requests_, *model_request_);
+  const Status status = model_request_->run(inputs_, outputs_);
+  queue_.end(requests_);
+  if (status) give_outputs(form, samples);
+  for (MemoryRef& place : places_) place = nullptr;
+  return status;
+}
+
+Status SessionWorker::bind_inputs(const Form& form, std::span<Mapped* const> samples, size_t rows) {
+  const std::vector<TensorInfo>& model = model_.signature().inputs;
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    Binding& binding = inputs_[i];
+    // A constant may be the same for the whole run.
+    const bool has_rows = form.batches && model[i].shape[0] != 1;
+    binding.shape = has_rows ? with_samples(form.inputs[i], rows) : form.inputs[i];
+    if (form.constants[i]) {
+      binding.data = form.constants[i]->data();
+      continue;
+    }
+    const size_t source = *forms_.sources()[i], bytes = bytes_of(form.inputs[i], model[i].type);
+    const auto data = [&](size_t k) { return samples[k]->inputs[source].data(); };
+    bool in_place = rows == samples.size();
+    for (size_t k = 0; in_place && k < samples.size(); ++k) {
+      const Tensor& tensor = samples[k]->request->inputs[source];
+      in_place = tensor.type == model[i].type && dense(tensor) && data(k) == data(0) + k * bytes;
+    }
+    if (in_place) {
+      binding.data = data(0);
+      hop_.shared(bytes * samples.size());
+    } else {
+      if (Status gathered = gather_input(form, samples, i, rows); !gathered) return gathered;
+      binding.data = scratch_[i]->data();
+    }
+  }
+  return {};
+}
+
+Status SessionWorker::gather_input(const Form& form, std::span<Mapped* const> samples, size_t input,
+                                   size_t rows) {
+  const DataType type = model_.signature().inputs[input].type;
+  const size_t source = *forms_.sources()[input], bytes = bytes_of(form.inputs[input], type);
+  if (!scratch_[input] || scratch_[input]->size() < bytes * rows) {
+    auto block = allocate_memory(bytes * rows);
+    if (!block) return forward_error(block);
+    scratch_[input] = *std::move(block);
+  }
+  std::byte* const target = scratch_[input]->data();
+  for (size_t k = 0; k < samples.size(); ++k) {
+    gather(samples[k]->request->inputs[source], samples[k]->inputs[source].data(), type, target + k * bytes);
+    hop_.copied(bytes);
+  }
+  // What a model makes of the padding does not matter, but it should be something that it knows.
+  for (size_t k = samples.size(); k < rows; ++k) std::memcpy(target + k * bytes, target, bytes);
+  return {};
+}
+
+Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Shape& shape = form.outputs[i].shape;
+    outputs_[i] = {
+        .data = nullptr,
+        .shape = form.batches && form.places[i] ? with_samples(shape, rows * size_t(shape[0])) : shape,
+        .memory = nullptr};
+    if (!form.places[i]) continue;
+    auto block = form.places[i]->acquire_block();
+    if (!block) return forward_error(block);
+    outputs_[i].data = (*block)->data();
+    places_[i] = *std::move(block);
+  }
+  return {};
+}
+
+void SessionWorker::give_outputs(const Form& form, std::span<Mapped* const> samples) {
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const size_t bytes = form.places[i] ? bytes_of(form.outputs[i].shape, form.outputs[i].type) : 0;
+    for (size_t k = 0; k < samples.size(); ++k) {
+      Request& request = *samples[k]->request;
+      if (request.kept) request.outputs[i] = std::exchange(outputs_[i], {});
+      if (request.kept && places_[i]) request.outputs[i].memory = places_[i];
+      if (request.results[i])
+        request.results[i]->bind(places_[i], static_cast<std::byte*>(outputs_[i].data) + k * bytes);
+    }
+  }
+}
+
+void SessionWorker::finish(std::span<Mapped* const> samples, const Status& status) {
+  size_t released = 0;
+  requests_.clear();
+  for (Mapped* sample : samples) {
+    for (Mapping& mapping : sample->inputs) mapping.reset();
+    Request* const request = sample->request;
+    Status its = status;
+    if (!its && RequestQueue::was_cancelled(*request)) its = fail(ErrorCode::cancelled, "cancelled");
+    if (!its) its.error().message = name_ + ": " + its.error().message;
+    // Not touched any more once it is finished and belongs to its stream.
+    if (!request->kept) requests_.push_back(request), ++released;
+    request->finish(std::move(its));
+  }
+  if (released) queue_.release(requests_);
+}
+
+}  // namespace sightglass

@@ -1,0 +1,57 @@
+// Runs batches: one thread's share of a session. The samples' inputs are bound where they lie when they lie
+// behind each other, else gathered; the outputs become parts of the run's outputs.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sightglass/memory/copy_ledger.h"
+#include "sightglass/memory/mapping.h"
+#include "sightglass/model/engine.h"
+#include "sightglass/model/request_queue.h"
+#include "sightglass/model/session_forms.h"
+
+namespace sightglass {
+
+// Not thread-safe; one per thread.
+class SessionWorker final : public RequestQueue::Runner {
+ public:
+  SessionWorker(LoadedModel& model, const SessionForms& forms, RequestQueue& queue, CopyLedger::Hop& hop,
+                std::string name);
+  // Until the queue is closed.
+  void work();
+  void run(std::vector<RequestQueue::Request*>& taken) override;
+
+ private:
+  using Request = RequestQueue::Request;
+  struct Mapped {  // the inputs of one sample
+    Request* request;
+    std::vector<Mapping> inputs;
+  };
+
+  Status map_inputs(Mapped& mapped);
+  Status run_samples(std::span<Mapped* const> samples);
+  Status bind_inputs(const Form& form, std::span<Mapped* const> samples, size_t rows);
+  Status gather_input(const Form& form, std::span<Mapped* const> samples, size_t input, size_t rows);
+  Status bind_outputs(const Form& form, size_t rows);
+  void give_outputs(const Form& form, std::span<Mapped* const> samples);
+  void finish(std::span<Mapped* const> samples, const Status& status);
+
+  LoadedModel& model_;
+  const SessionForms& forms_;
+  RequestQueue& queue_;
+  CopyLedger::Hop& hop_;
+  const std::string name_;
+  const std::unique_ptr<ModelRequest> model_request_;
+
+  // Kept for their capacity.
+  std::vector<Mapped> mapped_;
+  std::vector<Mapped*> samples_;
+  std::vector<Request*> requests_;
+  std::vector<Binding> inputs_, outputs_;
+  std::vector<MemoryRef> places_;  // of the outputs
+  std::vector<Ref<SystemMemory>> scratch_;
+};
+
+}  // namespace sightglass
