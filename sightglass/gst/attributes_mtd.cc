@@ -24,7 +24,7 @@ GstAnalyticsMtdType attributes_mtd_type() { return reinterpret_cast<GstAnalytics
 
 bool add_attributes_mtd(GstAnalyticsRelationMeta* meta, GstAnalyticsMtd* mtd) {
   auto* data = gst_analytics_relation_meta_add_mtd(meta, &impl, sizeof(AttributesEntry), mtd);
-  if (data) *static_cast<AttributesEntry*>(data) = {nullptr, "", {}, -1, false};
+  if (data) *static_cast<AttributesEntry*>(data) = {nullptr, "", {}, -1, -1, false};
   return data != nullptr;
 }
 

@@ -15,7 +15,8 @@ struct AttributesEntry {
   const char* model;          // text of a Label
   Box box;                    // exact, 0..1
   int32_t label_id;
-  bool is_detection;  // box, label_id and model are set
+  int32_t parent;     // id of the object that it was found in; -1: none, or not known
+  bool is_detection;  // box, label_id, parent and model are set
 };
 
 GstAnalyticsMtdType attributes_mtd_type();

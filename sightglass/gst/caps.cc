@@ -157,6 +157,35 @@ void add_video(GstCaps* caps, const VideoSpec& spec, MemoryKind kind) {
   append(caps, structure, kind);
 }
 
+// ---- sound: a tensor [channels, samples], interleaved, whose number of samples is that of each buffer
+
+const char* sample_format(DataType type) { return type == DataType::i16 ? "S16LE" : "F32LE"; }
+
+void add_sound(GstCaps* caps, const TensorSpec& spec, MemoryKind kind) {
+  auto* structure = gst_structure_new("audio/x-raw", "layout", G_TYPE_STRING, "interleaved", "rate",
+                                      GST_TYPE_INT_RANGE, 1, G_MAXINT, nullptr);
+  std::vector<std::string> formats;
+  for (auto type : spec.types) formats.emplace_back(sample_format(type));
+  set_texts(structure, "format", formats);
+  const int64_t channels = spec.shape.empty() ? -1 : spec.shape[0];
+  set_range(structure, "channels", channels > 0 ? IntRange::exactly(int(channels)) : IntRange{});
+  append(caps, structure, kind);
+}
+
+// None where it is sound of another kind.
+std::optional<TensorSpec> sound_spec(const GstStructure* structure) {
+  const char* layout = gst_structure_get_string(structure, "layout");
+  if (layout && !g_str_equal(layout, "interleaved")) return std::nullopt;
+  TensorSpec spec{.types = {}, .shape = {-1, -1}, .strides = {}, .name = {}};
+  const auto formats = get_texts(structure, "format");
+  for (auto type : {DataType::i16, DataType::f32})
+    if (formats.empty() || std::ranges::contains(formats, sample_format(type))) spec.types.push_back(type);
+  if (spec.types.empty()) return std::nullopt;
+  const IntRange channels = get_range(structure, "channels");
+  if (channels.fixed()) spec.shape[0] = channels.min;
+  return spec;
+}
+
 size_t tensor_count(const GstStructure* structure) {
   guint count = 0;
   gint as_int = 0;
@@ -225,8 +254,12 @@ CapsPtr to_caps(const FormatSpec& spec) {
   if (std::holds_alternative<AnySpec>(spec.media)) return CapsPtr(gst_caps_new_any());
   CapsPtr caps(gst_caps_new_empty());
   if (const auto* video = std::get_if<VideoSpec>(&spec.media)) add_video(caps.get(), *video, spec.memory);
-  if (const auto* tensors = std::get_if<TensorsSpec>(&spec.media))
-    add_tensors(caps.get(), *tensors, spec.memory);
+  if (const auto* tensors = std::get_if<TensorsSpec>(&spec.media)) {
+    if (tensors->model == sound_model && tensors->tensors.size() == 1)
+      add_sound(caps.get(), tensors->tensors[0], spec.memory);
+    else
+      add_tensors(caps.get(), *tensors, spec.memory);
+  }
   return caps;
 }
 
@@ -240,6 +273,10 @@ FormatSpec to_spec(const GstStructure* structure, const GstCapsFeatures* feature
   const auto memory = memory_of(features);
   if (!memory) return {};
   if (gst_structure_has_name(structure, tensors_media)) return {tensors_spec(structure), *memory};
+  if (gst_structure_has_name(structure, sound_model)) {
+    auto sound = sound_spec(structure);
+    return sound ? FormatSpec{TensorsSpec{{std::move(*sound)}, sound_model}, *memory} : FormatSpec{};
+  }
   if (!gst_structure_has_name(structure, "video/x-raw")) return {};
   VideoSpec video;
   const auto formats = get_texts(structure, "format");
@@ -266,6 +303,15 @@ Result<Format> to_format(const GstCaps* caps, GstVideoInfo* video) {
     if (!gst_video_info_from_caps(video, caps))
       return fail(ErrorCode::not_negotiated, "the video caps are incomplete");
     if (auto picture = to_video_info(*video)) format.media = *picture;
+  } else if (gst_structure_has_name(structure, sound_model)) {
+    const auto sound = sound_spec(structure);
+    if (!sound || sound->types.size() != 1 || sound->shape[0] < 1) return format;
+    const int64_t size = int64_t(size_of(sound->types[0]));
+    format.media = TensorsInfo{{{.type = sound->types[0],
+                                 .shape = sound->shape,
+                                 .strides = {size, size * sound->shape[0]},
+                                 .name = {}}},
+                               sound_model};
   }
   return format;
 }

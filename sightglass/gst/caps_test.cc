@@ -61,10 +61,26 @@ TEST_F(Caps, OfVideoCarryColourAndAspect) {
 
 TEST_F(Caps, OfForeignMediaAreLeftAlone) {
   EXPECT_TRUE(std::holds_alternative<std::monostate>(
-      format("audio/x-raw,format=S16LE,rate=8000,channels=1,layout=interleaved")->media));
+      format("audio/x-raw,format=S24LE,rate=8000,channels=1,layout=interleaved")->media));
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(format("audio/x-opus,rate=48000")->media));
   const auto spec = caps("video/x-raw(memory:D3D11Memory),format=NV12,width=4,height=4");
   EXPECT_TRUE(std::holds_alternative<AnySpec>(
       to_spec(gst_caps_get_structure(spec.get(), 0), gst_caps_get_features(spec.get(), 0)).media));
+}
+
+TEST_F(Caps, OfSoundAreATensorOfChannelsAndSamples) {
+  const auto stereo = format("audio/x-raw,format=S16LE,rate=8000,channels=2,layout=interleaved");
+  ASSERT_TRUE(stereo && stereo->tensors());
+  EXPECT_EQ(stereo->tensors()->model, sound_model);
+  const auto& tensor = stereo->tensors()->tensors.at(0);
+  EXPECT_EQ(tensor.type, DataType::i16);
+  EXPECT_EQ(tensor.shape, (Shape{2, -1}));
+  EXPECT_EQ(tensor.strides, (Shape{2, 4}));
+  const auto open = caps("audio/x-raw,format={S16LE,F32LE,S8},channels=[1,8]");
+  const auto back = to_caps(to_spec(gst_caps_get_structure(open.get(), 0), nullptr));
+  EXPECT_TRUE(meet(back, caps("audio/x-raw,format=F32LE,channels=3,rate=44100,layout=interleaved")));
+  EXPECT_FALSE(meet(back, caps("audio/x-raw,format=S8,channels=3,rate=44100,layout=interleaved")));
+  EXPECT_FALSE(meet(back, caps("audio/x-raw,format=F32LE,channels=3,rate=44100,layout=non-interleaved")));
 }
 
 TEST_F(Caps, WithRangesBecomeRanges) {

@@ -5,11 +5,15 @@
 #include <atomic>
 #include <mutex>
 
+#include "sightglass/gst/batch/batch_order.h"
+#include "sightglass/gst/batch/batch_stream.h"
 #include "sightglass/gst/caps.h"
+#include "sightglass/gst/caps_relax.h"
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/frame_bridge.h"
 #include "sightglass/gst/frame_meta.h"
 #include "sightglass/gst/properties.h"
+#include "sightglass/gst/tensor_meta.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 
 namespace sightglass::gst {
@@ -41,9 +45,11 @@ struct Wrapper final : Output {
   void apply_live_params();
   Status configure(GstCaps* input, GstCaps* output);
   GstFlowReturn run(GstBuffer* buffer);          // Transform; takes the buffer
+  Status run_list(GstBufferList* list);          // the same for buffers that came together
   GstFlowReturn run_inplace(GstBuffer* buffer);  // TransformInplace
   GstFlowReturn finish(const Status& status);
   void make_pixels_writable(GstBuffer* buffer);
+  Status process_gap(const Gap& gap);
 
   // Output
   Status allocate(Frame& frame) override;
@@ -65,10 +71,14 @@ struct Wrapper final : Output {
   std::unique_ptr<Element> element;  // from READY on; set and reset under the lock
   FrameBridge input, output;
   ResultWriter results;
-  Frame frame;     // of the buffer being processed; kept for its capacity
-  Frame numbered;  // results of the buffer being pushed; kept for its capacity
+  GstBufferList* arrived = nullptr;  // of which the base class was handed the first; no reference
+  Frame frame;                       // of the buffer being processed; kept for its capacity
+  std::vector<Frame> frames;         // of the list being processed; kept for their capacity
+  Frame numbered;                    // results of the buffer being pushed; kept for its capacity
   std::vector<Region> regions_before;
   std::string json_before;
+
+  bool writes_roi = false;  // the parameter write-roi-meta, where the element has it
 
   BufferPoolPtr pool;  // where outputs are taken from
   bool pool_ready = false;
@@ -83,6 +93,8 @@ Status Wrapper::start() {
   if (!made) return forward_error(made);
   if (auto status = (*made)->start(); !status) return status;
   element = std::move(*made);
+  const auto roi = desc.params.find("write-roi-meta") ? params.get("write-roi-meta") : ParamValue(false);
+  writes_roi = roi && std::get<bool>(*roi);
   stale = live_changed = false;
   lock.unlock();
   post_warnings();
@@ -132,15 +144,55 @@ GstFlowReturn Wrapper::finish(const Status& status) {
   return GST_FLOW_ERROR;
 }
 
+Status Wrapper::process_gap(const Gap& gap) {
+  if (!is_inplace()) return transform()->gap(gap, *this);
+  inplace()->gap(gap);
+  return {};
+}
+
 GstFlowReturn Wrapper::run(GstBuffer* buffer) {
   BufferPtr owned(buffer);
   apply_live_params();
   flow = GST_FLOW_OK;
-  auto status = input.read(buffer, desc.reads_results, frame);
-  if (status) status = transform()->process(frame, *this);
-  frame.clear();
+  Status status;
+  if (auto* list = std::exchange(arrived, nullptr)) {
+    status = run_list(list);
+  } else if (is_gap(buffer)) {
+    status = process_gap(to_gap(buffer));
+  } else {
+    status = input.read(buffer, desc.reads_results, frame);
+    if (status) status = transform()->process(frame, *this);
+    frame.clear();
+  }
   if (allocated) gst_buffer_unref(std::exchange(allocated, nullptr));  // taken but not pushed
+  post_warnings();
   return finish(status);
+}
+
+// The frames go to the element together, so the gaps between them are announced ahead of them
+// (batch/batch_order.h) and those at either end keep their place.
+Status Wrapper::run_list(GstBufferList* list) {
+  size_t count = 0;
+  guint behind_last = 0;  // place in the list
+  for (guint i = 0; i < gst_buffer_list_length(list); ++i)
+    if (!is_gap(gst_buffer_list_get(list, i))) behind_last = i + 1;
+  Status status;
+  for (guint i = 0; i < behind_last && status; ++i) {
+    auto* buffer = gst_buffer_list_get(list, i);
+    if (is_gap(buffer)) {
+      Gap gap = to_gap(buffer);
+      if (count > 0) announce(gap, int(count));
+      status = process_gap(gap);
+      continue;
+    }
+    if (frames.size() == count) frames.emplace_back();
+    status = input.read(buffer, desc.reads_results, frames[count++]);
+  }
+  if (status && count > 0) status = transform()->process_list({frames.data(), count}, *this);
+  for (size_t i = 0; i < count; ++i) frames[i].clear();
+  for (guint i = behind_last; i < gst_buffer_list_length(list) && status; ++i)
+    status = process_gap(to_gap(gst_buffer_list_get(list, i)));
+  return status;
 }
 
 // Replaces memory that other buffers share by a copy.
@@ -152,7 +204,18 @@ void Wrapper::make_pixels_writable(GstBuffer* buffer) {
   }
 }
 
+// Tensors of the buffer that have become results of it.
+void let_go_of_buffer(const AttributesRef& attributes) {
+  if (!attributes) return;
+  for (const auto& item : attributes->items())
+    if (item.tensor) BufferMemories::let_go_of_buffer(*item.tensor.memory);
+}
+
 GstFlowReturn Wrapper::run_inplace(GstBuffer* buffer) {
+  if (is_gap(buffer)) {
+    inplace()->gap(to_gap(buffer));
+    return GST_FLOW_OK;
+  }
   apply_live_params();
   if (desc.writes_pixels) make_pixels_writable(buffer);
   if (auto status = input.read(buffer, desc.reads_results, frame); !status) return finish(status);
@@ -163,13 +226,21 @@ GstFlowReturn Wrapper::run_inplace(GstBuffer* buffer) {
   flow = GST_FLOW_OK;
   const auto verdict = inplace()->process(frame);
   frame.tensors.clear();  // they hold references that would make the buffer read-only
+  post_warnings();
   if (!verdict) return finish(std::unexpected(verdict.error()));
   if (*verdict == Verdict::gap) {
     const auto status = gap({frame.pts, frame.duration, frame.source});
     return status ? GST_BASE_TRANSFORM_FLOW_DROPPED : finish(status);
   }
   if (*verdict == Verdict::drop) return GST_BASE_TRANSFORM_FLOW_DROPPED;
-  if (desc.reads_results) results.write(buffer, input.pixel_size(), regions_before, attributes_before, frame);
+  if (desc.reads_results) {
+    for (const auto& region : frame.regions) let_go_of_buffer(region.attributes);
+    if (frame.attributes != attributes_before) let_go_of_buffer(frame.attributes);
+    results.write(buffer, input.pixel_size(), regions_before, attributes_before, frame);
+    warn_of_dropped_objects(GST_ELEMENT(self), results);
+    write_tensor_metas(self->srcpad, frame, buffer);
+  }
+  if (writes_roi) results.write_roi(buffer, input.pixel_size(), frame.regions);
   if (frame.json != json_before) write_json(frame, buffer);
   return GST_FLOW_OK;
 }
@@ -279,6 +350,8 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange change) {
       return GST_STATE_CHANGE_FAILURE;
     }
   }
+  // A frame that waits for something gives it up; stop_streaming() makes the element ready for use again.
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY && wrapper.element) wrapper.element->cancel();
   const auto result = GST_ELEMENT_CLASS(parent_class)->change_state(element, change);
   if (change == GST_STATE_CHANGE_READY_TO_NULL) wrapper.stop();
   return result;
@@ -385,6 +458,19 @@ GstFlowReturn transform_inplace(GstBaseTransform* self, GstBuffer* buffer) {
   return wrapper_of(self).run_inplace(buffer);
 }
 
+// A list goes the way of its first buffer, so that the base class does what it does for each.
+GstFlowReturn chain_list(GstPad* pad, GstObject* parent, GstBufferList* list) {
+  auto& wrapper = wrapper_of(parent);
+  GstFlowReturn flow = GST_FLOW_OK;
+  if (gst_buffer_list_length(list) > 0) {
+    wrapper.arrived = list;
+    flow = GST_PAD_CHAINFUNC(pad)(pad, parent, gst_buffer_ref(gst_buffer_list_get(list, 0)));
+    wrapper.arrived = nullptr;
+  }
+  gst_buffer_list_unref(list);
+  return flow;
+}
+
 gboolean sink_event(GstBaseTransform* self, GstEvent* event) {
   auto& wrapper = wrapper_of(self);
   if (!wrapper.element) return GST_BASE_TRANSFORM_CLASS(parent_class)->sink_event(self, event);
@@ -404,6 +490,14 @@ gboolean sink_event(GstBaseTransform* self, GstEvent* event) {
       wrapper.flow = GST_FLOW_OK;
       status = wrapper.is_inplace() ? wrapper.inplace()->drain() : wrapper.transform()->drain(wrapper);
       wrapper.finish(status);  // the error is on the bus; the end still has to arrive
+      break;
+    case GST_EVENT_CUSTOM_DOWNSTREAM:
+      // Others wait for what is under way here: nothing more will come to fill a batch.
+      if (!wrapper.is_inplace() && gst_event_has_name(event, drained_event_name))
+        status = wrapper.transform()->drain(wrapper);
+      break;
+    case GST_EVENT_FLUSH_START:
+      wrapper.element->cancel();
       break;
     case GST_EVENT_FLUSH_STOP:
       if (wrapper.is_inplace())
@@ -464,6 +558,8 @@ void class_init(gpointer klass, gpointer data) {
   if (inplace) {
     base->transform_ip = transform_inplace;
     base->transform_ip_on_passthrough = TRUE;
+    // An element for the sake of its caps alone, which the library knows nothing of.
+    if (desc.name == "capsrelax") base->query = relaxing_query;
   } else {
     base->transform_caps = transform_caps;
     base->generate_output = generate_output;
@@ -477,7 +573,9 @@ void class_init(gpointer klass, gpointer data) {
 
 void instance_init(GTypeInstance* instance, gpointer klass) {
   auto* self = GST_BASE_TRANSFORM(instance);
-  reinterpret_cast<Instance*>(instance)->wrapper = new Wrapper(self, *static_cast<Class*>(klass)->desc);
+  const auto& desc = *static_cast<Class*>(klass)->desc;
+  reinterpret_cast<Instance*>(instance)->wrapper = new Wrapper(self, desc);
+  if (desc.kind == ElementKind::transform) gst_pad_set_chain_list_function(self->sinkpad, chain_list);
 }
 
 }  // namespace
@@ -487,37 +585,12 @@ bool register_element(GstPlugin* plugin, const ElementDesc& desc) {
                                                 instance_init);
 }
 
-void post_error(GstElement* element, const Error& error) {
-  GQuark domain = GST_STREAM_ERROR;
-  gint code = GST_STREAM_ERROR_FAILED;
-  switch (error.code) {
-    case ErrorCode::invalid_argument:
-      domain = GST_LIBRARY_ERROR, code = GST_LIBRARY_ERROR_SETTINGS;
-      break;
-    case ErrorCode::not_found:
-      domain = GST_RESOURCE_ERROR, code = GST_RESOURCE_ERROR_NOT_FOUND;
-      break;
-    case ErrorCode::io:
-      domain = GST_RESOURCE_ERROR, code = GST_RESOURCE_ERROR_FAILED;
-      break;
-    case ErrorCode::exhausted:
-      domain = GST_RESOURCE_ERROR, code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
-      break;
-    case ErrorCode::unavailable:
-      domain = GST_CORE_ERROR, code = GST_CORE_ERROR_MISSING_PLUGIN;
-      break;
-    case ErrorCode::not_negotiated:
-      domain = GST_CORE_ERROR, code = GST_CORE_ERROR_NEGOTIATION;
-      break;
-    case ErrorCode::corrupt:
-      code = GST_STREAM_ERROR_DECODE;
-      break;
-    default:
-      break;
-  }
-  const std::string text = std::string(GST_OBJECT_NAME(element)) + ": " + error.message;
-  gst_element_message_full(element, GST_MESSAGE_ERROR, domain, code, g_strdup(text.c_str()), nullptr,
-                           __FILE__, "sightglass", __LINE__);
+void warn_of_dropped_objects(GstElement* element, ResultWriter& results) {
+  if (!results.take_first_drop()) return;
+  GST_ELEMENT_WARNING(element, STREAM, FAILED,
+                      ("%s: a frame has more than %zu objects; those of the highest confidence are kept",
+                       GST_OBJECT_NAME(element), max_objects),
+                      (nullptr));
 }
 
 }  // namespace sightglass::gst

@@ -1,9 +1,12 @@
 #include "sightglass/gst/element.h"
 
+#include <format>
+
 #include <gst/check/gstharness.h>
 #include <gst/video/video.h>
 #include <gtest/gtest.h>
 
+#include "sightglass/core/registry.h"
 #include "sightglass/gst/frame_meta.h"
 #include "sightglass/gst/results.h"
 #include "sightglass/memory/gst/handles.h"
@@ -322,6 +325,206 @@ TEST_F(WrappedElement, FollowsANewSizeInMidStream) {
   float sum = 0;
   gst_buffer_extract(out.get(), 0, &sum, sizeof sum);
   EXPECT_EQ(sum, 16);
+}
+
+// ---- lists, gaps, events, queries
+
+// Notes in which order things reach it.
+class Recorder final : public Transform {
+ public:
+  std::vector<FormatSpec> transform_format(Direction, const FormatSpec& spec) const override {
+    return {spec};
+  }
+  Status process(const Frame& frame, Output& output) override {
+    text += std::format("{} ", frame.pts);
+    return output.push(frame);
+  }
+  Status process_list(std::span<const Frame> frames, Output& output) override {
+    text += "[";
+    for (const Frame& frame : frames)
+      if (auto status = process(frame, output); !status) return status;
+    text += "] ";
+    return {};
+  }
+  Status gap(const Gap& gap, Output& output) override {
+    text += std::format("gap {}@{} ", gap.pts, gap.source ? gap.source->batch_index : 0);
+    return output.gap(gap);
+  }
+  Status drain(Output&) override {
+    text += "drain ";
+    return {};
+  }
+  void flush() override { text += "flush "; }
+  void cancel() override { text += "cancel "; }
+  static ElementDesc descriptor() {
+    ElementDesc desc = Sum::descriptor();
+    desc.name = "test_record";
+    desc.input = desc.output = {FormatSpec{AnySpec{}}};
+    desc.create = [](const ParamSet&) -> Result<std::unique_ptr<Element>> {
+      return std::make_unique<Recorder>();
+    };
+    return desc;
+  }
+  static std::string text;
+};
+std::string Recorder::text;
+
+class WrappedLists : public WrappedElement {
+ protected:
+  static void SetUpTestSuite() {
+    WrappedElement::SetUpTestSuite();
+    static const ElementDesc record = Recorder::descriptor();
+    register_element(nullptr, record);
+    for (const char* name :
+         {"video_to_tensor", "tensor_convert", "rate_adjust", "capsrelax", "gvafpsthrottle"})
+      register_element(nullptr, *find_element(name));
+  }
+  void SetUp() override { Recorder::text.clear(); }
+};
+
+TEST_F(WrappedLists, ReachTheElementTogetherAndGapsAreAnnounced) {
+  start("test_record");
+  auto* list = gst_buffer_list_new();
+  gst_buffer_list_add(list, to_buffer({0, 0, {}}));
+  gst_buffer_list_add(list, picture(1, 1));
+  gst_buffer_list_add(list, to_buffer({2, 0, {}}));
+  gst_buffer_list_add(list, picture(1, 3));
+  gst_buffer_list_add(list, to_buffer({4, 0, {}}));
+  EXPECT_EQ(gst_pad_push_list(harness->srcpad, list), GST_FLOW_OK);
+  EXPECT_EQ(Recorder::text, "gap 0@0 gap 2@-1 [1 3 ] gap 4@0 ");
+  EXPECT_EQ(gst_harness_buffers_received(harness), 2u);
+}
+
+TEST_F(WrappedLists, OfNothingAreNothing) {
+  start("test_record");
+  EXPECT_EQ(gst_pad_push_list(harness->srcpad, gst_buffer_list_new()), GST_FLOW_OK);
+  EXPECT_EQ(Recorder::text, "");
+}
+
+TEST_F(WrappedLists, GapBuffersAndGapEventsAreTheSame) {
+  start("test_record");
+  EXPECT_EQ(gst_harness_push(harness, to_buffer({7, 0, {}})), GST_FLOW_OK);
+  EXPECT_TRUE(gst_harness_push_event(harness, gst_event_new_gap(8, 0)));
+  EXPECT_EQ(Recorder::text, "gap 7@0 gap 8@0 ");
+}
+
+TEST_F(WrappedLists, TheEndDrainsAndAFlushForgets) {
+  start("test_record");
+  gst_harness_push(harness, picture(1, 1));
+  EXPECT_TRUE(gst_harness_push_event(harness, gst_event_new_flush_start()));
+  EXPECT_TRUE(gst_harness_push_event(harness, gst_event_new_flush_stop(TRUE)));
+  EXPECT_EQ(Recorder::text, "1 cancel flush ");
+  GstSegment segment;
+  gst_segment_init(&segment, GST_FORMAT_TIME);
+  gst_harness_push_event(harness, gst_event_new_segment(&segment));
+  gst_harness_push(harness, picture(1, 2));
+  gst_harness_push_event(harness, gst_event_new_eos());
+  EXPECT_EQ(Recorder::text, "1 cancel flush 2 drain ");
+}
+
+TEST_F(WrappedLists, SamplesOfABatchKeepTheirSourceAndMatrixOnABuffer) {
+  Frame batch;
+  for (int i = 0; i < 3; ++i)
+    batch.batch.push_back({.source = {.stream = unsigned(5 + i), .batch_index = i, .pts = i},
+                           .affine = i == 1 ? Affine{{2, 0, 0, 0, 2, 0}} : Affine{},
+                           .pts = 10 * i,
+                           .duration = i});
+  BufferPtr buffer(gst_buffer_new());
+  for (int round = 0; round < 2; ++round) {  // written twice, there once
+    write_frame_metas(batch, buffer.get());
+    BufferPtr copy(gst_buffer_copy(buffer.get()));
+    Frame back;
+    read_frame_metas(copy.get(), back);
+    EXPECT_EQ(back.batch, batch.batch);
+    EXPECT_FALSE(back.source);
+  }
+}
+
+TEST_F(WrappedLists, AHundredStateChanges) {
+  for (const char* name : {"test_record", "test_mark", "rate_adjust", "video_to_tensor"}) {
+    ElementPtr element(GST_ELEMENT(gst_object_ref_sink(gst_element_factory_make(name, nullptr))));
+    for (int i = 0; i < 100; ++i)
+      EXPECT_EQ(gst_element_set_state(element.get(), i % 3 == 0   ? GST_STATE_PLAYING
+                                                     : i % 3 == 1 ? GST_STATE_READY
+                                                                  : GST_STATE_NULL),
+                GST_STATE_CHANGE_SUCCESS)
+          << name;
+    gst_element_set_state(element.get(), GST_STATE_NULL);
+  }
+}
+
+TEST_F(WrappedLists, QueriesOfInPlaceElementsPass) {
+  harness = gst_harness_new_parse("rate_adjust");
+  gst_harness_set_sink_caps_str(harness, gray_caps);
+  gst_harness_set_src_caps_str(harness, gray_caps);
+  CapsPtr gray(gst_caps_from_string(gray_caps)),
+      other(gst_caps_from_string("video/x-raw,format=I420,width=4,height=2,framerate=10/1"));
+  EXPECT_TRUE(gst_pad_peer_query_accept_caps(harness->srcpad, gray.get()));
+  CapsPtr possible(gst_pad_peer_query_caps(harness->srcpad, nullptr));
+  EXPECT_TRUE(gst_caps_can_intersect(possible.get(), gray.get()));
+  EXPECT_FALSE(gst_caps_can_intersect(possible.get(), other.get()));
+  EXPECT_EQ(gst_harness_query_latency(harness), 0u);
+  auto* seeking = gst_query_new_seeking(GST_FORMAT_TIME);
+  gst_pad_peer_query(harness->sinkpad, seeking);  // answered, or not, by whoever is upstream
+  gst_query_unref(seeking);
+  auto* allocation = gst_query_new_allocation(gray.get(), FALSE);
+  gst_harness_add_propose_allocation_meta(harness, GST_VIDEO_META_API_TYPE, nullptr);
+  EXPECT_TRUE(gst_pad_peer_query(harness->srcpad, allocation));
+  EXPECT_TRUE(gst_query_find_allocation_meta(allocation, GST_VIDEO_META_API_TYPE, nullptr));
+  gst_query_unref(allocation);
+}
+
+// Every picture that video_to_tensor says it takes.
+TEST_F(WrappedLists, EveryFormatIsNegotiated) {
+  int count = 0;
+  for (int format = GST_VIDEO_FORMAT_I420; format <= GST_VIDEO_FORMAT_P010_10LE + 40; ++format) {
+    const char* name = gst_video_format_to_string(GstVideoFormat(format));
+    GstVideoInfo info;
+    if (!name || !gst_video_info_set_format(&info, GstVideoFormat(format), 16, 8)) continue;
+    CapsPtr caps(gst_video_info_to_caps(&info));
+    auto* one = gst_harness_new_parse("video_to_tensor width=8 height=4");
+    if (gst_pad_peer_query_accept_caps(one->srcpad, caps.get())) {
+      ++count;
+      gst_harness_set_src_caps(one, gst_caps_ref(caps.get()));
+      auto* in = gst_buffer_new_allocate(nullptr, GST_VIDEO_INFO_SIZE(&info), nullptr);
+      gst_buffer_memset(in, 0, 128, GST_VIDEO_INFO_SIZE(&info));
+      BufferPtr out(gst_harness_push_and_pull(one, in));
+      EXPECT_EQ(gst_buffer_get_size(out.get()), size_t(8 * 4 * 3 * 4)) << name;
+    }
+    gst_harness_teardown(one);
+  }
+  EXPECT_EQ(count, 16);
+}
+
+TEST_F(WrappedLists, CapsrelaxHidesASizeThatIsOnlyPreferred) {
+  start("capsrelax", "video/x-raw,format=I420,width=64,height=48,framerate=10/1");
+  const auto seen = [&](const char* downstream) {
+    gst_harness_set_sink_caps_str(harness, downstream);
+    CapsPtr caps(gst_pad_peer_query_caps(harness->srcpad, nullptr));
+    gchar* text = gst_caps_to_string(caps.get());
+    std::string result = text;
+    g_free(text);
+    return result;
+  };
+  EXPECT_EQ(seen("video/x-raw,width=416,height=416;video/x-raw,width=[1,1000],height=[1,1000]").find("416"),
+            std::string::npos);
+  EXPECT_NE(seen("video/x-raw,width=416,height=416").find("416"), std::string::npos);
+  // The other one is of another format.
+  EXPECT_NE(seen("video/x-raw,format=RGB,width=416,height=416;video/x-raw,format=I420").find("416"),
+            std::string::npos);
+}
+
+TEST_F(WrappedLists, AFlushWakesAFrameThatIsHeldBack) {
+  start("gvafpsthrottle target-fps=0.00001");
+  EXPECT_EQ(gst_harness_push(harness, picture(1)), GST_FLOW_OK);
+  auto* thread = g_thread_new(
+      "held",
+      [](gpointer data) -> gpointer {
+        return GINT_TO_POINTER(gst_harness_push(static_cast<GstHarness*>(data), picture(1)));
+      },
+      harness);
+  EXPECT_TRUE(gst_harness_push_event(harness, gst_event_new_flush_start()));
+  EXPECT_EQ(GPOINTER_TO_INT(g_thread_join(thread)), GST_FLOW_FLUSHING);
 }
 
 }  // namespace

@@ -84,6 +84,11 @@ Status FrameBridge::attach(GstBuffer* buffer, bool output, Frame& frame) {
   frame.video.reset();
   const auto* tensors = format_.tensors();
   if (!tensors) return {};
+  if (tensors->model == sound_model) {
+    TensorInfo sound = tensors->tensors[0];
+    sound.shape[1] = int64_t(gst_buffer_get_size(buffer)) / sound.strides[1];
+    return locate(buffer, output, 0, sound, frame);
+  }
   // One memory per tensor, or all behind each other in one.
   const bool separate = gst_buffer_n_memory(buffer) == tensors->tensors.size();
   size_t offset = 0;
@@ -110,8 +115,9 @@ GstBuffer* FrameBridge::make_buffer(const Frame& frame) const {
     if (tensor.memory.get() != last || !frame.video) {
       last = tensor.memory.get();
       auto* memory = foreign ? gst_memory_ref(foreign) : wrap_memory(tensor.memory);
-      if (!frame.video && tensor.offset > 0) {
-        auto* part = gst_memory_share(memory, gssize(tensor.offset), -1);
+      // A part of it is cut out exactly: what comes next finds tensors by the sizes of their memories.
+      if (!frame.video && (tensor.offset > 0 || tensor.bytes() < memory->size)) {
+        auto* part = gst_memory_share(memory, gssize(tensor.offset), gssize(tensor.bytes()));
         gst_memory_unref(memory);
         memory = part;
       }

@@ -3,7 +3,10 @@
 #include <gst/base/gstaggregator.h>
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
+#include <optional>
+#include <utility>
 
 #include "sightglass/bins/aggregate_params.h"
 #include "sightglass/core/frame_join.h"
@@ -13,6 +16,7 @@
 #include "sightglass/gst/frame_bridge.h"
 #include "sightglass/gst/frame_meta.h"
 #include "sightglass/gst/properties.h"
+#include "sightglass/gst/tensor_meta.h"
 
 namespace sightglass::gst {
 namespace {
@@ -24,6 +28,15 @@ struct Branch {
   Label model;
   std::vector<Label> tensors;
   bool ended_frame = false;  // the frame at the head of the main pad is complete as far as this branch goes
+
+  // Results of regions before the last one of their frame. They do not go through the pad's queue: each would
+  // wake the aggregating thread up for nothing, and wait until it has been looked at.
+  GstPadChainFunction chain = nullptr;  // into the queue
+  std::mutex held_mutex;
+  std::vector<BufferPtr> held;     // guarded
+  size_t followed = 0;             // of these, those whose last one is in the queue; guarded
+  std::vector<BufferPtr> joining;  // of join_held(), kept for its capacity
+  Frame arriving;                  // of the pad's own thread
 };
 
 Branch& branch_of(GstAggregatorPad* pad) {
@@ -45,12 +58,14 @@ struct Joiner {
   explicit Joiner(GstAggregator* self_) : self(self_), params(aggregate_params()) {}
 
   GstFlowReturn aggregate(bool timeout);
-  bool gather(GstAggregatorPad* pad, GstClockTime now);
+  bool gather(GstAggregatorPad* pad, std::optional<Time> now, bool timeout);
+  void join_held(GstAggregatorPad* pad, std::optional<Time> now);
   void join_buffer(Branch& branch, GstBuffer* buffer);
   GstFlowReturn send();
 
   const std::vector<PadPtr>& branches();
-  GstClockTime running_time(GstAggregatorPad* pad, GstBuffer* buffer) const;
+  std::optional<Time> running_time(GstAggregatorPad* pad, GstBuffer* buffer) const;
+  void warn_of_missing_time();
 
   GstAggregator* const self;
   std::mutex mutex;
@@ -64,7 +79,7 @@ struct Joiner {
   std::vector<PadPtr> branch_pads, listed;
   guint32 listed_at = G_MAXUINT32;
   // Of the frame at the head of the main pad; used by the aggregating thread only.
-  bool have_frame = false;
+  bool have_frame = false, warned = false;
   Frame frame, before, result;
   ResultWriter writer;
 };
@@ -97,21 +112,45 @@ const std::vector<PadPtr>& Joiner::branches() {
   return branch_pads;
 }
 
-GstClockTime Joiner::running_time(GstAggregatorPad* pad, GstBuffer* buffer) const {
-  if (!GST_BUFFER_PTS_IS_VALID(buffer)) return GST_CLOCK_TIME_NONE;  // matched by arrival
+// None without a PTS: such buffers are matched by arrival. Outside of the segment time goes on, below 0
+// before it.
+std::optional<Time> Joiner::running_time(GstAggregatorPad* pad, GstBuffer* buffer) const {
+  if (!GST_BUFFER_PTS_IS_VALID(buffer)) return std::nullopt;
+  guint64 distance = 0;
   GST_OBJECT_LOCK(pad);
-  const auto time = gst_segment_to_running_time(&pad->segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer));
+  const int sign =
+      gst_segment_to_running_time_full(&pad->segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer), &distance);
   GST_OBJECT_UNLOCK(pad);
-  return time;
+  if (sign == 0) return std::nullopt;
+  return sign > 0 ? Time(distance) : -Time(distance);
+}
+
+void Joiner::warn_of_missing_time() {
+  if (std::exchange(warned, true)) return;
+  GST_ELEMENT_WARNING(self, STREAM, FORMAT,
+                      ("%s: buffers come without a time stamp; results are matched to them by their order",
+                       GST_OBJECT_NAME(self)),
+                      (nullptr));
+}
+
+// Raw tensors that a decoder has tagged (tensor_postproc_add_params) are kept or left behind like all others.
+static void drop_tensors(AttributesRef& list) {
+  const auto is_tensor = [](const Attribute& item) { return item.kind == AttributeKind::tensor; };
+  if (!list || std::ranges::none_of(list->items(), is_tensor)) return;
+  std::vector<Attribute> kept;
+  std::ranges::remove_copy_if(list->items(), std::back_inserter(kept), is_tensor);
+  list = kept.empty() ? nullptr : make_ref<const AttributeList>(std::move(kept));
 }
 
 void Joiner::join_buffer(Branch& branch, GstBuffer* buffer) {
-  if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) && gst_buffer_n_memory(buffer) == 0) return;
-  bool attach;
+  if (is_gap(buffer)) return;
+  bool attach, with_tensors;
   {
     std::lock_guard lock(mutex);
+    with_tensors = params.as<AggregateParams>().attach_tensor_data;
     // A repeated result (meta_smooth) comes without tensors.
-    attach = params.as<AggregateParams>().attach_tensor_data && branch.bridge.format().tensors() &&
+    const auto* tensors = branch.bridge.format().tensors();
+    attach = params.as<AggregateParams>().attach_tensor_data && tensors && tensors->model != sound_model &&
              gst_buffer_n_memory(buffer) > 0;
   }
   Status status;
@@ -119,28 +158,49 @@ void Joiner::join_buffer(Branch& branch, GstBuffer* buffer) {
     status = branch.bridge.read(buffer, true, result);
   else
     branch.bridge.read_metadata(buffer, true, result);
+  if (!with_tensors) drop_tensors(result.attributes);
   static const std::vector<Label> none;
   if (status) join(result, branch.model, attach ? branch.tensors : none, frame);
   result.clear();
 }
 
+void Joiner::join_held(GstAggregatorPad* pad, std::optional<Time> now) {
+  auto& branch = branch_of(pad);
+  {
+    std::lock_guard lock(branch.held_mutex);
+    size_t taken = 0;
+    for (; taken < branch.held.size(); ++taken) {
+      const auto time = running_time(pad, branch.held[taken].get());
+      if (time && now && *time > *now) break;
+      // Else earlier than the frame, whose turn is over.
+      if (!time || !now || *time == *now) branch.joining.push_back(std::move(branch.held[taken]));
+    }
+    branch.held.erase(branch.held.begin(), branch.held.begin() + ptrdiff_t(taken));
+    branch.followed -= std::min(taken, branch.followed);
+  }
+  for (const auto& buffer : branch.joining) join_buffer(branch, buffer.get());
+  branch.joining.clear();
+}
+
 // Takes what the branch has for the frame at `now`. True when nothing more can come. The buffer that closes
 // the frame stays in its queue until the frame is sent: an empty queue would make the base class wait for the
 // next one first.
-bool Joiner::gather(GstAggregatorPad* pad, GstClockTime now) {
+bool Joiner::gather(GstAggregatorPad* pad, std::optional<Time> now, bool timeout) {
   auto& branch = branch_of(pad);
   while (true) {
     BufferPtr head(gst_aggregator_pad_peek_buffer(pad));
+    // With a buffer in the queue the segment has arrived as well.
+    if (head || (timeout && pad->segment.format == GST_FORMAT_TIME)) join_held(pad, now);
     if (!head) return gst_aggregator_pad_is_eos(pad);
     const auto time = running_time(pad, head.get());
-    const bool by_arrival = !GST_CLOCK_TIME_IS_VALID(time) || !GST_CLOCK_TIME_IS_VALID(now);
-    if (!by_arrival && time > now) return true;
+    const bool by_arrival = !time || !now;
+    if (!by_arrival && *time > *now) return true;
     Frame& probe = result;
     branch.bridge.read_metadata(head.get(), false, probe);
     const bool of_region = probe.source && probe.source->roi;
     const bool closes = !of_region || probe.source->last_roi;
     probe.clear();
-    if (by_arrival || time == now) {
+    if (by_arrival || *time == *now) {
       if (closes) {
         branch.ended_frame = true;
         return true;
@@ -163,7 +223,7 @@ GstFlowReturn Joiner::send() {
   have_frame = false;
   GstBuffer* buffer = gst_aggregator_pad_pop_buffer(main);
   if (!buffer) return GST_FLOW_OK;
-  if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) && gst_buffer_n_memory(buffer) == 0) {
+  if (is_gap(buffer)) {
     const Gap gap{frame.pts, frame.duration, frame.source};
     gst_buffer_unref(buffer);
     gst_pad_push_event(GST_AGGREGATOR_SRC_PAD(self), to_event(gap));
@@ -172,6 +232,8 @@ GstFlowReturn Joiner::send() {
   buffer = gst_buffer_make_writable(buffer);
   const auto size = branch_of(main).bridge.pixel_size();
   writer.write(buffer, size, before.regions, before.attributes, frame);
+  warn_of_dropped_objects(GST_ELEMENT(self), writer);
+  write_tensor_metas(GST_AGGREGATOR_SRC_PAD(self), frame, buffer);
   {
     std::lock_guard lock(mutex);
     if (params.as<AggregateParams>().write_roi_meta) writer.write_roi(buffer, size, frame.regions);
@@ -191,9 +253,10 @@ GstFlowReturn Joiner::aggregate(bool timeout) {
     have_frame = true;
   }
   const auto now = running_time(main, head.get());
+  if (!now) warn_of_missing_time();
   head.reset();
   bool complete = true;
-  for (const auto& pad : branches()) complete &= gather(GST_AGGREGATOR_PAD(pad.get()), now);
+  for (const auto& pad : branches()) complete &= gather(GST_AGGREGATOR_PAD(pad.get()), now, timeout);
   return complete || timeout ? send() : GST_AGGREGATOR_FLOW_NEED_DATA;
 }
 
@@ -226,8 +289,49 @@ gboolean sink_event(GstAggregator* self, GstAggregatorPad* pad, GstEvent* event)
   return GST_AGGREGATOR_CLASS(parent_class)->sink_event(self, pad, event);
 }
 
+GstFlowReturn chain_branch(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
+  auto& branch = branch_of(GST_AGGREGATOR_PAD(pad));
+  branch.arriving.clear();
+  read_frame_metas(buffer, branch.arriving);
+  const auto& source = branch.arriving.source;
+  const bool held = source && source->roi && !source->last_roi && GST_BUFFER_PTS_IS_VALID(buffer);
+  {
+    std::lock_guard lock(branch.held_mutex);
+    if (held)
+      branch.held.emplace_back(buffer);
+    else
+      branch.followed = branch.held.size();
+  }
+  return held ? GST_FLOW_OK : branch.chain(pad, parent, buffer);
+}
+
+// Nothing overtakes what is held.
+void queue_held(GstAggregator* self, GstAggregatorPad* pad) {
+  auto& branch = branch_of(pad);
+  std::vector<BufferPtr> held;
+  {
+    std::lock_guard lock(branch.held_mutex);
+    const auto first = branch.held.begin() + ptrdiff_t(branch.followed);
+    held.assign(std::move_iterator(first), std::move_iterator(branch.held.end()));
+    branch.held.erase(first, branch.held.end());
+  }
+  for (auto& buffer : held) branch.chain(GST_PAD(pad), GST_OBJECT(self), buffer.release());
+}
+
+void forget_held(GstAggregatorPad* pad) {
+  auto& branch = branch_of(pad);
+  std::lock_guard lock(branch.held_mutex);
+  branch.held.clear();
+  branch.followed = 0;
+}
+
 // The base class would make a buffer without our fields of a GAP.
 GstFlowReturn sink_event_pre_queue(GstAggregator* self, GstAggregatorPad* pad, GstEvent* event) {
+  if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
+    forget_held(pad);
+  else if (gst_event_type_get_flags(GST_EVENT_TYPE(event)) & GST_EVENT_TYPE_SERIALIZED &&
+           GST_EVENT_TYPE(event) != GST_EVENT_GAP)
+    queue_held(self, pad);
   if (GST_EVENT_TYPE(event) != GST_EVENT_GAP) {
     return GST_AGGREGATOR_CLASS(parent_class)->sink_event_pre_queue(self, pad, event);
   }
@@ -276,14 +380,17 @@ GstClockTime next_time(GstAggregator* self) {
   BufferPtr head(gst_aggregator_pad_peek_buffer(joiner.main));
   if (!head) return GST_CLOCK_TIME_NONE;
   const auto time = joiner.running_time(joiner.main, head.get());
-  return GST_CLOCK_TIME_IS_VALID(time) ? time + GstClockTime(wait) * GST_MSECOND : time;
+  return time && *time >= 0 ? GstClockTime(*time) + GstClockTime(wait) * GST_MSECOND : GST_CLOCK_TIME_NONE;
 }
 
 GstFlowReturn flush(GstAggregator* self) {
   auto& joiner = joiner_of(self);
   joiner.have_frame = false;
   joiner.frame.clear();
-  for (const auto& pad : joiner.branches()) branch_of(GST_AGGREGATOR_PAD(pad.get())).ended_frame = false;
+  for (const auto& pad : joiner.branches()) {
+    branch_of(GST_AGGREGATOR_PAD(pad.get())).ended_frame = false;
+    forget_held(GST_AGGREGATOR_PAD(pad.get()));
+  }
   return GST_FLOW_OK;
 }
 
@@ -299,7 +406,12 @@ GstAggregatorPad* create_new_pad(GstAggregator* self, GstPadTemplate* templ, con
   auto* pad = GST_AGGREGATOR_PAD(g_object_new(GST_TYPE_AGGREGATOR_PAD, "name", name.c_str(), "direction",
                                               GST_PAD_SINK, "template", templ, nullptr));
   auto* klass = reinterpret_cast<Class*>(G_OBJECT_GET_CLASS(self));
-  if (klass->numbered_main && !joiner.main) joiner.main = pad;
+  if (klass->numbered_main && !joiner.main) {
+    joiner.main = pad;
+  } else {
+    branch_of(pad).chain = GST_PAD_CHAINFUNC(pad);
+    gst_pad_set_chain_function(GST_PAD(pad), chain_branch);
+  }
   return pad;
 }
 
@@ -309,9 +421,16 @@ void release_pad(GstElement* element, GstPad* pad) {
   GST_ELEMENT_CLASS(parent_class)->release_pad(element, pad);
 }
 
-void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {
+void set_property(GObject* object, guint id, const GValue* value, GParamSpec* spec) {
   auto& joiner = joiner_of(object);
   const auto& desc = aggregate_params().params[id - 1];
+  if (GST_STATE(object) > GST_STATE_READY && !desc.is_live) {
+    GST_ELEMENT_WARNING(object, LIBRARY, SETTINGS,
+                        ("%s: %s can only be set before the pipeline runs; the value is unchanged",
+                         GST_OBJECT_NAME(object), spec->name),
+                        (nullptr));
+    return;
+  }
   std::lock_guard lock(joiner.mutex);
   if (auto status = joiner.params.set(desc.name, from_gvalue(desc, value)); !status) {
     g_critical("%s: %s", GST_OBJECT_NAME(object), status.error().message.c_str());
@@ -374,6 +493,7 @@ void class_init(gpointer data, gpointer numbered_main) {
   base->update_src_caps = update_src_caps;
   base->get_next_time = next_time;
   base->flush = flush;
+  base->stop = [](GstAggregator* self) -> gboolean { return flush(self) == GST_FLOW_OK; };
   base->create_new_pad = create_new_pad;
 }
 

@@ -3,6 +3,8 @@
 
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/plugins.h"
+#include "sightglass/gst/batch/batch_create.h"
+#include "sightglass/gst/batch/batch_split.h"
 #include "sightglass/gst/bins/process_bin.h"
 #include "sightglass/gst/element.h"
 #include "sightglass/gst/frame_meta.h"
@@ -23,7 +25,8 @@ gboolean register_all(GstPlugin* plugin) {
   if (!gst::register_bin(plugin, gst::processbin_desc())) return FALSE;
   for (const auto* bin : all_bins())
     if (!gst::register_bin(plugin, *bin)) return FALSE;
-  return gst::register_meta_aggregate(plugin);
+  return gst::register_meta_aggregate(plugin) && gst::register_batch_create(plugin) &&
+         gst::register_batch_split(plugin);
 }
 
 }  // namespace

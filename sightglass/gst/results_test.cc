@@ -185,7 +185,7 @@ TEST_F(Results, TakeTheBoxOfAnElementThatMovedTheObject) {
   GstAnalyticsMtd mtd;
   ASSERT_TRUE(add_attributes_mtd(meta, &mtd));
   gst_analytics_relation_meta_set_relation(meta, GST_ANALYTICS_REL_TYPE_CONTAIN, od.id, mtd.id);
-  *attributes_entry(mtd) = {nullptr, "", {0.5f, 0.5f, 0.1f, 0.1f}, 2, true};
+  *attributes_entry(mtd) = {nullptr, "", {0.5f, 0.5f, 0.1f, 0.1f}, 2, -1, true};
   const Frame frame = read();
   EXPECT_EQ(frame.regions.at(0).box, (Box{0.1f, 0.1f, 0.1f, 0.1f}));
   EXPECT_EQ(frame.regions[0].label_id, 2);
@@ -218,6 +218,80 @@ TEST_F(Results, OfOlderElementsGetAnIdentityWhenWritten) {
   EXPECT_EQ(back.regions[0].track, 2);
 }
 
+TEST_F(Results, OfOlderElementsAreFoundByTheirOwnIds) {
+  write(Frame{.regions = {person(0.1f)}});
+  gst_buffer_add_video_region_of_interest_meta(buffer.get(), "face", 64, 48, 32, 24);
+  gst_buffer_add_video_region_of_interest_meta(buffer.get(), "plate", 320, 240, 64, 24);
+  const Frame before = read();
+  ASSERT_EQ(before.regions.size(), 3u);
+  EXPECT_LE(before.regions[1].id, first_foreign_id);
+  EXPECT_LT(before.regions[2].id, before.regions[1].id);
+  // Something is found in the second of them.
+  Frame after = before;
+  after.regions.push_back(person(0.5f));
+  after.regions.back().parent = before.regions[2].id;
+  write(before, after);
+  const Frame back = read();
+  ASSERT_EQ(back.regions.size(), 4u);
+  EXPECT_EQ(back.regions[3].parent, back.regions[2].id);
+  EXPECT_EQ(back.regions[2].label.view(), "plate");
+}
+
+TEST_F(Results, OfOlderElementsBringWhatModelsHaveSaid) {
+  auto* roi = gst_buffer_add_video_region_of_interest_meta(buffer.get(), "face", 64, 48, 32, 24);
+  gst_video_region_of_interest_meta_add_param(
+      roi, gst_structure_new("layer-7", "label", G_TYPE_STRING, "glad", "label_id", G_TYPE_INT, 2,
+                             "confidence", G_TYPE_DOUBLE, 0.5, "attribute_name", G_TYPE_STRING, "mood",
+                             "model_name", G_TYPE_STRING, "moods", nullptr));
+  const Frame frame = read();
+  const Attribute* mood =
+      frame.regions.at(0).attributes ? frame.regions[0].attributes->find("mood") : nullptr;
+  ASSERT_TRUE(mood);
+  EXPECT_EQ(mood->text, "glad");
+  EXPECT_EQ(mood->label_id, 2);
+  EXPECT_EQ(mood->confidence, 0.5f);
+  EXPECT_EQ(mood->model.view(), "moods");
+}
+
+TEST_F(Results, InTheOlderFormSayWhatModelsHaveSaidAndAreThereOnce) {
+  Frame frame;
+  frame.regions = {person(0.5f)};
+  frame.regions[0].attributes = with(nullptr, {.name = Label("mood of it"),
+                                               .kind = AttributeKind::classification,
+                                               .text = "glad",
+                                               .confidence = .5f});
+  write({}, frame);
+  writer.write_roi(buffer.get(), size, frame.regions);
+  writer.write_roi(buffer.get(), size, frame.regions);
+  gpointer state = nullptr;
+  int count = 0;
+  while (gst_buffer_iterate_meta_filtered(buffer.get(), &state, GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE))
+    ++count;
+  EXPECT_EQ(count, 1);
+  auto* roi = gst_buffer_get_video_region_of_interest_meta_id(buffer.get(), 0);
+  const auto* param = gst_video_region_of_interest_meta_get_param(roi, "mood_of_it");
+  ASSERT_TRUE(param);
+  EXPECT_STREQ(gst_structure_get_string(param, "label"), "glad");
+  EXPECT_STREQ(gst_structure_get_string(param, "attribute_name"), "mood of it");
+}
+
+TEST_F(Results, OfManyObjectsAreReadAndWrittenInALineOfTheirNumber) {
+  Frame frame;
+  for (size_t i = 0; i < max_objects; ++i) {
+    frame.regions.push_back(person(float(i) / 2000));
+    frame.regions.back().track = int64_t(i) + 1;
+    frame.regions.back().attributes =
+        with(nullptr, {.name = Label("n"), .kind = AttributeKind::number, .number = double(i)});
+  }
+  write({}, frame);
+  const Frame before = read();
+  ASSERT_EQ(before.regions, frame.regions);
+  Frame after = before;
+  for (Region& region : after.regions) region.box.y += 0.1f;  // all move, as with a tracker
+  write(before, after);
+  EXPECT_EQ(read().regions, after.regions);
+}
+
 TEST_F(Results, BeyondTheLimitKeepTheMostConfident) {
   Frame frame;
   for (int i = 0; i < 1500; ++i) {
@@ -228,6 +302,8 @@ TEST_F(Results, BeyondTheLimitKeepTheMostConfident) {
   const Frame back = read();
   EXPECT_EQ(back.regions.size(), max_objects);
   EXPECT_EQ(writer.dropped_objects(), 1500 - max_objects);
+  EXPECT_TRUE(writer.take_first_drop());
+  EXPECT_FALSE(writer.take_first_drop()) << "one warning is enough";
   for (const auto& region : back.regions) EXPECT_GE(region.confidence, float(1500 - int(max_objects)) / 1500);
 }
 

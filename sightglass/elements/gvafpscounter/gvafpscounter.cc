@@ -63,12 +63,14 @@ Result<std::unique_ptr<Element>> FpsCounter::create(const Params& params) {
 }
 
 Status FpsCounter::start() {
-  for (const auto& [name, value] :
-       {std::pair("read-pipe", &params_.read_pipe), std::pair("write-pipe", &params_.write_pipe)})
-    if (!value->empty())
-      return fail(ErrorCode::unavailable,
-                  "{}={} is not usable: counting across processes is not built in; usable: interval", name,
-                  *value);
+  reader_.reset();
+  writer_.reset();
+  if (!params_.read_pipe.empty()) {
+    auto reader = FramePipeReader::open(params_.read_pipe);
+    if (!reader) return forward_error(reader);
+    reader_ = std::move(*reader);
+  }
+  if (!params_.write_pipe.empty()) writer_ = std::make_unique<FramePipeWriter>(params_.write_pipe);
   if (params_.print_latency) warnings_.push_back("print-latency has no effect: frames carry no time code");
   skipped_ = 0;
   // The meters are held from the start, so that all elements of a pipeline find the same ones. A stream
@@ -85,10 +87,28 @@ void FpsCounter::join() {
     if (membership.meter) membership.stream = membership.meter->join();
 }
 
+// What the pipe has brought since the last frame.
+void FpsCounter::count_others(int64_t time) {
+  reader_->read([&](uint64_t stream, uint32_t frames, bool ended) {
+    auto& places = others_[stream];
+    if (places.empty())
+      for (const Membership& membership : memberships_) places.push_back(membership.meter->join());
+    for (size_t i = 0; i < places.size(); ++i) {
+      for (uint32_t k = 0; k < frames; ++k) memberships_[i].meter->count(*places[i], time);
+      if (ended) memberships_[i].meter->leave(places[i], time);
+    }
+    if (ended) others_.erase(stream);
+  });
+}
+
 void FpsCounter::leave() {
   if (!joined_) return;
   joined_ = false;
   const int64_t time = now();
+  if (writer_) writer_->end();
+  if (reader_) count_others(time);
+  for (const auto& [stream, places] : std::exchange(others_, {}))
+    for (size_t i = 0; i < places.size(); ++i) memberships_[i].meter->leave(places[i], time);
   last_average_ = float(memberships_[0].meter->average(time));
   for (Membership& membership : memberships_)
     if (FpsMeter::Stream* stream = std::exchange(membership.stream, nullptr))
@@ -102,6 +122,8 @@ Result<Verdict> FpsCounter::process(Frame&) {
   }
   if (!joined_) join();
   const int64_t time = now();
+  if (writer_) writer_->count();
+  if (reader_) count_others(time);
   for (const Membership& membership : memberships_)
     if (membership.stream) membership.meter->count(*membership.stream, time);
   return Verdict::pass;
@@ -135,8 +157,9 @@ const Registration registration({
     .params = ParamTable::of<Params>({
         param("interval", &Params::interval, "seconds between two lines; several as a comma list"),
         param("starting-frame", &Params::starting_frame, "frames that are passed uncounted at first"),
-        param("read-pipe", &Params::read_pipe, "named pipe with the frames of other processes"),
-        param("write-pipe", &Params::write_pipe, "named pipe of the process that counts"),
+        param("read-pipe", &Params::read_pipe,
+              "named pipe, made here, by which the frames of other processes come to be counted too"),
+        param("write-pipe", &Params::write_pipe, "named pipe of the process that counts; its read-pipe"),
         param("print-std-dev", &Params::print_std_dev,
               "print the standard deviation of the times between frames too"),
         param("print-latency", &Params::print_latency, "print the latency too (frames with a time code)"),

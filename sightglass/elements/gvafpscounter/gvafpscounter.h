@@ -1,8 +1,10 @@
 // Counts the frames per second of all gvafpscounter elements of the process and prints them (fps_meter.h).
-// Frames pass unchanged. Elements with the same interval share one meter.
+// Frames pass unchanged. Elements with the same interval share one meter. Frames of other processes count
+// with those of the element that reads their pipe (frame_pipe.h).
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +12,7 @@
 
 #include "sightglass/core/element.h"
 #include "sightglass/elements/gvafpscounter/fps_meter.h"
+#include "sightglass/elements/gvafpscounter/frame_pipe.h"
 
 namespace sightglass {
 
@@ -45,10 +48,14 @@ class FpsCounter final : public TransformInplace {
   FpsCounter(const Params& params, std::vector<double> intervals);
   void join();
   void leave();
+  void count_others(int64_t time);
 
   Params params_;
   std::vector<double> intervals_;
   std::vector<Membership> memberships_;
+  std::unique_ptr<FramePipeReader> reader_;
+  std::unique_ptr<FramePipeWriter> writer_;
+  std::map<uint64_t, std::vector<FpsMeter::Stream*>> others_;  // of other processes, one for each membership
   unsigned skipped_ = 0;
   bool joined_ = false;
   std::atomic<float> last_average_{0};

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <thread>
 
 #include "sightglass/core/allocation_count.h"
@@ -121,10 +123,64 @@ TEST(FpsCounter, RefusesIntervalsThatAreNone) {
   EXPECT_TRUE(make({{"interval", "0.5, 10"}}));
 }
 
-TEST(FpsCounter, PipesAreNotBuiltInAndSaySo) {
-  const auto started = make({{"write-pipe", "/tmp/pipe"}})->start();
-  ASSERT_FALSE(started);
-  EXPECT_EQ(started.error().code, ErrorCode::unavailable);
+TEST(FramePipe, BringsTheFramesOfWritersAndTheirEnd) {
+  const std::string path = testing::TempDir() + "frame_pipe_test";
+  auto reader = FramePipeReader::open(path);
+  ASSERT_TRUE(reader) << reader.error().message;
+  std::map<uint64_t, std::pair<uint32_t, bool>> seen;
+  const auto read = [&] {
+    (*reader)->read([&](uint64_t stream, uint32_t frames, bool ended) {
+      seen[stream].first += frames;
+      seen[stream].second |= ended;
+    });
+  };
+  read();
+  EXPECT_TRUE(seen.empty());
+  FramePipeWriter a(path);
+  {
+    FramePipeWriter b(path);
+    for (int i = 0; i < 3; ++i) a.count();
+    b.count();
+  }
+  read();
+  ASSERT_EQ(seen.size(), 2u);
+  const auto [frames_a, ended_a] = seen.begin()->second;
+  EXPECT_EQ(frames_a, 3u);
+  EXPECT_FALSE(ended_a);
+  EXPECT_EQ(std::next(seen.begin())->second, (std::pair{1u, true}));
+  // A full pipe and a reader that is gone hold nobody up, and no frame is lost while it can be read again.
+  for (int i = 0; i < 10000; ++i) a.count();
+  read();
+  a.count();
+  read();
+  EXPECT_EQ(seen.begin()->second.first, 10004u);
+  reader->reset();
+  a.count();
+  a.count();
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST(FramePipe, IsNoOtherFile) {
+  EXPECT_FALSE(FramePipeReader::open(testing::TempDir()));
+  EXPECT_FALSE(FramePipeReader::open("no/such/folder/pipe"));
+}
+
+TEST(FpsCounter, PipesJoinTwoCounters) {
+  const std::string path = testing::TempDir() + "gvafpscounter_pipe";
+  const auto reads = make({{"read-pipe", path.c_str()}}),
+             writes = make({{"write-pipe", path.c_str()}, {"interval", "2000"}});
+  ASSERT_TRUE(reads->start());
+  ASSERT_TRUE(writes->start());
+  testing::internal::CaptureStdout();
+  Frame frame;
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(static_cast<TransformInplace&>(*writes).process(frame));
+    EXPECT_TRUE(static_cast<TransformInplace&>(*reads).process(frame));
+  }
+  writes->stop();
+  reads->stop();
+  EXPECT_NE(testing::internal::GetCapturedStdout(), "");
+  EXPECT_FALSE(make({{"read-pipe", "no/such/folder/pipe"}})->start());
 }
 
 TEST(FpsCounter, TheAverageCannotBeSet) {

@@ -82,7 +82,8 @@ Status RoiSplit::process(const Frame& frame, Output& output) {
   Status sent;
   for (const Selected& selected : selected_) {
     const Region& region = frame.regions[selected.region];
-    source.roi = region.id >= 0 ? uint32_t(region.id) : uint32_t(selected.region);
+    // -1: not numbered; below that numbers of regions that stand beside the others (gst/results.h).
+    source.roi = region.id != -1 ? uint32_t(region.id) : uint32_t(selected.region);
     source.object = region.track;
     source.last_roi = &selected == &selected_.back();
     if (selected.crop.w <= 0 || selected.crop.h <= 0) {

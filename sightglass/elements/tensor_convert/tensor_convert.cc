@@ -137,12 +137,52 @@ void to_video(const TensorsSpec& tensors, MemoryKind memory, std::vector<FormatS
   }
 }
 
+// ---- sound
+
+constexpr DataType sample_types[] = {DataType::i16, DataType::f32};
+
+// Bytes between the channels and between the samples of interleaved sound.
+Shape interleaved(int64_t channels, DataType type) {
+  const int64_t size = int64_t(size_of(type));
+  return {size, size * channels};
+}
+
+void sound_to_tensors(const TensorSpec& sound, MemoryKind memory, std::vector<FormatSpec>& specs) {
+  const int64_t channels = sound.shape.rank() == 2 ? sound.shape[0] : -1;
+  for (DataType type : sound.types) {
+    TensorSpec tensor{.types = {type}, .shape = {channels, -1}, .strides = {}, .name = {}};
+    if (channels > 1) tensor.strides = interleaved(channels, type);
+    add(TensorsSpec{{tensor}, {}}, memory, specs);
+    if (channels != 1) continue;
+    tensor.shape = {1, 1, -1};
+    add(TensorsSpec{{tensor}, {}}, memory, specs);
+  }
+}
+
+void to_sound(const TensorsSpec& tensors, MemoryKind memory, std::vector<FormatSpec>& specs) {
+  if (tensors.tensors.size() > 1 || memory != MemoryKind::system) return;
+  const TensorSpec wanted = tensors.tensors.empty() ? TensorSpec{} : tensors.tensors[0];
+  int64_t channels = -1;
+  if (!wanted.shape.empty()) {
+    const size_t rank = wanted.shape.rank();
+    if (rank < 2 || rank > 3 || (rank == 3 && wanted.shape[0] > 1)) return;
+    channels = wanted.shape[rank - 2];
+  }
+  TensorSpec sound{.types = {}, .shape = {channels, -1}, .strides = {}, .name = {}};
+  for (DataType type : sample_types)
+    if (wanted.types.empty() || std::ranges::contains(wanted.types, type)) sound.types.push_back(type);
+  if (!sound.types.empty()) add(TensorsSpec{{sound}, TensorConvert::sound}, memory, specs);
+}
+
 }  // namespace
 
 std::vector<FormatSpec> TensorConvert::transform_format(Direction from, const FormatSpec& spec) const {
   std::vector<FormatSpec> specs;
   const auto* video = std::get_if<VideoSpec>(&spec.media);
   const auto* tensors = std::get_if<TensorsSpec>(&spec.media);
+  if (from == Direction::input && tensors && tensors->model == sound && tensors->tensors.size() == 1)
+    sound_to_tensors(tensors->tensors[0], spec.memory, specs);
+  if (from == Direction::output && !video) to_sound(tensors ? *tensors : TensorsSpec{}, spec.memory, specs);
   if (from == Direction::input && !tensors) to_tensors(video ? *video : VideoSpec{}, spec.memory, specs);
   if (from == Direction::output && !video) to_video(tensors ? *tensors : TensorsSpec{}, spec.memory, specs);
   return specs;
@@ -151,6 +191,10 @@ std::vector<FormatSpec> TensorConvert::transform_format(Direction from, const Fo
 Status TensorConvert::configure(const Format& input, const Format& output) {
   const VideoInfo* video = input.video();
   const TensorsInfo* tensors = output.tensors();
+  sound_ = false;
+  if (const TensorsInfo* given = input.tensors();
+      given && given->model == sound && tensors && given->tensors.size() == 1 && tensors->tensors.size() == 1)
+    return configure_sound(given->tensors[0], tensors->tensors[0]);
   const auto refuse = [&] {
     return fail(ErrorCode::not_negotiated, "{} cannot be read as {}", to_string(input), to_string(output));
   };
@@ -171,6 +215,44 @@ Status TensorConvert::configure(const Format& input, const Format& output) {
     }
   }
   return refuse();
+}
+
+Status TensorConvert::configure_sound(const TensorInfo& sound_info, const TensorInfo& wanted) {
+  const size_t rank = wanted.shape.rank();
+  const bool fits = (rank == 2 || (rank == 3 && wanted.shape[0] == 1)) && wanted.shape.fixed() &&
+                    wanted.type == sound_info.type && wanted.shape[rank - 2] == sound_info.shape[0];
+  if (!fits)
+    return fail(ErrorCode::not_negotiated, "{} channels of {} cannot be read as {} {}", sound_info.shape[0],
+                to_string(sound_info.type), to_string(wanted.type), wanted.shape.to_string());
+  tensor_ = wanted;
+  sound_ = true;
+  return {};
+}
+
+Status TensorConvert::process_sound(const Frame& frame, Output& output) {
+  const int64_t wanted = tensor_.shape.back();
+  const int64_t samples = frame.tensors.size() == 1 ? frame.tensors[0].shape.back() : 0;
+  if (samples > wanted)
+    return fail(ErrorCode::invalid_argument,
+                "a buffer of {} samples came, {} are wanted; cut the sound into buffers of that size, with "
+                "audiobuffersplit for instance",
+                samples, wanted);
+  if (samples < wanted) return output.gap({frame.pts, frame.duration, frame.source});
+  Tensor tensor = frame.tensors[0];
+  if (tensor_.shape.rank() == 3) {
+    const Shape strides = tensor.strides;
+    tensor.strides = {strides[1] * wanted, strides[0], strides[1]};
+  }
+  tensor.shape = tensor_.shape;
+  tensor.layout = tensor_.layout;
+  result_.tensors.assign(1, std::move(tensor));
+  result_.pts = frame.pts;
+  result_.duration = frame.duration;
+  result_.affine.reset();
+  result_.source = frame.source;
+  Status sent = output.push(result_);
+  result_.tensors.clear();
+  return sent;
 }
 
 Tensor TensorConvert::shared(const Frame& frame) const {
@@ -205,6 +287,7 @@ Status TensorConvert::copy(const Frame& frame, Output& output) {
 }
 
 Status TensorConvert::process(const Frame& frame, Output& output) {
+  if (sound_) return process_sound(frame, output);
   if (!frame.video || frame.tensors.size() != (planar_ ? 3u : 1u))
     return fail(ErrorCode::corrupt, "the frame is not the picture that was agreed");
   result_.tensors.clear();
@@ -224,25 +307,33 @@ Status TensorConvert::process(const Frame& frame, Output& output) {
 
 namespace {
 
-TensorsSpec one_tensor_of_bytes() {
+TensorsSpec one_tensor_of(std::vector<DataType> types) {
   TensorsSpec spec;
-  spec.tensors.emplace_back().types = {DataType::u8};
+  spec.tensors.emplace_back().types = std::move(types);
   return spec;
 }
 
-std::vector<FormatSpec> in_every_memory(const decltype(FormatSpec::media)& media) {
+TensorsSpec any_sound() {
+  TensorsSpec spec = one_tensor_of({std::begin(sample_types), std::end(sample_types)});
+  spec.tensors[0].shape = {-1, -1};
+  spec.model = TensorConvert::sound;
+  return spec;
+}
+
+std::vector<FormatSpec> in_every_memory(const decltype(FormatSpec::media)& media,
+                                        const TensorsSpec& of_sound) {
   using enum MemoryKind;
-  return {{media, system}, {media, cuda}, {media, va}, {media, opencl}};
+  return {{media, system}, {media, cuda}, {media, va}, {media, opencl}, {of_sound, system}};
 }
 
 const Registration registration({
     .name = "tensor_convert",
-    .title = "Picture as tensor",
+    .title = "Media as tensor",
     .klass = "Filter/Converter",
-    .doc = "Reads the bytes of a picture as a uint8 tensor without copying them.",
+    .doc = "Reads the bytes of a picture, or the samples of sound, as a tensor without copying them.",
     .kind = ElementKind::transform,
-    .input = in_every_memory(VideoSpec{all_formats(), {}, {}}),
-    .output = in_every_memory(one_tensor_of_bytes()),
+    .input = in_every_memory(VideoSpec{all_formats(), {}, {}}, any_sound()),
+    .output = in_every_memory(one_tensor_of({DataType::u8}), one_tensor_of({DataType::i16, DataType::f32})),
     .params = ParamTable::of<TensorConvert::Params>({}),
     .create = [](const ParamSet&) -> Result<std::unique_ptr<Element>> {
       return std::make_unique<TensorConvert>();

@@ -1,7 +1,10 @@
-// Reads a picture as a tensor of bytes: the same memory, no pixel is touched.
+// Reads a picture as a tensor of bytes, or sound as a tensor of samples: the same memory, nothing is touched.
 //
 // in   RGB, BGR, RGBx, BGRx, RGBA, BGRA (HWC), RGBP, BGRP (CHW), GRAY8 (HW), any memory and pixel aspect
-// ratio out  one uint8 tensor in that memory, with and without a leading 1; rows with padding as strides
+//      ratio; interleaved sound, which is a tensor [channels, samples] of int16 or float32 with a free axis
+// out  one tensor in that memory, with and without a leading 1; rows with padding and interleaved channels as
+//      strides. Of sound, the next element has to say how many samples it takes: a shorter buffer becomes a
+//      gap, a longer one is an error
 //
 // Regions and attributes of the picture stay behind: they are not results of the tensor. Where a picture's
 // rows or planes do not lie as agreed (other strides than the format has by default, planes apart), the bytes
@@ -17,6 +20,8 @@ namespace sightglass {
 class TensorConvert final : public Transform {
  public:
   struct Params {};
+  // TensorsSpec::model of sound, by which the runtime tells it from tensors.
+  static constexpr const char* sound = "audio/x-raw";
 
   std::vector<FormatSpec> transform_format(Direction from, const FormatSpec& spec) const override;
   Status configure(const Format& input, const Format& output) override;
@@ -26,9 +31,11 @@ class TensorConvert final : public Transform {
   // The picture's planes as the agreed tensor; no memory when they do not lie like that.
   Tensor shared(const Frame& frame) const;
   Status copy(const Frame& frame, Output& output);
+  Status configure_sound(const TensorInfo& sound, const TensorInfo& wanted);
+  Status process_sound(const Frame& frame, Output& output);
 
   TensorInfo tensor_;  // as agreed, with strides
-  bool planar_ = false;
+  bool planar_ = false, sound_ = false;
   Frame result_;
 };
 

@@ -191,5 +191,95 @@ TEST(TensorConvert, DoesNotAllocateOnceWarm) {
   EXPECT_EQ(allocation_count(), before);
 }
 
+// ---- sound
+
+TensorsSpec sound_spec(std::vector<DataType> types, int64_t channels) {
+  TensorsSpec spec;
+  spec.tensors.push_back({.types = std::move(types), .shape = {channels, -1}, .strides = {}, .name = {}});
+  spec.model = TensorConvert::sound;
+  return spec;
+}
+// A buffer of interleaved sound as the runtime gives it.
+Frame sound_frame(int64_t channels, int64_t samples) {
+  std::vector<float> values;
+  for (int64_t i = 0; i < channels * samples; ++i) values.push_back(float(i));
+  Tensor tensor = test::tensor<float>({samples, channels}, values);
+  tensor.shape = {channels, samples};
+  tensor.strides = {4, 4 * channels};
+  return test::frame_of({tensor});
+}
+Format sound_format(int64_t channels, DataType type = DataType::f32) {
+  Format format;
+  const int64_t size = int64_t(size_of(type));
+  format.media =
+      TensorsInfo{{{.type = type, .shape = {channels, -1}, .strides = {size, size * channels}, .name = {}}},
+                  TensorConvert::sound};
+  return format;
+}
+Format samples_format(const Shape& shape) {
+  Format format;
+  format.media = TensorsInfo{{{.type = DataType::f32, .shape = shape, .strides = {}, .name = {}}}, {}};
+  return format;
+}
+
+TEST(TensorConvert, OffersSoundAsChannelsAndSamples) {
+  const auto specs =
+      TensorConvert().transform_format(Direction::input, {sound_spec({DataType::i16, DataType::f32}, 2)});
+  ASSERT_EQ(specs.size(), 2u);
+  const auto& first = std::get<TensorsSpec>(specs[0].media).tensors.at(0);
+  EXPECT_EQ(first.types, std::vector{DataType::i16});
+  EXPECT_EQ(first.shape, (Shape{2, -1}));
+  EXPECT_EQ(first.strides, (Shape{2, 4}));
+  EXPECT_EQ(TensorConvert().transform_format(Direction::input, {sound_spec({DataType::f32}, 1)}).size(), 2u);
+}
+
+TEST(TensorConvert, OffersTheSoundOfATensor) {
+  TensorsSpec model;
+  model.tensors.push_back({.types = {DataType::f32}, .shape = {1, 400}, .strides = {}, .name = {}});
+  const auto specs = TensorConvert().transform_format(Direction::output, {model});
+  ASSERT_EQ(specs.size(), 1u);
+  const auto& sound = std::get<TensorsSpec>(specs[0].media);
+  EXPECT_EQ(sound.model, TensorConvert::sound);
+  EXPECT_EQ(sound.tensors.at(0).types, std::vector{DataType::f32});
+  EXPECT_EQ(sound.tensors.at(0).shape, (Shape{1, -1}));
+}
+
+TEST(TensorConvert, SharesTheMemoryOfSound) {
+  auto element = test::make<Transform>("tensor_convert");
+  test::Collected out;
+  ASSERT_TRUE(element->configure(sound_format(2), samples_format({2, 3})));
+  const Frame in = sound_frame(2, 3);
+  ASSERT_TRUE(element->process(in, out));
+  const Tensor& tensor = out.frame(0).tensors.at(0);
+  EXPECT_EQ(tensor.memory, in.tensors[0].memory);
+  EXPECT_EQ(test::values_of<float>(tensor), (std::vector<float>{0, 2, 4, 1, 3, 5}));
+}
+
+TEST(TensorConvert, SoundFitsAModelWithABatchAxis) {
+  auto element = test::make<Transform>("tensor_convert");
+  test::Collected out;
+  ASSERT_TRUE(element->configure(sound_format(1), samples_format({1, 1, 3})));
+  ASSERT_TRUE(element->process(sound_frame(1, 3), out));
+  EXPECT_EQ(out.frame(0).tensors.at(0).shape, (Shape{1, 1, 3}));
+  EXPECT_EQ(test::values_of<float>(out.frame(0).tensors[0]), (std::vector<float>{0, 1, 2}));
+}
+
+TEST(TensorConvert, TooFewSamplesAreAGapAndTooManyAnError) {
+  auto element = test::make<Transform>("tensor_convert");
+  test::Collected out;
+  ASSERT_TRUE(element->configure(sound_format(1), samples_format({1, 3})));
+  ASSERT_TRUE(element->process(sound_frame(1, 2), out));
+  EXPECT_TRUE(out.is_gap(0));
+  EXPECT_EQ(test::message_of(element->process(sound_frame(1, 4), out)).substr(0, 51),
+            "a buffer of 4 samples came, 3 are wanted; cut the s");
+}
+
+TEST(TensorConvert, SoundOfOtherChannelsOrTypesIsRefused) {
+  auto element = test::make<Transform>("tensor_convert");
+  EXPECT_FALSE(element->configure(sound_format(2), samples_format({1, 3})));
+  EXPECT_FALSE(element->configure(sound_format(1, DataType::i16), samples_format({1, 3})));
+  EXPECT_FALSE(element->configure(sound_format(1), samples_format({3})));
+}
+
 }  // namespace
 }  // namespace sightglass

@@ -103,7 +103,7 @@ Placement place(const ResizeRule& rule, Fraction pixel_aspect, const Crop& crop,
       break;
     }
     case Resize::crop: {
-      const double r = std::max(fit_x, fit_y);
+      const double r = std::max(fit_x, fit_y) / rule.share;
       scaled = {std::max(canvas.width, round_half_up(width * r)),
                 std::max(canvas.height, round_half_up(height * r))};
       centred = true;

@@ -33,6 +33,7 @@ struct ResizeRule {
   Resize resize = Resize::stretch;
   int size_multiple = 32;  // fit_height (width of the canvas) and multiple
   int max_width = 0;       // fit_height; 0: no limit
+  double share = 1;        // crop: how much of the short side is kept, 0..1
 };
 
 struct Size {

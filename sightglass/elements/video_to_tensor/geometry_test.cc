@@ -54,6 +54,13 @@ TEST(Geometry, CropKeepsTheMiddleOfTheLongSide) {
   EXPECT_NEAR(box.w, 224.0 / 299, 1e-6);
 }
 
+TEST(Geometry, CropKeepsAShareOfTheShortSide) {
+  // As a classifier's recipe has it: the short side to 256, the centre of 224.
+  const Placement p = place({.resize = Resize::crop, .share = 0.875}, {1, 1}, {0, 0, 810, 1080}, {224, 224});
+  EXPECT_EQ(p.x, (AxisMap{0, 810, 256, 16, 224, 0, 224}));
+  EXPECT_EQ(p.y, (AxisMap{0, 1080, 341, 58, 224, 0, 224}));
+}
+
 TEST(Geometry, NoneCutsOrPads) {
   const Placement p = place({Resize::none}, {4, 3}, {10, 20, 30, 100}, {40, 50});
   EXPECT_EQ(p.x, (AxisMap{10, 30, 30, 0, 30, 0, 40}));

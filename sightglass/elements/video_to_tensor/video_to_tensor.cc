@@ -38,11 +38,32 @@ AxisPlaces places(Layout layout) {
 }
 
 constexpr int64_t most_pixels = 32768;  // of a side
+constexpr int64_t most_samples = 1024;  // of a batch
+
+std::vector<PixelFormat> all_formats() {
+  const auto known = all_8_bit_formats();
+  std::vector<PixelFormat> formats(known.begin(), known.end());
+  formats.push_back(PixelFormat::p010);
+  return formats;
+}
+
+// One pixel row of 16-bit samples, of which the upper ten bits count, as 8-bit samples.
+void narrow(const uint8_t* from, int samples, uint8_t* to) {
+  for (int i = 0; i < samples; ++i) {
+    const unsigned value = unsigned(from[2 * i] | from[2 * i + 1] << 8);
+    to[i] = uint8_t(std::min(255u, (value + 128) >> 8));
+  }
+}
 
 }  // namespace
 
 VideoToTensor::VideoToTensor(const Params& params)
-    : params_(params), rule_{params.resize, int(params.size_multiple), int(params.max_width)} {}
+    : params_(params), rule_{params.resize, int(params.size_multiple), int(params.max_width)} {
+  // Classifiers cut the centre out of a larger picture: less of the short side is kept, of regions and whole
+  // pictures alike.
+  if (params_.resize == Resize::crop && params_.roi_expand < 1)
+    rule_.share = std::exchange(params_.roi_expand, 1.0);
+}
 
 std::vector<TensorSpec> VideoToTensor::tensor_specs(const VideoInfo* video) const {
   Size size{int(params_.width), int(params_.height)};
@@ -86,21 +107,21 @@ std::vector<TensorSpec> VideoToTensor::tensor_specs(const VideoInfo* video) cons
       break;
   }
   std::vector<TensorSpec> specs;
-  for (int64_t c : channels)
-    for (bool batched : {true, false}) {
-      if (params_.layout != Axes::nhwc) {
-        if (batched)
-          specs.push_back({types, {1, c, h, w}, Layout::nchw, {}});
-        else
-          specs.push_back({types, {c, h, w}, Layout::chw, {}});
-      }
-      if (params_.layout != Axes::nchw) {
-        if (batched)
-          specs.push_back({types, {1, h, w, c}, Layout::nhwc, {}});
-        else
-          specs.push_back({types, {h, w, c}, Layout::hwc, {}});
-      }
-    }
+  const auto add = [&](Layout layout, const Shape& shape) {
+    const bool first = layout == Layout::nchw || layout == Layout::chw;
+    if (params_.layout != (first ? Axes::nhwc : Axes::nchw)) specs.push_back({types, shape, layout, {}});
+  };
+  for (int64_t c : channels) {
+    add(Layout::nchw, {1, c, h, w});
+    add(Layout::nhwc, {1, h, w, c});
+    add(Layout::chw, {c, h, w});
+    add(Layout::hwc, {h, w, c});
+  }
+  // Last, so that nobody gets a batch who has not asked for one.
+  for (int64_t c : channels) {
+    add(Layout::nchw, {-1, c, h, w});
+    add(Layout::nhwc, {-1, h, w, c});
+  }
   return specs;
 }
 
@@ -125,8 +146,7 @@ std::vector<FormatSpec> VideoToTensor::transform_format(Direction from, const Fo
                              [&](const TensorSpec& mine) { return agree(mine, theirs); }))
       return {};
   }
-  const auto& all = all_8_bit_formats();
-  return {{VideoSpec{{all.begin(), all.end()}, {}, {}}, MemoryKind::system}};
+  return {{VideoSpec{all_formats(), {}, {}}, MemoryKind::system}};
 }
 
 Status VideoToTensor::configure(const Format& input, const Format& output) {
@@ -178,9 +198,15 @@ Status VideoToTensor::configure(const Format& input, const Format& output) {
   options.type = tensor.type;
   options.range = params_.range, options.mean = params_.mean, options.std = params_.std;
   options.scale = params_.scale, options.pad_value = params_.pad_value;
-  auto made = Preprocessor::make(*video, options);
+  if (tensor.shape.rank() == 4 && (tensor.shape[0] < 1 || tensor.shape[0] > most_samples))
+    return fail(ErrorCode::not_negotiated, "cannot make {}; at most {} pictures in a batch",
+                to_string(output), most_samples);
+  VideoInfo read_as = *video;
+  if (video->format == PixelFormat::p010) read_as.format = PixelFormat::nv12;  // narrow() makes it that
+  auto made = Preprocessor::make(read_as, options);
   if (!made) return forward_error(made);
 
+  places_ = tensor.shape.rank() == 4 ? size_t(tensor.shape[0]) : 1;
   row_axis_ = axes.row, channel_axis_ = axes.channel;
   video_ = *video;
   options_ = options;
@@ -215,40 +241,106 @@ bool VideoToTensor::map_planes(const Frame& frame) {
   return true;
 }
 
-Status VideoToTensor::process(const Frame& frame, Output& output) {
-  if (!preprocessor_) return fail(ErrorCode::not_negotiated, "a frame came before its format");
-  // The picture is let go, and the tensor finished, before it is sent on.
+// The rows and columns of a 10-bit picture that count, as an 8-bit one.
+void VideoToTensor::narrow_planes(const Crop& part) {
+  for (size_t p = 0; p < plane_count(video_.format); ++p) {
+    const int shift = plane_layout(video_.format, p).shift_y;
+    // Chroma is interpolated across the edges of the part.
+    const int first = std::max(0, (part.y >> shift) - 2);
+    const int last = std::min(plane_height(video_, p), ((part.y + part.h) >> shift) + 3);
+    const int samples = plane_width(video_, p) * plane_layout(video_.format, p).pixel_bytes / 2;
+    auto& narrowed = narrowed_[p];
+    narrowed.resize(size_t(samples) * size_t(plane_height(video_, p)));
+    for (int y = first; y < last; ++y)
+      narrow(planes_[p].data + y * planes_[p].stride, samples, narrowed.data() + size_t(y) * size_t(samples));
+    planes_[p] = {narrowed.data(), samples};
+  }
+}
+
+// Writes one picture into a place of the tensor and says what leads back from there; none when the picture
+// cannot be read or nothing of it counts.
+std::optional<Affine> VideoToTensor::write(const Frame& frame, const Mapping& tensor, size_t place) {
+  const Crop part = part_of(frame);
+  if (part.w <= 0 || part.h <= 0) return std::nullopt;
+  // The picture is let go before the tensor is sent on.
   struct Unmap {
     ~Unmap() {
       for (Mapping& mapping : planes) mapping.reset();
     }
     std::array<Mapping, 4>& planes;
-  };
-  const Crop part = part_of(frame);
-  {
-    const Unmap unmap{mappings_};
-    if (part.w <= 0 || part.h <= 0 || !map_planes(frame))
-      return output.gap({frame.pts, frame.duration, frame.source});
+  } unmap{mappings_};
+  if (!map_planes(frame)) return std::nullopt;
+  if (video_.format == PixelFormat::p010) narrow_planes(part);
+  const Shape& strides = tensor.strides();
+  std::byte* start = tensor.data() + (place ? int64_t(place) * strides[0] : 0);
+  const Affine back =
+      preprocessor_->run({planes_.data(), plane_count(video_.format)}, part,
+                         {start, ptrdiff_t(strides[row_axis_]), ptrdiff_t(strides[channel_axis_])});
+  // Elements before this one may have moved the picture already.
+  return frame.affine ? concat(back, *frame.affine) : back;
+}
 
-    out_.clear();
-    if (auto status = output.allocate(out_); !status) return status;
-    if (out_.tensors.size() != 1 || out_.tensors[0].type != options_.type)
-      return fail(ErrorCode::internal, "was given memory for another format");
-    auto tensor = map(out_.tensors[0], Access::write);
+Result<Mapping> VideoToTensor::new_tensor(Output& output) {
+  out_.clear();
+  if (auto status = output.allocate(out_); !status) return forward_error(status);
+  if (out_.tensors.size() != 1 || out_.tensors[0].type != options_.type)
+    return fail(ErrorCode::internal, "was given memory for another format");
+  return map(out_.tensors[0], Access::write);
+}
+
+Status VideoToTensor::process(const Frame& frame, Output& output) {
+  if (!preprocessor_) return fail(ErrorCode::not_negotiated, "a frame came before its format");
+  if (places_ > 1) return process_list({&frame, 1}, output);
+  {
+    auto tensor = new_tensor(output);
     if (!tensor) return forward_error(tensor);
-    const Shape& strides = tensor->strides();
-    const Affine back = preprocessor_->run(
-        {planes_.data(), plane_count(video_.format)}, part,
-        {tensor->data(), ptrdiff_t(strides[row_axis_]), ptrdiff_t(strides[channel_axis_])});
-    // Elements before this one may have moved the picture already.
-    const Affine whole = frame.affine ? concat(back, *frame.affine) : back;
-    if (!whole.identity()) out_.affine = whole;
+    const auto back = write(frame, *tensor, 0);
+    if (!back) return output.gap({frame.pts, frame.duration, frame.source});
+    if (!back->identity()) out_.affine = *back;
   }
   out_.pts = frame.pts;
   out_.duration = frame.duration;
   out_.source = frame.source;
   auto status = output.push(out_);
   out_.clear();  // the tensor is not held on to
+  return status;
+}
+
+Status VideoToTensor::process_list(std::span<const Frame> frames, Output& output) {
+  if (!preprocessor_) return fail(ErrorCode::not_negotiated, "a frame came before its format");
+  if (places_ == 1) return Transform::process_list(frames, output);
+  for (; !frames.empty(); frames = frames.subspan(std::min(frames.size(), places_)))
+    if (auto status = fill_batch(frames.first(std::min(frames.size(), places_)), output); !status)
+      return status;
+  return {};
+}
+
+Status VideoToTensor::fill_batch(std::span<const Frame> frames, Output& output) {
+  {
+    auto tensor = new_tensor(output);
+    if (!tensor) return forward_error(tensor);
+    for (const Frame& frame : frames) {
+      Sample sample{.source = frame.source.value_or(SourceId{.pts = frame.pts}),
+                    .pts = frame.pts,
+                    .duration = frame.duration};
+      const auto back = write(frame, *tensor, out_.batch.size());
+      if (!back) {
+        // Goes ahead of the batch, so it says in front of which sample it belongs.
+        Gap gap{frame.pts, frame.duration, sample.source};
+        gap.source->batch_index = -int(out_.batch.size());
+        if (auto status = output.gap(gap); !status) return status;
+        continue;
+      }
+      sample.source.batch_index = int(out_.batch.size());
+      sample.affine = *back;
+      out_.batch.push_back(sample);
+    }
+  }
+  if (out_.batch.empty()) return {};
+  out_.pts = out_.batch.front().pts;
+  out_.duration = out_.batch.front().duration;
+  auto status = output.push(out_);
+  out_.clear();
   return status;
 }
 
@@ -264,8 +356,7 @@ const Registration registration({
            "tensor, the "
            "inner bracket only with range. Writes the matrix that leads back to the full frame.",
     .kind = ElementKind::transform,
-    .input = {{VideoSpec{{all_8_bit_formats().begin(), all_8_bit_formats().end()}, {}, {}},
-               MemoryKind::system}},
+    .input = {{VideoSpec{all_formats(), {}, {}}, MemoryKind::system}},
     .output = {{TensorsSpec{{{{std::begin(usable_types), std::end(usable_types)}, {}, Layout::any, {}}}},
                 MemoryKind::system}},
     .reads_results = true,
@@ -304,7 +395,8 @@ const Registration registration({
         param("std", &VideoToTensor::Params::std, "what is divided by then, one value or one per channel"),
         param("scale", &VideoToTensor::Params::scale, "divisor before mean").range(1e-9, 1e9),
         param("roi-expand", &VideoToTensor::Params::roi_expand,
-              "regions are grown this many times about their centre")
+              "regions are grown this many times about their centre; with resize=crop below 1 it is the part "
+              "of the short side that is kept, of whole pictures as well")
             .range(0.1, 10),
         param("threads", &VideoToTensor::Params::threads,
               "most threads for one frame; 0: auto, which is one"),

@@ -5,15 +5,19 @@
 // in   video frame, any format and pixel aspect, padded rows; `crop` or the region that the frame stands for
 //      (`source->roi` with `regions[0]`) says which part counts
 // out  one tensor, [1,H,W,C] or [1,C,H,W] (or the same without the 1), where the next element wants it, with
-// pts,
-//      duration, source, and `affine`: tensor 0..1 → full frame 0..1. A picture that cannot be read, or of
-//      which no pixel counts, becomes a gap.
+//      pts, duration, source, and `affine`: tensor 0..1 → full frame 0..1. A picture that cannot be read, or
+//      of which no pixel counts, becomes a gap.
+//
+// Where the next element wants [N,…], the pictures of a list become one tensor with Frame::batch; what is
+// left over of it when there are fewer than N is unspecified. 10-bit pictures are read as 8-bit ones.
 //
 // One stream, one thread. 1 to 3 ns per pixel of the tensor, nothing is allocated per frame.
 #pragma once
 
 #include <array>
 #include <memory>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "sightglass/core/element.h"
@@ -49,6 +53,7 @@ class VideoToTensor final : public Transform {
   std::vector<FormatSpec> transform_format(Direction from, const FormatSpec& spec) const override;
   Status configure(const Format& input, const Format& output) override;
   Status process(const Frame& frame, Output& output) override;
+  Status process_list(std::span<const Frame> frames, Output& output) override;
 
  private:
   // What the tensor of a picture may be. `video` is null where it is not known.
@@ -56,17 +61,23 @@ class VideoToTensor final : public Transform {
   Crop part_of(const Frame& frame) const;
   // Fills planes_ and mappings_; false when the picture is not what was agreed or cannot be read.
   bool map_planes(const Frame& frame);
+  void narrow_planes(const Crop& part);
+  std::optional<Affine> write(const Frame& frame, const Mapping& tensor, size_t place);
+  Result<Mapping> new_tensor(Output& output);
+  Status fill_batch(std::span<const Frame> frames, Output& output);
 
-  const Params params_;
+  Params params_;
   ResizeRule rule_;
   VideoInfo video_;
   PreprocessOptions options_;
+  size_t places_ = 1;                       // of pictures in the tensor
   size_t row_axis_ = 0, channel_axis_ = 0;  // of the tensor's shape
   std::unique_ptr<Preprocessor> preprocessor_;
   Frame out_;
 
   std::array<PlaneView, 4> planes_;
-  std::array<Mapping, 4> mappings_;  // of planes_, during process()
+  std::array<Mapping, 4> mappings_;               // of planes_, during process()
+  std::array<std::vector<uint8_t>, 2> narrowed_;  // 8 bits of a P010 picture; kept for their memory
 };
 
 }  // namespace sightglass

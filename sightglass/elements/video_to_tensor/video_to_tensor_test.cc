@@ -99,12 +99,14 @@ TEST(VideoToTensor, OffersTensorsOfItsSize) {
   const auto element =
       make({{"width", "416"}, {"height", "320"}, {"layout", "nchw"}, {"color", "bgr"}, {"dtype", "uint8"}});
   const auto specs = element->transform_format(Direction::input, {VideoSpec{}});
-  ASSERT_THAT(specs, SizeIs(2));
+  ASSERT_THAT(specs, SizeIs(3));
   const TensorSpec& first = std::get<TensorsSpec>(specs[0].media).tensors.at(0);
   EXPECT_EQ(first.shape, (Shape{1, 3, 320, 416}));
   EXPECT_EQ(first.layout, Layout::nchw);
   EXPECT_EQ(first.types, std::vector{DataType::u8});
   EXPECT_EQ(std::get<TensorsSpec>(specs[1].media).tensors.at(0).shape, (Shape{3, 320, 416}));
+  // Batches, for those who ask for them.
+  EXPECT_EQ(std::get<TensorsSpec>(specs[2].media).tensors.at(0).shape, (Shape{-1, 3, 320, 416}));
 }
 
 TEST(VideoToTensor, LeavesItsSizeOpenWithoutOne) {
@@ -131,7 +133,7 @@ TEST(VideoToTensor, TakesEveryPictureForATensorItCanMake) {
   const FormatSpec model{TensorsSpec{{TensorSpec{{DataType::f32}, {1, 3, 416, 416}, Layout::any, {}}}}};
   const auto specs = element->transform_format(Direction::output, model);
   ASSERT_THAT(specs, SizeIs(1));
-  EXPECT_THAT(std::get<VideoSpec>(specs[0].media).formats, SizeIs(all_8_bit_formats().size()));
+  EXPECT_THAT(std::get<VideoSpec>(specs[0].media).formats, SizeIs(all_8_bit_formats().size() + 1));
   EXPECT_THAT(element->transform_format(Direction::output, {AnySpec{}}), SizeIs(1));
 }
 
@@ -306,6 +308,87 @@ TEST(VideoToTensor, FollowsANewFormat) {
     ASSERT_TRUE(element->process(frame_of(picture), out));
     EXPECT_THAT(out.frames, SizeIs(1));
   }
+}
+
+TEST(VideoToTensor, PicturesOfAListBecomeOneTensor) {
+  const TensorInfo info = tensor_info(DataType::f32, {4, 4, 8, 3}, Layout::nhwc);
+  const auto element = make({});
+  const auto picture = ramp(PixelFormat::rgb, 16, 8);
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(info)));
+  Collector out(info);
+  std::vector<Frame> frames;
+  for (int i = 0; i < 6; ++i) {
+    Frame& frame = frames.emplace_back(frame_of(picture));
+    frame.pts = 100 * i;
+    frame.source = SourceId{.stream = unsigned(1 + i), .pts = 100 * i};
+    if (i == 2) frame.crop = Crop{8, 0, 8, 8};
+  }
+  frames[1].crop = Crop{40, 0, 5, 5};  // nothing of it counts
+  ASSERT_TRUE(element->process_list(frames, out));
+  ASSERT_THAT(out.frames, SizeIs(2));  // four, then two
+  ASSERT_THAT(out.gaps, SizeIs(1));
+  EXPECT_EQ(out.gaps[0].pts, 100);
+  EXPECT_EQ(out.gaps[0].source->batch_index, -1) << "in front of the second sample that is there";
+  const auto& batch = out.frames[0].batch;
+  ASSERT_THAT(batch, SizeIs(3));
+  EXPECT_EQ(batch[1].source.stream, 3u);
+  EXPECT_EQ(batch[1].source.batch_index, 1);
+  EXPECT_EQ(batch[1].pts, 200);
+  EXPECT_EQ(batch[1].duration, 40);
+  EXPECT_TRUE(batch[0].affine.identity());
+  EXPECT_NEAR(batch[1].affine.m[2], .5, 1e-6);
+  EXPECT_THAT(out.frames[1].batch, SizeIs(2));
+  EXPECT_FALSE(out.frames[0].source);
+  const auto mapping = map(out.frames[0].tensors[0], Access::read);
+  const auto values = mapping->as<float>();
+  EXPECT_NEAR(values[3], 2.5, 1e-3);            // first sample, pixel 1: source pixels 2 and 3
+  EXPECT_NEAR(values[4 * 8 * 3 + 3], 9, 1e-3);  // second: the right half, one to one
+}
+
+TEST(VideoToTensor, AListWithoutABatchIsOneTensorEach) {
+  const auto element = make({});
+  const auto picture = ramp(PixelFormat::rgb, 16, 8);
+  ASSERT_TRUE(element->configure({picture.info}, tensor_format(nhwc_8x4)));
+  Collector out(nhwc_8x4);
+  const std::vector<Frame> frames(3, frame_of(picture));
+  ASSERT_TRUE(element->process_list(frames, out));
+  ASSERT_THAT(out.frames, SizeIs(3));
+  EXPECT_THAT(out.frames[0].batch, IsEmpty());
+}
+
+// P010 against the same picture with eight bits.
+TEST(VideoToTensor, ReadsTenBitPictures) {
+  test::Picture eight(video(PixelFormat::nv12, 32, 16), 0);
+  eight.fill(
+      [](size_t plane, int x, int y, int) { return plane == 0 ? 16 + 4 * x + 3 * y : 90 + 2 * x + y; });
+  Frame ten;
+  ten.pts = 1000, ten.duration = 40;
+  ten.video = video(PixelFormat::p010, 32, 16);
+  for (size_t p = 0; p < 2; ++p) {
+    const int rows = plane_height(*ten.video, p), bytes = plane_width(*ten.video, p) * (p ? 4 : 2);
+    auto tensor = *allocate_tensor({.type = DataType::u8, .shape = {rows, bytes}, .strides = {bytes + 6, 1}});
+    auto to = *map(tensor, Access::write);
+    for (int y = 0; y < rows; ++y)
+      for (int x = 0; x < bytes / 2; ++x) {
+        to.row<std::byte>(y)[2 * x] = std::byte{0x40};  // a quarter of a level
+        to.row<std::byte>(y)[2 * x + 1] = std::byte(eight.bytes[p][size_t(y * eight.planes[p].stride + x)]);
+      }
+    to.reset();
+    ten.tensors.push_back(tensor);
+  }
+  const auto values_of = [](const VideoInfo& info, Frame frame, std::optional<Crop> crop) {
+    const auto element = make({});
+    EXPECT_TRUE(element->configure({info}, tensor_format(nhwc_8x4)));
+    Collector out(nhwc_8x4);
+    frame.crop = crop;
+    EXPECT_TRUE(element->process(frame, out));
+    std::vector<float> values;
+    for (int i = 0; i < 4 * 8 * 3; ++i) values.push_back(out.value(i / 24, i / 3 % 8, i % 3));
+    return values;
+  };
+  for (const auto& crop : {std::optional<Crop>{}, std::optional(Crop{7, 3, 11, 9})})
+    EXPECT_THAT(values_of(*ten.video, ten, crop),
+                testing::Pointwise(testing::FloatNear(1e-3f), values_of(eight.info, frame_of(eight), crop)));
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 #include "sightglass/gst/bins/process_bin.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "sightglass/core/registry.h"
 #include "sightglass/gst/bins/stage.h"
+#include "sightglass/gst/caps.h"
 #include "sightglass/gst/element.h"
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/properties.h"
@@ -24,6 +26,11 @@ struct State {
   std::array<bool, stage_count> queue_set{};
   std::shared_ptr<void> keep_alive;
   bool complete = false;
+  // Of a running bin whose first stage depends on the memory that frames come in; streaming thread only.
+  std::function<Result<MemoryStage>(MemoryKind)> preprocess_for;
+  MemoryKind preprocess_memory = MemoryKind::system;
+  Chain preprocess_chain;
+  std::vector<MemoryKind> other_memories;  // usable here; guarded by the state of the element
 };
 
 struct Instance {
@@ -40,6 +47,19 @@ State& state_of(gpointer object) { return *static_cast<Instance*>(object)->state
 
 GstPad* ghost(GstElement* self, const char* name) { return gst_element_get_static_pad(self, name); }
 
+// Which of the elements are not registered.
+std::vector<std::string> missing_elements(const Stage& stage) {
+  std::vector<std::string> missing;
+  for (const auto& settings : stage) {
+    auto* factory = gst_element_factory_find(settings.element.c_str());
+    if (factory)
+      gst_object_unref(factory);
+    else if (!std::ranges::contains(missing, settings.element))
+      missing.push_back(settings.element);
+  }
+  return missing;
+}
+
 // Builds the graph of one bin.
 class Builder {
  public:
@@ -47,17 +67,26 @@ class Builder {
 
   // True when the bin does something, false when it passes through because stages are missing.
   Result<bool> build() {
-    if (state_.desc.build) {
+    {
       std::lock_guard lock(state_.mutex);
-      auto generated = state_.desc.build(state_.params);
-      if (!generated) return forward_error(generated);
-      generated_ = std::move(*generated);
+      for (size_t i = 0; i < stage_count; ++i)
+        user_[i].reset(state_.user[i] ? GST_ELEMENT(gst_object_ref(state_.user[i].get())) : nullptr);
+      if (state_.desc.build) {
+        auto generated = state_.desc.build(state_.params);
+        if (!generated) return forward_error(generated);
+        generated_ = std::move(*generated);
+      }
     }
-    for (const auto& warning : generated_.warnings) {
-      GST_ELEMENT_WARNING(bin_, LIBRARY, SETTINGS, ("%s: %s", GST_OBJECT_NAME(bin_), warning.c_str()),
-                          (nullptr));
-    }
+    for (const auto& warning : generated_.warnings) warn(warning);
     state_.keep_alive = generated_.keep_alive;
+    for (size_t i = 0; i < stage_count; ++i) {
+      if (user_[i]) continue;
+      if (auto missing = missing_elements(generated_.stages[i]); !missing.empty()) {
+        BackendNeeds needs = i == preprocess ? generated_.needs : BackendNeeds{};
+        if (needs.asked.empty()) needs.asked = std::string("the stage ") + stage_names[i];
+        return std::unexpected(not_usable(needs, missing));
+      }
+    }
     const bool three = has(preprocess) && has(process) && has(postprocess);
     const bool partly = has(preprocess) || has(process) || has(postprocess) || has(aggregate);
     if (three && has(aggregate)) return done(branched());
@@ -77,14 +106,27 @@ class Builder {
   static Result<bool> done(const Status& status) {
     return status ? Result<bool>(true) : std::unexpected(status.error());
   }
-  bool has(StageIndex stage) const { return state_.user[stage] || !generated_.stages[stage].empty(); }
+  bool has(StageIndex stage) const { return user_[stage] || !generated_.stages[stage].empty(); }
+  void warn(const std::string& text) {
+    GST_ELEMENT_WARNING(bin_, LIBRARY, SETTINGS, ("%s: %s", GST_OBJECT_NAME(bin_), text.c_str()), (nullptr));
+  }
 
   Result<Chain> stage(StageIndex index) {
-    if (auto& user = state_.user[index]) {
+    if (auto& user = user_[index]) {
       gst_bin_add(bin_, user.get());
       return Chain{user.get(), user.get()};
     }
-    return add_stage(bin_, generated_.stages[index]);
+    auto chain = add_stage(bin_, generated_.stages[index]);
+    if (chain && index == (has(preprocess) ? preprocess : postaggregate) && generated_.preprocess_for) {
+      state_.preprocess_for = generated_.preprocess_for;
+      state_.preprocess_memory = MemoryKind::system;
+      state_.preprocess_chain = *chain;
+      for (MemoryKind memory : {MemoryKind::va, MemoryKind::cuda, MemoryKind::dmabuf}) {
+        const auto other = state_.preprocess_for(memory);
+        if (other && missing_elements(other->stage).empty()) state_.other_memories.push_back(memory);
+      }
+    }
+    return chain;
   }
 
   // The queue before a stage: the user's size, else the bin's own, else none.
@@ -94,12 +136,20 @@ class Builder {
       size.reset();
     else if (state_.queue_size[index] > 0)
       size = unsigned(state_.queue_size[index]);
-    else if (!size && (state_.queue_set[index] || !state_.desc.build))
+    else if (!size && !state_.desc.build)
       size = 0;  // processbin: 0 is unlimited
+    if (index == preprocess && generated_.leaky) {
+      auto settings = queue_of(1);
+      settings.params.emplace_back("leaky", "downstream");
+      return add_stage(bin_, {settings});
+    }
     if (!size) return Chain{};
     auto settings = queue_of(*size);
-    if (index == aggregate && *size == 0)
+    if (index == aggregate && *size == 0) {
       settings.params[2].second = "2000000000";  // frames are large: two seconds of them at most
+      if (state_.queue_set[index])
+        warn("aggregate-queue-size=0: unlimited means two seconds of frames, which are large");
+    }
     return add_stage(bin_, {settings});
   }
 
@@ -107,6 +157,22 @@ class Builder {
     if (!from || !to || gst_element_link(from, to)) return {};
     return fail(ErrorCode::not_negotiated, "{} and {} do not link: their caps have nothing in common",
                 GST_OBJECT_NAME(from), GST_OBJECT_NAME(to));
+  }
+
+  // To whatever pad of the join takes what the branch gives. Where that is not known yet, or is no tensors,
+  // to one that takes anything: GStreamer would go by the templates and take the first, which is for tensors.
+  Status link_results(GstElement* from, GstElement* join) {
+    PadPtr src(gst_element_get_static_pad(from, "src"));
+    CapsPtr caps(src ? gst_pad_query_caps(src.get(), nullptr) : gst_caps_new_any());
+    const CapsPtr tensors = to_caps(FormatSpec{TensorsSpec{}});
+    auto* of_all = gst_element_get_pad_template(join, "meta_%u");
+    if (src && of_all &&
+        (gst_caps_is_any(caps.get()) || !gst_caps_can_intersect(caps.get(), tensors.get()))) {
+      PadPtr sink(gst_element_request_pad(join, of_all, nullptr, nullptr));
+      if (sink && gst_pad_link(src.get(), sink.get()) == GST_PAD_LINK_OK) return {};
+      if (sink) gst_element_release_request_pad(join, sink.get());
+    }
+    return link(from, join);
   }
 
   // Stages one behind the other, each with its queue; those that are not there are left out.
@@ -153,7 +219,7 @@ class Builder {
       if (auto status = link(frames->last, joined->first); !status) return status;
     }
     if (auto status = link(tee->last, branch->first); !status) return status;
-    if (auto status = link(branch->last, joined->first); !status) return status;
+    if (auto status = link_results(branch->last, joined->first); !status) return status;
     if (!after->first) return expose(*tee, *joined);
     if (auto queue = queue_before(postaggregate); queue && queue->first) {
       if (auto status = link(joined->last, queue->first); !status) return status;
@@ -177,6 +243,7 @@ class Builder {
 
   GstBin* bin_;
   State& state_;
+  std::array<ElementPtr, stage_count> user_;
   Stages generated_;
 };
 
@@ -191,7 +258,114 @@ void take_apart(GstElement* self) {
     gst_element_set_state(child, GST_STATE_NULL);
     gst_bin_remove(GST_BIN(self), child);
   }
-  state_of(self).keep_alive = nullptr;
+  auto& state = state_of(self);
+  state.keep_alive = nullptr;
+  state.preprocess_for = nullptr;
+  state.preprocess_chain = {};
+  state.other_memories.clear();
+  state.complete = false;
+}
+
+// Whether the user's stages are enough for a graph by now.
+bool may_be_complete(State& state) {
+  std::lock_guard lock(state.mutex);
+  const auto& user = state.user;
+  return user[postaggregate] || (user[preprocess] && user[process] && user[postprocess]);
+}
+
+// Stages that were set after the bin had started as a passage: before the first frame it is built anew.
+void complete_late(GstElement* self, State& state) {
+  if (state.complete || state.desc.build || !may_be_complete(state)) return;
+  take_apart(self);
+  auto built = Builder(self, state).build();
+  if (!built) return post_error(self, built.error());
+  state.complete = *built;
+  gst_bin_sync_children_states(GST_BIN(self));
+}
+
+// Puts the stage for frames in `memory` in the place of the first stage.
+Status replace_preprocess(GstElement* self, State& state, MemoryKind memory) {
+  auto made = state.preprocess_for(memory);
+  if (!made) return forward_error(made);
+  if (auto missing = missing_elements(made->stage); !missing.empty())
+    return std::unexpected(not_usable(made->needs, missing));
+  PadPtr sink(gst_element_get_static_pad(state.preprocess_chain.first, "sink")),
+      src(gst_element_get_static_pad(state.preprocess_chain.last, "src"));
+  PadPtr before(gst_pad_get_peer(sink.get())), after(gst_pad_get_peer(src.get()));
+  std::vector<GstElement*> old;  // from the last one to the first
+  for (auto* element = state.preprocess_chain.last; element;) {
+    old.push_back(element);
+    if (element == state.preprocess_chain.first) break;
+    PadPtr in(gst_element_get_static_pad(element, "sink"));
+    PadPtr peer(gst_pad_get_peer(in.get()));
+    element = peer ? GST_ELEMENT(GST_OBJECT_PARENT(peer.get())) : nullptr;
+  }
+  for (auto* element : old) {
+    gst_element_set_locked_state(element, TRUE);
+    gst_element_set_state(element, GST_STATE_NULL);
+  }
+  if (before) gst_pad_unlink(before.get(), sink.get());
+  if (after) gst_pad_unlink(src.get(), after.get());
+  for (auto* element : old) gst_bin_remove(GST_BIN(self), element);
+  sink.reset();
+  src.reset();
+
+  auto chain = add_stage(GST_BIN(self), made->stage);
+  if (!chain) return forward_error(chain);
+  state.preprocess_chain = *chain;
+  state.preprocess_memory = memory;
+  gst_bin_sync_children_states(GST_BIN(self));
+  PadPtr new_sink(gst_element_get_static_pad(chain->first, "sink")),
+      new_src(gst_element_get_static_pad(chain->last, "src"));
+  if ((after && gst_pad_link(new_src.get(), after.get()) != GST_PAD_LINK_OK) ||
+      (before && gst_pad_link(before.get(), new_sink.get()) != GST_PAD_LINK_OK))
+    return fail(ErrorCode::not_negotiated, "{}: its elements do not link", made->needs.asked);
+  return {};
+}
+
+// The format is known: the first stage for it, where that depends on the memory that frames come in.
+GstPadProbeReturn see_event(GstPad*, GstPadProbeInfo* info, gpointer self) {
+  auto* event = GST_PAD_PROBE_INFO_EVENT(info);
+  auto* element = GST_ELEMENT(self);
+  auto& state = state_of(self);
+  const auto type = GST_EVENT_TYPE(event);
+  if (type != GST_EVENT_STREAM_START && type != GST_EVENT_CAPS) return GST_PAD_PROBE_OK;
+  complete_late(element, state);
+  if (type != GST_EVENT_CAPS || !state.preprocess_for) return GST_PAD_PROBE_OK;
+  GstCaps* caps = nullptr;
+  gst_event_parse_caps(event, &caps);
+  const MemoryKind memory = to_spec(gst_caps_get_structure(caps, 0), gst_caps_get_features(caps, 0)).memory;
+  if (memory == state.preprocess_memory) return GST_PAD_PROBE_OK;
+  if (auto status = replace_preprocess(element, state, memory); !status) {
+    post_error(element, status.error());
+    return GST_PAD_PROBE_DROP;
+  }
+  return GST_PAD_PROBE_OK;
+}
+
+// Upstream may also give what the first stage could be replaced for.
+GstPadProbeReturn see_query(GstPad*, GstPadProbeInfo* info, gpointer self) {
+  auto* query = GST_PAD_PROBE_INFO_QUERY(info);
+  const auto type = GST_QUERY_TYPE(query);
+  const auto& state = state_of(self);
+  const bool is_answer = GST_PAD_PROBE_INFO_TYPE(info) & GST_PAD_PROBE_TYPE_PULL;
+  if (!is_answer || type != GST_QUERY_CAPS || !state.preprocess_for) return GST_PAD_PROBE_OK;
+  GstCaps *answer = nullptr, *filter = nullptr;
+  gst_query_parse_caps_result(query, &answer);
+  gst_query_parse_caps(query, &filter);
+  if (!answer || gst_caps_is_any(answer)) return GST_PAD_PROBE_OK;
+  CapsPtr all(gst_caps_copy(answer));
+  const auto add = [&](MemoryKind memory) {
+    const CapsPtr other = to_caps(FormatSpec{VideoSpec{}, memory});
+    all.reset(gst_caps_merge(all.release(),
+                             filter ? gst_caps_intersect(filter, other.get()) : gst_caps_ref(other.get())));
+  };
+  for (MemoryKind memory : state.other_memories) add(memory);
+  // Where upstream has nothing else, its caps event is let in: the answer to that says what is missing.
+  if (filter && gst_caps_is_empty(all.get()))
+    for (MemoryKind memory : {MemoryKind::va, MemoryKind::cuda, MemoryKind::dmabuf}) add(memory);
+  gst_query_set_caps_result(query, all.get());
+  return GST_PAD_PROBE_OK;
 }
 
 GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
@@ -204,7 +378,7 @@ GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
       return GST_STATE_CHANGE_FAILURE;
     }
     state.complete = *built;
-  } else if (change == GST_STATE_CHANGE_PAUSED_TO_PLAYING && !state.complete) {
+  } else if (change == GST_STATE_CHANGE_PAUSED_TO_PLAYING && !state.complete && !may_be_complete(state)) {
     post_error(self, Error{ErrorCode::invalid_argument,
                            "incomplete: set preprocess, process and postprocess (and aggregate to keep the "
                            "frames), or postaggregate alone",
@@ -260,6 +434,14 @@ void set_param(GObject* object, const ParamDesc& desc, const GValue* value) {
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec*) {
   auto& state = state_of(object);
   if (id >= first_param_id) return set_param(object, state.desc.params.params[id - first_param_id], value);
+  if (GST_STATE(object) > GST_STATE_NULL && (state.complete || state.desc.build)) {
+    GST_ELEMENT_WARNING(object, LIBRARY, SETTINGS,
+                        ("%s: stages and queue sizes can only be set before the pipeline starts; the value "
+                         "is unchanged",
+                         GST_OBJECT_NAME(object)),
+                        (nullptr));
+    return;
+  }
   std::lock_guard lock(state.mutex);
   if (id >= first_queue_id) {
     state.queue_size[id - first_queue_id] = g_value_get_int(value);
@@ -329,6 +511,9 @@ void instance_init(GTypeInstance* instance, gpointer klass) {
     auto* templ = gst_element_class_get_pad_template(static_cast<GstElementClass*>(klass), name);
     gst_element_add_pad(GST_ELEMENT(instance), gst_ghost_pad_new_no_target_from_template(name, templ));
   }
+  PadPtr sink(gst_element_get_static_pad(reinterpret_cast<GstElement*>(instance), "sink"));
+  gst_pad_add_probe(sink.get(), GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, see_event, instance, nullptr);
+  gst_pad_add_probe(sink.get(), GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM, see_query, instance, nullptr);
 }
 
 }  // namespace
@@ -336,19 +521,6 @@ void instance_init(GTypeInstance* instance, gpointer klass) {
 bool register_bin(GstPlugin* plugin, const BinDesc& desc) {
   return register_element_type<Class, Instance>(plugin, desc.name, GST_TYPE_BIN, class_init, &desc,
                                                 instance_init);
-}
-
-const BinDesc& processbin_desc() {
-  struct None {};
-  static const BinDesc desc{"processbin",
-                            "Processing bin",
-                            "Bin/Analyzer",
-                            "Sends a copy of each buffer through preprocess, process and postprocess, and "
-                            "joins the results to it in aggregate",
-                            ParamTable::of<None>({}),
-                            nullptr,
-                            nullptr};
-  return desc;
 }
 
 }  // namespace sightglass::gst

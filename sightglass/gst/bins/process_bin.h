@@ -17,6 +17,6 @@ namespace sightglass::gst {
 // `desc` must live as long as the process.
 bool register_bin(GstPlugin* plugin, const BinDesc& desc);
 
-const BinDesc& processbin_desc();
+using sightglass::processbin_desc;
 
 }  // namespace sightglass::gst

@@ -24,6 +24,9 @@ class BufferMemory final : public Memory {
     if (memory_) gst_memory_unref(std::exchange(memory_, nullptr));
     if (buffer_) gst_buffer_unref(std::exchange(buffer_, nullptr));
   }
+  void let_go_of_buffer() {
+    if (buffer_) gst_buffer_unref(std::exchange(buffer_, nullptr));
+  }
   GstMemory* foreign() const { return memory_; }
   GstBuffer* buffer() const { return buffer_; }
 
@@ -91,6 +94,10 @@ MemoryRef BufferMemories::wrap(GstBuffer* buffer, GstMemory* memory) {
 MemoryRef BufferMemories::wrap_output(GstMemory* memory) { return wrap(nullptr, memory); }
 
 void BufferMemories::release(Memory& output) { static_cast<BufferMemory&>(output).let_go(); }
+
+void BufferMemories::let_go_of_buffer(Memory& memory) {
+  if (auto* of_buffer = dynamic_cast<BufferMemory*>(&memory)) of_buffer->let_go_of_buffer();
+}
 
 GstMemory* foreign_memory(const Memory& memory) {
   const auto* foreign = dynamic_cast<const BufferMemory*>(&memory);

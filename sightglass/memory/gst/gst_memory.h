@@ -38,6 +38,9 @@ class BufferMemories : public RefCounted {
   // place.
   MemoryRef wrap_output(GstMemory* memory);
   static void release(Memory& output);
+  // The bytes are kept, but not the buffer that they came in: for what is attached to that very buffer, which
+  // could not be written and would never be freed otherwise. Does nothing to memory of other kinds.
+  static void let_go_of_buffer(Memory& memory);
 
  private:
   friend class BufferMemory;
