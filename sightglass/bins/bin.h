@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "sightglass/core/element.h"
+#include "sightglass/core/memory.h"
 #include "sightglass/core/param.h"
 #include "sightglass/core/result.h"
 #include "sightglass/model/description.h"
@@ -30,6 +32,21 @@ enum StageIndex : size_t { preprocess, process, postprocess, aggregate, postaggr
 inline constexpr std::array<const char*, stage_count> stage_names = {"preprocess", "process", "postprocess",
                                                                      "aggregate", "postaggregate"};
 
+// For the line that says that stages cannot be used here, should an element of theirs not be there.
+struct BackendNeeds {
+  std::string asked;                 // "pre-process-backend=vaapi"
+  std::vector<std::string> missing;  // what this machine is known to lack for it
+  std::vector<std::string> usable;   // other values
+};
+// The line; `elements` are those that were looked for in vain.
+Error not_usable(const BackendNeeds& needs, const std::vector<std::string>& elements);
+
+// The first stage for frames in one kind of memory.
+struct MemoryStage {
+  Stage stage;
+  BackendNeeds needs;
+};
+
 // What a kind of bin generates. An empty stage is not generated; without `aggregate` the stages stand one
 // behind the other.
 struct Stages {
@@ -37,6 +54,12 @@ struct Stages {
   // Frames in the queue before each stage, where the user has not set a size; `aggregate` counts frames
   // between tee and aggregate. None: no queue.
   std::array<std::optional<unsigned>, stage_count> queues;
+  // In front of preprocess a queue of one frame that drops older ones, so that upstream never waits.
+  bool leaky = false;
+  BackendNeeds needs;
+  // `preprocess`, or `postaggregate` where that is the only stage, is for frames in system memory; this makes
+  // it for others, known when their format is agreed. Null: it is the same for all.
+  std::function<Result<MemoryStage>(MemoryKind)> preprocess_for;
   std::shared_ptr<void> keep_alive;  // until the elements run: what they would else load twice
   std::vector<std::string> warnings;
 };
@@ -51,6 +74,12 @@ struct BinDesc {
 
 std::vector<const BinDesc*> all_bins();          // those that generate their stages
 const BinDesc* find_bin(std::string_view name);  // null: unknown
+const BinDesc& processbin_desc();                // the one whose stages all come from the user
+
+// The properties that every bin has beside its own: the stages as text, and the sizes of the queues in front
+// of them (-1: none, 0: the bin's own choice).
+std::optional<StageIndex> stage_property(std::string_view name);       // "preprocess"
+std::optional<StageIndex> queue_size_property(std::string_view name);  // "preprocess-queue-size"
 
 // The error of a bin that got no model.
 Error no_model_error();

@@ -52,7 +52,7 @@ TEST(Bins, WhatAModelNeedsFollowsFromItsDescription) {
   auto stages =
       build("object_detect", {{"model", model}, {"threshold", "0.25"}, {"inference-interval", "2"}});
   ASSERT_TRUE(stages) << stages.error().message;
-  EXPECT_THAT(names(stages->stages[preprocess]), ElementsAre("rate_adjust", "video_to_tensor"));
+  EXPECT_THAT(names(stages->stages[preprocess]), ElementsAre("capsrelax", "rate_adjust", "video_to_tensor"));
   EXPECT_THAT(names(stages->stages[process]), ElementsAre("onnx_tensor_inference"));
   EXPECT_THAT(stages->stages[postprocess].at(0).params, Contains(Pair("threshold", "0.25")));
   EXPECT_THAT(names(stages->stages[aggregate]), ElementsAre("meta_aggregate"));

@@ -4,7 +4,10 @@
 #include <filesystem>
 
 #include "sightglass/bins/inference_params.h"
+#include "sightglass/bins/migration.h"
+#include "sightglass/bins/preprocess_plan.h"
 #include "sightglass/core/registry.h"
+#include "sightglass/elements/availability.h"
 #include "sightglass/elements/tensor_inference/tensor_inference.h"
 #include "sightglass/model/labels.h"
 #include "sightglass/model/store.h"
@@ -17,194 +20,200 @@ enum class Role { infer, detect, classify };
 // Turns the values of one bin into its stages.
 class Planner {
  public:
-  Planner(const InferenceParams& params, Role role) : params_(params), role_(role) {}
+  Planner(InferenceWishes wishes, Role role)
+      : wishes_(std::move(wishes)), params_(wishes_.params), role_(role) {}
 
-  Result<Stages> plan() {
-    if (auto status = refuse_unusable(); !status) return forward_error(status);
+  // `set` are the values as the user has set them.
+  Result<Stages> plan(const ParamSet& set) {
+    if (auto status = check_older_properties(set); !status) return forward_error(status);
     if (!params_.model.empty()) {
-      if (auto status = load(); !status) return forward_error(status);
+      if (auto status = load(set); !status) return forward_error(status);
     }
-    if (auto status = plan_preprocess(); !status) return forward_error(status);
+    if (auto status = plan_preprocessing(); !status) return forward_error(status);
     if (!params_.model.empty()) {
       plan_.stages[process] = {inference_};
       if (auto status = plan_postprocess(); !status) return forward_error(status);
     }
-    const bool attach = params_.attach_tensor_data && !params_.skip_raw_tensors;
     plan_.stages[aggregate] = {{"meta_aggregate",
-                                {{"attach-tensor-data", attach ? "true" : "false"},
+                                {{"attach-tensor-data", wishes_.attach_tensors ? "true" : "false"},
                                  {"write-roi-meta", params_.write_roi_meta ? "true" : "false"}}}};
-    const unsigned batch = std::max(1u, params_.batch_size),
-                   requests = params_.nireq ? params_.nireq : 2 * usable_cores();
+    const unsigned batch = batch_size_, requests = params_.nireq ? params_.nireq : 2 * usable_cores();
     plan_.queues = {batch + 2, batch + 2, batch * requests + 2, batch * requests + batch + 2, std::nullopt};
     return std::move(plan_);
   }
 
  private:
-  Status refuse_unusable() {
-    for (const auto& [name, value] : {std::pair("custom-preproc-lib", params_.custom_preproc_lib),
-                                      std::pair("custom-postproc-lib", params_.custom_postproc_lib),
-                                      std::pair("ov-extension-lib", params_.ov_extension_lib)}) {
-      if (!value.empty()) {
-        return fail(ErrorCode::unsupported,
-                    "{}={} is built for the binary interface of another framework; write an element of your "
-                    "own instead",
-                    name, value);
-      }
-    }
-    if (params_.no_block || params_.reshape || !params_.pre_process_config.empty() ||
-        params_.cpu_throughput_streams || params_.gpu_throughput_streams) {
+  Status check_older_properties(const ParamSet& set) {
+    auto warnings = check_gva_properties(set);
+    if (!warnings) return forward_error(warnings);
+    plan_.warnings = *std::move(warnings);
+    auto ignored = apply_pre_process_config(params_);
+    if (!ignored) return forward_error(ignored);
+    for (const auto& key : *ignored)
+      plan_.warnings.push_back(std::format("pre-process-config: {} is ignored", key));
+    if (params_.no_block) {
+      plan_.leaky = true;
       plan_.warnings.emplace_back(
-          "no-block, reshape, pre-process-config and the throughput streams have no effect here");
+          "no-block: frames that come while the model is busy go on without results; only the latest one is "
+          "kept for it");
+    }
+    for (const std::string_view several : {"MULTI:", "HETERO:"}) {
+      if (!starts_with_no_case(params_.device, several)) continue;
+      auto pieces = missing({Facility::openvino});
+      pieces.emplace_back("no OpenVINO engine in this version");
+      const std::string usable[] = {"CPU", "GPU[.n]", "CUDA[:n]", "AUTO"};
+      return std::unexpected(availability_error("device=" + params_.device, pieces, usable));
     }
     return {};
+  }
+
+  static bool starts_with_no_case(std::string_view text, std::string_view start) {
+    return text.size() >= start.size() &&
+           std::ranges::equal(text.substr(0, start.size()), start,
+                              [](char a, char b) { return (a >= 'a' && a <= 'z' ? a - 32 : a) == b; });
   }
 
   // Finds the model, opens its session (kept until the inference element has joined it) and describes it.
-  Status load() {
+  Status load(const ParamSet& set) {
     auto path = resolve_model(params_.model);
     if (!path) return forward_error(path);
+    if (path->extension() == ".xml") {
+      auto pieces = missing({Facility::openvino});
+      pieces.emplace_back("no OpenVINO engine in this version");
+      const std::string usable[] = {"the .onnx form of the model", "the TorchScript form of the model"};
+      return std::unexpected(availability_error("model=" + path->string(), pieces, usable));
+    }
     const auto engine = engine_for(*path);
     if (!engine) return std::unexpected(engine.error());
-    inference_ = {
-        (*engine)->name() == "torch" ? "pytorch_tensor_inference" : "onnx_tensor_inference",
-        {{"model", path->string()},
-         {"device", params_.device},
-         {"config", params_.ie_config},
-         {"batch-size", std::to_string(params_.batch_size)},
-         {"buffer-pool-size", std::to_string(params_.nireq)},
-         {"shared-instance-id", params_.model_instance_id},
-         {"scheduling-policy", params_.scheduling_policy == Policy::latency ? "latency" : "throughput"},
-         {"strict-zero-copy", params_.strict_zero_copy ? "true" : "false"}}};
-    ParamSet values(find_element(inference_.element)->params);
-    for (const auto& [name, value] : inference_.params) {
-      if (auto status = values.set_text(name, value); !status) return status;
+    inference_ = {(*engine)->name() == "torch" ? "pytorch_tensor_inference" : "onnx_tensor_inference",
+                  engine_settings(set, path->string())};
+    auto session = open_model((*engine)->name());
+    if (!session) return forward_error(session);
+    if (const auto shape = wished_shape()) {
+      inference_.params.emplace_back("input-shape", *shape);
+      session = open_model((*engine)->name());
+      if (!session) return forward_error(session);
     }
-    auto inference = std::make_shared<TensorInference>(values, (*engine)->name());
-    if (auto status = inference->start(); !status) return status;
-    plan_.keep_alive = inference;
-    if (!inference->session())
-      return fail(ErrorCode::not_found, "nobody has opened the model {}", params_.model_instance_id);
-    signature_ = inference->session()->signature();
-    if (signature_.inputs.size() != 1) {
-      return fail(ErrorCode::unsupported,
-                  "{}: the model has {} inputs ({}), but only the picture can be given to it; build the "
-                  "stages by hand",
-                  path->string(), signature_.inputs.size(), shapes(signature_.inputs));
-    }
-    for (const auto& input : signature_.inputs) {
-      if (input.shape.rank() > 3 && input.shape[0] > 1) {
-        return fail(ErrorCode::unsupported,
-                    "{}: the batch size is fixed at {}; export the model with a batch of 1 or a free one",
-                    path->string(), input.shape[0]);
-      }
-    }
-    auto info = describe_model(*path, signature_, {.model_proc = params_.model_proc});
+    auto info =
+        describe_model(*path, (*session)->signature_with_constants(), {.model_proc = params_.model_proc});
     if (!info) return forward_error(info);
     info_ = std::move(*info);
     std::ranges::copy(info_.warnings, std::back_inserter(plan_.warnings));
-    return {};
-  }
-
-  bool of_regions() const { return params_.region == InferenceRegion::roi_list; }
-
-  Status plan_preprocess() {
-    auto& stage = plan_.stages[preprocess];
-    if (params_.inference_interval > 1)
-      stage.push_back({"rate_adjust", {{"ratio", "1/" + std::to_string(params_.inference_interval)}}});
-    if (of_regions()) stage.push_back({"roi_split", {{"object-class", params_.object_class}}});
-    const int64_t interval = reclassify() > 0 ? reclassify() : params_.roi_inference_interval;
-    if (interval > 1) stage.push_back({"rate_adjust", {{"ratio", "1/" + std::to_string(interval)}}});
-    // "Once per track" is the smallest ratio that there is.
-    if (reclassify() == 0) stage.push_back({"rate_adjust", {{"ratio", "1/2147483647"}}});
-
-    auto backend = chosen_backend(params_);
-    if (!backend) return forward_error(backend);
-    switch (*backend) {
-      case Backend::automatic:
-      case Backend::fused:
-        return plan_fused(stage);
-      case Backend::gst_opencv:
-        return plan_gst(stage);
-      case Backend::cuda:
-        return unusable("cuda", "no CUDA memory upstream, no CUDA kernels in this build");
-      case Backend::vaapi:
-      case Backend::vaapi_tensors:
-      case Backend::vaapi_surface_sharing:
-      case Backend::vaapi_opencl:
-        return unusable("vaapi", "no VA display (no render node)");
+    if (const auto constants = constant_inputs(); !constants.empty() && signature_.inputs.size() > 1) {
+      session->reset();
+      plan_.keep_alive = nullptr;  // what was opened without them
+      inference_.params.emplace_back("constant-inputs", "<" + constants + ">");
+      session = open_model((*engine)->name());
+      if (!session) return forward_error(session);
     }
-    return {};
+    return check_inputs(path->string());
   }
 
-  static Status unusable(std::string_view backend, std::string_view missing) {
-    return fail(ErrorCode::unavailable, "pre-process-backend={} is not usable: {}; usable: fused, gst-opencv",
-                backend, missing);
+  // What the user has set; the rest is left to whoever has opened the model under the same id.
+  Settings engine_settings(const ParamSet& set, const std::string& path) const {
+    Settings settings{{"model", path}, {"shared-instance-id", params_.model_instance_id}};
+    const auto pass = [&](std::initializer_list<const char*> own, const char* name, std::string value) {
+      const bool is_set =
+          std::ranges::any_of(own, [&](const char* one) { return set.table().find(one) && set.is_set(one); });
+      if (is_set || params_.model_instance_id.empty()) settings.emplace_back(name, std::move(value));
+    };
+    pass({"device"}, "device", params_.device);
+    pass({"ie-config", "config"}, "config", params_.ie_config);
+    pass({"batch-size"}, "batch-size", std::to_string(params_.batch_size));
+    pass({"batch-timeout"}, "batch-timeout", std::to_string(params_.batch_timeout));
+    pass({"nireq"}, "buffer-pool-size", std::to_string(params_.nireq));
+    pass({"scheduling-policy"}, "scheduling-policy",
+         params_.scheduling_policy == Policy::latency ? "latency" : "throughput");
+    if (params_.strict_zero_copy) settings.emplace_back("strict-zero-copy", "true");
+    return settings;
   }
 
-  int64_t reclassify() const { return params_.reclassify_interval; }
-
-  Result<std::string> interpolation() const {
-    switch (params_.scale_method) {
-      case ScaleMethod::standard:
-        return "";
-      case ScaleMethod::nearest:
-        return "nearest";
-      case ScaleMethod::bilinear:
-        return "bilinear";
-      case ScaleMethod::bicubic:
-      case ScaleMethod::lanczos:
-      case ScaleMethod::spline:
-        return "bicubic";
-      case ScaleMethod::fast:
-      case ScaleMethod::dls_vaapi:
-        return fail(
-            ErrorCode::unavailable,
-            "scale-method=fast and dls-vaapi need VA; usable: nearest, bilinear, bicubic, lanczos, spline");
+  Result<std::shared_ptr<Session>> open_model(std::string_view engine) {
+    ParamSet values(find_element(inference_.element)->params);
+    for (const auto& [name, value] : inference_.params) {
+      if (auto status = values.set_text(name, value); !status) return forward_error(status);
     }
-    return "";
+    auto inference = std::make_shared<TensorInference>(values, engine);
+    if (auto status = inference->start(); !status) return forward_error(status);
+    std::shared_ptr<Session> session = inference->session();
+    if (!session)
+      return fail(ErrorCode::not_found, "nobody has opened the model {}", params_.model_instance_id);
+    signature_ = session->signature();
+    batch_size_ = unsigned(session->batch_size());
+    // What differs from others' wishes the inference element itself says.
+    if (!inference->joined())
+      std::ranges::move(inference->take_warnings(), std::back_inserter(plan_.warnings));
+    plan_.keep_alive = std::move(inference);
+    return session;
   }
 
-  Status plan_fused(Stage& stage) {
-    ElementSettings settings{"video_to_tensor", preprocess_params(info_)};
-    auto method = interpolation();
-    if (!method) return forward_error(method);
-    if (!method->empty()) settings.params.emplace_back("interpolation", *method);
-    if (params_.roi_expand > 0)
-      settings.params.emplace_back("roi-expand", std::to_string(params_.roi_expand));
-    stage.push_back(std::move(settings));
-    return {};
-  }
-
-  // The same by single-purpose elements: scaling and colour by GStreamer, the tensor by reinterpretation.
-  Status plan_gst(Stage& stage) {
-    auto method = interpolation();
-    if (!method) return forward_error(method);
+  // Inputs that need no picture, as `constant-inputs` of the engine wants them.
+  std::string constant_inputs() const {
     const InputInfo* picture = info_.picture();
-    const std::string resize = picture ? picture->resize.value_or("stretch") : "stretch";
-    if (!of_regions() && resize == "stretch") {
-      Settings scale{{"add-borders", "false"}};
-      if (!method->empty())
-        scale.emplace_back("method", *method == "nearest"   ? "nearest-neighbour"
-                                     : *method == "bicubic" ? "catrom"
-                                                            : "bilinear");
-      stage.push_back({"videoscale", scale});
-    } else {
-      stage.push_back({"videoconvert", {}});
-      Settings scale{{"add-borders", resize.starts_with("letterbox") ? "true" : "false"}};
-      if (!method->empty()) scale.emplace_back("method", *method);
-      stage.push_back({"opencv_cropscale", scale});
+    std::string text;
+    for (const InputInfo& input : info_.inputs) {
+      const std::string format = input.format.value_or("image");
+      if (format == "image" || !input.layer) continue;
+      std::string values = "1";
+      if (format == "image-info") {
+        if (!picture || !picture->size) continue;
+        values = std::format("{}:{}:1", picture->size->height, picture->size->width);
+      }
+      text += std::format("{}{}:{}", text.empty() ? "" : ",", *input.layer, values);
     }
-    stage.push_back({"videoconvert", {}});
-    const std::string color = picture ? picture->color.value_or("bgr") : "bgr";
-    stage.push_back(caps_filter(color == "gray"  ? "video/x-raw,format=GRAY8"
-                                : color == "rgb" ? "video/x-raw,format={RGB,RGBP}"
-                                                 : "video/x-raw,format={BGR,BGRP}"));
-    stage.push_back({"tensor_convert", {}});
-    Settings normalize;
-    for (const auto& [name, value] : preprocess_params(info_)) {
-      if (name == "range" || name == "mean" || name == "std") normalize.emplace_back(name, value);
+    return text;
+  }
+
+  Status check_inputs(const std::string& path) const {
+    if (signature_.inputs.size() != 1) {
+      return fail(
+          ErrorCode::unsupported,
+          "{}: the model has {} inputs ({}), but only the picture can be given to it, and what model-proc "
+          "calls image_info or sequence_index; build the stages by hand",
+          path, signature_.inputs.size(), shapes(signature_.inputs));
     }
-    if (!normalize.empty()) stage.push_back({"opencv_tensor_normalize", normalize});
+    const Shape& shape = signature_.inputs[0].shape;
+    if (shape.rank() > 3 && shape[0] > 1) {
+      return fail(
+          ErrorCode::unsupported,
+          "{}: the batch size is fixed at {}, but not every output has a row per sample ({}); export the "
+          "model with a batch of 1 or a free one",
+          path, shape[0], shapes(signature_.outputs));
+    }
+    return {};
+  }
+
+  // `reshape` of the gva elements as the engine's input-shape: width and height where the model leaves them
+  // open.
+  std::optional<std::string> wished_shape() {
+    if (!params_.reshape && params_.reshape_width == 0 && params_.reshape_height == 0) return std::nullopt;
+    const Shape shape = signature_.inputs.empty() ? Shape{} : signature_.inputs[0].shape;
+    const size_t height = layout_of(shape) == Layout::nhwc ? 1 : 2, width = height + 1;
+    const bool is_free = shape.rank() == 4 && (shape[height] < 0 || shape[width] < 0);
+    if (!is_free || params_.reshape_width == 0 || params_.reshape_height == 0) {
+      plan_.warnings.emplace_back(is_free ? "reshape is ignored: give reshape-width and reshape-height"
+                                          : "reshape is ignored: the model takes pictures of one size only");
+      return std::nullopt;
+    }
+    std::string text;  // innermost first, 0: as it is
+    for (size_t axis = 4; axis-- > 0;) {
+      const unsigned size = axis == width    ? params_.reshape_width
+                            : axis == height ? params_.reshape_height
+                                             : 0;
+      text += std::format("{}{}", text.empty() ? "" : ":", size);
+    }
+    return text;
+  }
+
+  Status plan_preprocessing() {
+    auto made = plan_preprocess(wishes_, info_, MemoryKind::system);
+    if (!made) return forward_error(made);
+    plan_.stages[preprocess] = std::move(made->stage);
+    plan_.needs = std::move(made->needs);
+    if (params_.backend == Backend::automatic)
+      plan_.preprocess_for = [wishes = wishes_, info = info_](MemoryKind memory) {
+        return plan_preprocess(wishes, info, memory);
+      };
     return {};
   }
 
@@ -227,10 +236,11 @@ class Planner {
     }
     auto& stage = plan_.stages[postprocess];
     stage = postprocess_elements(info_);
+    if (stage.empty()) stage.push_back({"tensor_postproc_add_params", {}});  // nothing says what they mean
     for (auto& element : stage) {
       if (auto status = override_settings(element); !status) return status;
     }
-    if (params_.repeat_metadata || reclassify() >= 0) stage.push_back({"meta_smooth", {}});
+    if (wishes_.repeat) stage.push_back({"meta_smooth", {}});
     return {};
   }
 
@@ -245,8 +255,11 @@ class Planner {
       std::erase_if(element.params, [&](const auto& known) { return known.first == name; });
       element.params.emplace_back(name, std::move(value));
     };
-    if (params_.threshold > 0) set("threshold", std::format("{}", params_.threshold));
-    if (params_.iou_threshold > 0) set("iou-threshold", std::format("{}", params_.iou_threshold));
+    const bool described =
+        std::ranges::contains(element.params, "threshold", &std::pair<std::string, std::string>::first);
+    if (const auto least = wishes_.threshold || described ? wishes_.threshold : wishes_.usual_threshold)
+      set("threshold", std::format("{}", *least));
+    if (wishes_.iou_threshold) set("iou-threshold", std::format("{}", *wishes_.iou_threshold));
     if (!params_.labels.empty()) {
       const auto layer =
           std::ranges::find(element.params, "layer-name", &std::pair<std::string, std::string>::first);
@@ -258,27 +271,35 @@ class Planner {
     return {};
   }
 
-  const InferenceParams& params_;
+  InferenceWishes wishes_;
+  InferenceParams& params_;  // of the wishes
   const Role role_;
   Stages plan_;
   ElementSettings inference_;
   ModelSignature signature_;
+  unsigned batch_size_ = 1;
   ModelInfo info_;
 };
 
 template <class P, Role role>
 Result<Stages> build(const ParamSet& params) {
-  return Planner(params.as<P>(), role).plan();
+  auto wished = wishes(params.as<P>(), params);
+  if (!wished) return forward_error(wished);
+  return Planner(*std::move(wished), role).plan(params);
 }
 
 // Live values go to every element that has a parameter of that name.
 Settings live(const ParamSet& params, const ElementDesc& element) {
   Settings settings;
-  for (const char* name : {"threshold", "iou-threshold", "object-class"}) {
+  const bool is_gva = params.table().find("no-block") != nullptr;
+  for (const char* name : {"threshold", "iou-threshold", "object-class", "batch-timeout"}) {
     const auto* param = element.params.find(name);
     if (!param || !params.is_set(name)) continue;
-    auto text = params.get(name).transform([](const ParamValue& value) { return to_string(value); });
-    if (text && param->parse(*text)) settings.emplace_back(name, *std::move(text));
+    // 0 is what the description says, which the element has got at the start.
+    const auto value = params.get(name);
+    if (!value || (*value == ParamValue(0.0) && !(is_gva && name == std::string_view("threshold")))) continue;
+    auto text = to_string(*value);
+    if (param->parse(text)) settings.emplace_back(name, std::move(text));
   }
   return settings;
 }
@@ -298,7 +319,7 @@ std::vector<const BinDesc*> inference_bins() {
                                  "Bin/Analyzer/Video",
                                  "object_detect under its older name",
                                  gvadetect_params(),
-                                 build<DetectParams, Role::detect>,
+                                 build<GvaDetectParams, Role::detect>,
                                  live};
   static const BinDesc gvaclassify{"gvaclassify",
                                    "Object classification (gva name)",

@@ -1,6 +1,10 @@
 #include "sightglass/bins/inference_params.h"
 
 #include <algorithm>
+#include <iterator>
+
+#include "sightglass/elements/availability.h"
+#include "sightglass/model/spelling.h"
 
 namespace sightglass {
 namespace {
@@ -27,90 +31,100 @@ std::vector<std::string> backend_names() {
 }
 // The later names are other words for earlier ones.
 std::vector<int> backend_values() { return {0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 4}; }
+std::vector<std::string> scale_method_names() {
+  return {"default", "nearest", "bilinear", "bicubic", "lanczos", "spline", "fast", "dls-vaapi"};
+}
+std::vector<std::string> policy_names() { return {"throughput", "latency"}; }
+constexpr double most_unsigned = 4294967295.;
 
 template <class P>
 std::vector<ParamDesc> common() {
-  std::vector<ParamDesc> list;
-  list.push_back(own<P>("model", &P::model, "model file, or a name that `sightglass models list` shows"));
-  list.push_back(own<P>("device", &P::device, "where the model runs: CPU, GPU, CUDA:0, AUTO"));
-  list.push_back(own<P>("ie-config", &P::ie_config, "settings of the engine, KEY=VALUE,…"));
-  list.push_back(
-      own<P>("model-instance-id", &P::model_instance_id, "elements with the same id share one loaded model"));
-  list.push_back(own<P>("nireq", &P::nireq, "requests in flight; 0: chosen for the machine").range(0, 1024));
-  list.push_back(
+  return {
+      own<P>("model", &P::model, "model file, or a name that `sightglass models list` shows"),
+      own<P>("device", &P::device, "where the model runs: CPU, GPU[.n], CUDA[:n], AUTO"),
+      own<P>("ie-config", &P::ie_config, "settings of the engine, KEY=VALUE,…"),
+      own<P>("model-instance-id", &P::model_instance_id,
+             "bins with the same id share one loaded model and its batches"),
+      own<P>("nireq", &P::nireq, "requests in flight; 0: chosen for the machine").range(0, 1024),
       own<P>("batch-size", &P::batch_size, "frames or regions per request; 0: 1, or what the model fixes")
-          .range(0, 1024));
-  list.push_back(own<P>("batch-timeout", &P::batch_timeout, "longest wait for a batch to fill; -1: chosen")
-                     .range(-1, 1e6)
-                     .in("ms")
-                     .live());
-  list.push_back(
-      own<P>("model-proc", &P::model_proc, "description of the model: model-proc JSON or neutral YAML"));
-  list.push_back(
+          .range(0, 1024),
+      own<P>("batch-timeout", &P::batch_timeout,
+             "longest wait for a batch to fill; 0: none, -1: two frame periods")
+          .range(-1, 2147483647)
+          .in("ms")
+          .live(),
+      own<P>("model-proc", &P::model_proc, "description of the model: model-proc JSON or neutral YAML"),
       own<P>("inference-interval", &P::inference_interval, "infer on every Nth frame, the first included")
-          .range(1, 4294967295.));
-  list.push_back(own<P>("inference-region", &P::region, "the whole frame, or each object in it")
-                     .choices({"full-frame", "roi-list"}));
-  list.push_back(
-      own<P>("object-class", &P::object_class, "only objects with one of these labels; empty: all").live());
-  list.push_back(own<P>("labels", &P::labels,
-                        "class names: a list, a file, or layer=file,…; before those of the description"));
-  list.push_back(own<P>("labels-file", &P::labels_file, "file with a class name per line"));
-  list.push_back(
-      own<P>("threshold", &P::threshold, "least score that is kept; 0: as described").range(0, 1).live());
-  list.push_back(
-      own<P>("scale-method", &P::scale_method, "how pictures are scaled")
-          .choices({"default", "nearest", "bilinear", "bicubic", "lanczos", "spline", "fast", "dls-vaapi"}));
-  list.push_back(
-      own<P>("scheduling-policy", &P::scheduling_policy, "most frames in all, or the soonest answer to each")
-          .choices({"throughput", "latency"}));
-  list.push_back(own<P>("write-roi-meta", &P::write_roi_meta,
-                        "write GstVideoRegionOfInterestMeta as well, for older elements"));
-  return list;
+          .range(1, most_unsigned),
+      own<P>("inference-region", &P::region, "the whole frame, or each object in it")
+          .choices({"full-frame", "roi-list"}),
+      own<P>("object-class", &P::object_class,
+             "only objects with one of these labels, separated by commas; empty: all")
+          .live(),
+      own<P>("labels", &P::labels,
+             "class names: a list, a file, or layer=file,…; before those of the description"),
+      own<P>("labels-file", &P::labels_file, "file with a class name per line; before labels"),
+      own<P>("write-roi-meta", &P::write_roi_meta,
+             "write GstVideoRegionOfInterestMeta as well, for older elements"),
+  };
 }
 
 template <class P>
 std::vector<ParamDesc> of_bins() {
   auto list = common<P>();
-  list.push_back(own<P>("config", &P::ie_config, "the same as ie-config"));
-  list.push_back(own<P>("pre-process-backend", &P::backend, "how pictures become tensors")
-                     .choices(backend_names(), backend_values()));
-  list.push_back(
-      own<P>("roi-inference-interval", &P::roi_inference_interval, "infer on every Nth frame of each track")
-          .range(1, 4294967295.));
-  list.push_back(
-      own<P>("attach-tensor-data", &P::attach_tensor_data, "keep the raw tensors with the results"));
-  list.push_back(
-      own<P>("repeat-metadata", &P::repeat_metadata, "repeat the last result where inference is skipped"));
-  list.push_back(
-      own<P>("roi-expand", &P::roi_expand, "grow regions about their centre by this factor; 0: as described")
-          .range(0, 10));
-  list.push_back(own<P>("strict-zero-copy", &P::strict_zero_copy,
-                        "an input of the engine that would have to be copied is an error"));
+  std::ranges::move(
+      std::vector<ParamDesc>{
+          own<P>("threshold", &P::threshold, "least score that is kept; 0: as described").range(0, 1).live(),
+          own<P>("config", &P::ie_config, "the same as ie-config"),
+          own<P>("pre-process-backend", &P::backend,
+                 "how pictures become tensors; auto: by the memory that they come in")
+              .choices(backend_names(), backend_values()),
+          own<P>("roi-inference-interval", &P::roi_inference_interval,
+                 "infer on every Nth frame of each track (inference-region=roi-list)")
+              .range(1, most_unsigned),
+          own<P>("scale-method", &P::scale_method, "how pictures are scaled").choices(scale_method_names()),
+          own<P>("scheduling-policy", &P::scheduling_policy,
+                 "most frames in all, or the soonest answer to each")
+              .choices(policy_names()),
+          own<P>("attach-tensor-data", &P::attach_tensor_data, "keep the raw tensors with the results"),
+          own<P>("repeat-metadata", &P::repeat_metadata, "repeat the last result where inference is skipped"),
+          own<P>("roi-expand", &P::roi_expand,
+                 "grow regions about their centre by this factor; 0: as described")
+              .range(0, 10),
+          own<P>("strict-zero-copy", &P::strict_zero_copy,
+                 "an input of the engine that would have to be copied is an error")},
+      std::back_inserter(list));
   return list;
 }
 
 template <class P>
 std::vector<ParamDesc> of_gva() {
   auto list = common<P>();
-  list.push_back(
-      own<P>("pre-process-backend", &P::backend_name, "how pictures become tensors; empty: chosen"));
-  list.push_back(own<P>("pre-process-config", &P::pre_process_config,
-                        "older setting, mapped where it has a counterpart"));
-  list.push_back(own<P>("no-block", &P::no_block, "drop frames rather than wait for the model"));
-  list.push_back(own<P>("reshape", &P::reshape, "older setting; ignored for models of fixed size"));
-  list.push_back(
-      own<P>("reshape-width", &P::reshape_width, "older setting; ignored for models of fixed size"));
-  list.push_back(
-      own<P>("reshape-height", &P::reshape_height, "older setting; ignored for models of fixed size"));
-  list.push_back(own<P>("cpu-throughput-streams", &P::cpu_throughput_streams, "of OpenVINO only; ignored"));
-  list.push_back(own<P>("gpu-throughput-streams", &P::gpu_throughput_streams, "of OpenVINO only; ignored"));
-  list.push_back(own<P>("share-va-display-ctx", &P::share_va_display_ctx, "ignored"));
-  list.push_back(
-      own<P>("custom-preproc-lib", &P::custom_preproc_lib, "refused: built for another binary interface"));
-  list.push_back(
-      own<P>("custom-postproc-lib", &P::custom_postproc_lib, "refused: built for another binary interface"));
-  list.push_back(own<P>("ov-extension-lib", &P::ov_extension_lib, "refused: OpenVINO is not in use"));
+  std::ranges::move(
+      std::vector<ParamDesc>{
+          own<P>("threshold", &P::threshold, "least score that is kept; not set: as described")
+              .range(0, 1)
+              .live(),
+          own<P>("pre-process-backend", &P::backend_name,
+                 "how pictures become tensors: the names of video_inference; empty: auto"),
+          own<P>("scale-method", &P::scale_method_name,
+                 "how pictures are scaled: the names of video_inference; empty: default"),
+          own<P>("scheduling-policy", &P::policy_name, "throughput or latency; empty: throughput"),
+          own<P>("pre-process-config", &P::pre_process_config,
+                 "KEY=VALUE,…: VAAPI_FAST_SCALE_LOAD_FACTOR means scale-method=fast; others are ignored"),
+          own<P>("no-block", &P::no_block, "drop frames rather than wait for the model"),
+          own<P>("reshape", &P::reshape, "give the model another input size; where it has free axes"),
+          own<P>("reshape-width", &P::reshape_width, "width of that size; 0: of the model").in("px"),
+          own<P>("reshape-height", &P::reshape_height, "height of that size; 0: of the model").in("px"),
+          own<P>("cpu-throughput-streams", &P::cpu_throughput_streams, "deprecated, for OpenVINO; ignored"),
+          own<P>("gpu-throughput-streams", &P::gpu_throughput_streams, "deprecated, for OpenVINO; ignored"),
+          own<P>("share-va-display-ctx", &P::share_va_display_ctx, "accepted; the display is always shared"),
+          own<P>("core-pinning", &P::core_pinning, "accepted; ignored"),
+          own<P>("qos", &P::qos, "accepted; ignored"),
+          own<P>("custom-preproc-lib", &P::custom_preproc_lib, "refused: built for another framework"),
+          own<P>("custom-postproc-lib", &P::custom_postproc_lib, "refused: built for another framework"),
+          own<P>("ov-extension-lib", &P::ov_extension_lib, "refused: OpenVINO is not in use")},
+      std::back_inserter(list));
   return list;
 }
 
@@ -131,8 +145,19 @@ ParamDesc iou() {
 template <class P>
 ParamDesc reclassify() {
   return own<P>("reclassify-interval", &P::reclassify_interval,
-                "classify each track every Nth frame and repeat the result between; 0: once")
-      .range(-1, 4294967295.);
+                "classify each track on every Nth of its frames and repeat the result between; 0: once");
+}
+
+// The value whose name is `name`.
+template <class Enum>
+Result<Enum> named(std::string_view property, const std::string& name, const std::vector<std::string>& names,
+                   const std::vector<int>& values = {}) {
+  const auto found = std::ranges::find(names, name);
+  if (found == names.end())
+    return fail(ErrorCode::invalid_argument, "{}={} is not known; known: {}", property, name,
+                joined(names, ", "));
+  const auto place = size_t(found - names.begin());
+  return Enum(values.empty() ? int(place) : values[place]);
 }
 
 }  // namespace
@@ -145,7 +170,9 @@ ParamTable object_classify_params() {
   return table<ClassifyParams>(of_bins<ClassifyParams>(), {reclassify<ClassifyParams>()});
 }
 ParamTable gvainference_params() { return table<InferenceParams>(of_gva<InferenceParams>()); }
-ParamTable gvadetect_params() { return table<DetectParams>(of_gva<DetectParams>(), {iou<DetectParams>()}); }
+ParamTable gvadetect_params() {
+  return table<GvaDetectParams>(of_gva<GvaDetectParams>(), {iou<GvaDetectParams>()});
+}
 ParamTable gvaclassify_params() {
   return table<ClassifyParams>(of_gva<ClassifyParams>(),
                                {reclassify<ClassifyParams>(),
@@ -153,17 +180,42 @@ ParamTable gvaclassify_params() {
                                                     "do not keep the raw tensors with the results")});
 }
 
-Result<Backend> chosen_backend(const InferenceParams& params) {
-  if (params.backend_name.empty()) return params.backend;
-  const auto names = backend_names();
-  const auto found = std::ranges::find(names, params.backend_name);
-  if (found == names.end()) {
-    return fail(
-        ErrorCode::invalid_argument,
-        "pre-process-backend={} is not known; known: auto, fused, gst-opencv, opencv, vaapi, va, cuda, …",
-        params.backend_name);
+Result<InferenceWishes> wishes(const InferenceParams& values, const ParamSet& params) {
+  InferenceWishes wishes{.params = values};
+  auto& own = wishes.params;
+  if (own.backend_name == "d3d11")
+    return std::unexpected(availability_error(
+        "pre-process-backend=d3d11", {"it is of another operating system"}, {"fused", "gst-opencv"}));
+  if (!own.backend_name.empty()) {
+    auto backend = named<Backend>("pre-process-backend", own.backend_name, backend_names(), backend_values());
+    if (!backend) return forward_error(backend);
+    own.backend = *backend;
   }
-  return Backend(backend_values()[size_t(found - names.begin())]);
+  if (!own.scale_method_name.empty()) {
+    auto method = named<ScaleMethod>("scale-method", own.scale_method_name, scale_method_names());
+    if (!method) return forward_error(method);
+    own.scale_method = *method;
+  }
+  if (!own.policy_name.empty()) {
+    auto policy = named<Policy>("scheduling-policy", own.policy_name, policy_names());
+    if (!policy) return forward_error(policy);
+    own.scheduling_policy = *policy;
+  }
+  // Of the gva elements 0 is a threshold like any other, and the default one that counts.
+  const bool is_gva = params.table().find("no-block") != nullptr;
+  if (params.is_set("threshold") && (is_gva || own.threshold > 0)) wishes.threshold = own.threshold;
+  if (is_gva && own.threshold > 0) wishes.usual_threshold = own.threshold;
+  if (own.iou_threshold > 0) wishes.iou_threshold = own.iou_threshold;
+  const bool reclassifies = params.is_set("reclassify-interval");
+  wishes.roi_interval = reclassifies ? own.reclassify_interval : own.roi_inference_interval;
+  wishes.repeat = own.repeat_metadata || reclassifies;
+  wishes.attach_tensors = own.attach_tensor_data && !own.skip_raw_tensors;
+  return wishes;
+}
+
+std::string_view to_string(Backend backend) {
+  static const auto names = backend_names();
+  return names[size_t(backend)];
 }
 
 }  // namespace sightglass

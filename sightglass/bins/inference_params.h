@@ -2,6 +2,7 @@
 // with other defaults, so they share one set of values, each showing the part that it has.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,8 @@ struct InferenceParams {
   unsigned nireq = 0, batch_size = 0;
   int batch_timeout = -1;
   Backend backend = Backend::automatic;
-  std::string backend_name;  // of the gva elements, as text; empty: automatic
   unsigned inference_interval = 1, roi_inference_interval = 1;
-  int64_t reclassify_interval = -1;  // object_classify; -1: not set
+  unsigned reclassify_interval = 1;  // object_classify
   InferenceRegion region = InferenceRegion::full_frame;
   std::string object_class, labels, labels_file;
   bool attach_tensor_data = true, repeat_metadata = false, write_roi_meta = false;
@@ -40,8 +40,10 @@ struct InferenceParams {
   Policy scheduling_policy = Policy::throughput;
   double roi_expand = 0;
   bool strict_zero_copy = false;
-  // Accepted from older pipelines.
-  bool no_block = false, share_va_display_ctx = true, reshape = false;
+  // Of the gva elements, where these are texts; empty: the default.
+  std::string backend_name, scale_method_name, policy_name;
+  // Accepted from older pipelines (migration.h says what becomes of them).
+  bool no_block = false, share_va_display_ctx = true, reshape = false, core_pinning = false, qos = false;
   unsigned reshape_width = 0, reshape_height = 0, cpu_throughput_streams = 0, gpu_throughput_streams = 0;
   std::string pre_process_config, custom_preproc_lib, custom_postproc_lib, ov_extension_lib;
 };
@@ -52,6 +54,9 @@ struct DetectParams : InferenceParams {
 struct ClassifyParams : InferenceParams {
   ClassifyParams() { region = InferenceRegion::roi_list; }
 };
+struct GvaDetectParams : DetectParams {
+  GvaDetectParams() { threshold = 0.5f; }
+};
 
 ParamTable video_inference_params();
 ParamTable object_detect_params();
@@ -60,7 +65,19 @@ ParamTable gvainference_params();
 ParamTable gvadetect_params();
 ParamTable gvaclassify_params();
 
-// The back-end as named by either property.
-Result<Backend> chosen_backend(const InferenceParams& params);
+// The values of one bin, with what they mean together worked out.
+struct InferenceWishes {
+  InferenceParams params;  // backend, scale_method and scheduling_policy whichever way they were given
+  std::optional<float> threshold, iou_threshold;  // none: as the model's description says
+  std::optional<float> usual_threshold;           // where that says nothing; none: the decoder's default
+  unsigned roi_interval = 1;                      // infer on every Nth frame of a track; 0: on its first only
+  bool repeat = false;                            // the last result where inference is skipped
+  bool attach_tensors = true;
+};
+// `values` are those of `params`, whatever their type.
+Result<InferenceWishes> wishes(const InferenceParams& values, const ParamSet& params);
+
+// As properties call it: "gst-opencv".
+std::string_view to_string(Backend backend);
 
 }  // namespace sightglass

@@ -404,17 +404,37 @@ class Inspect(Program):
         out, _ = self.run_program("inspect", "object_detect")
         self.assertIn("threshold *", out)
         out, _ = self.run_program("inspect", "video_to_tensor")
-        self.assertIn("choice stretch | letterbox", out)
+        self.assertIn("choice stretch=0 | letterbox=1", out)
 
     def test_unknown_name(self):
         self.fails("inspect", "object_detekt", says="did you mean 'object_detect'?")
 
-    def test_reference_page_is_current(self):
-        out, _ = self.run_program("inspect", "--markdown")
-        kept = (ROOT / "docs/reference.md").read_text()
-        changes = [*difflib.unified_diff(kept.splitlines(), out.splitlines(), "kept", "now", lineterm="", n=0)]
-        self.assertFalse(changes, "\n".join(
-            ["./run exec sightglass inspect --markdown >docs/reference.md", *changes[:20]]))
+    def test_generated_pages_are_current(self):
+        """A page that differs from what its descriptors say, or an element without a text, fails."""
+        self.run_program("inspect", "--markdown", self.folder)
+        made = {p.relative_to(self.folder) for p in Path(self.folder).rglob("*") if p.is_file()}
+        for path in sorted(made):
+            with self.subTest(page=str(path)):
+                kept = (ROOT / "docs" / path).read_text() if (ROOT / "docs" / path).exists() else ""
+                now = (Path(self.folder) / path).read_text()
+                changes = [*difflib.unified_diff(kept.splitlines(), now.splitlines(), "kept", "now", lineterm="", n=0)]
+                self.assertFalse(changes, "\n".join(["write them anew with `./run docs`", *changes[:20]]))
+        kept = {p.relative_to(ROOT / "docs") for p in (ROOT / "docs/reference").rglob("*")}
+        self.assertEqual(kept - made, set(), "pages of elements that there are no more; `./run docs`")
+
+    def test_pages_link_to_what_is_there(self):
+        self.run_program("inspect", "--markdown", self.folder)
+        pages = {p: p.read_text() for p in Path(self.folder).rglob("*.md")}
+        for path, text in pages.items():
+            for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", text):
+                self.assertTrue((path.parent / target).exists(), f"{path.name}: {target}")
+
+
+class Schema(Program):
+    def test_prints_the_schema_of_a_frame(self):
+        out, _ = self.run_program("schema", "frame")
+        self.assertEqual(json.loads(out)["properties"]["schema"]["const"], "sightglass.frame/1")
+        self.fails("schema", "fraim", says="there is: frame")
 
 
 class Doctor(Program):
@@ -427,7 +447,12 @@ class Doctor(Program):
 
     def test_names_replacements(self):
         out, _ = self.run_program("doctor", "gvapython", code=1)
-        self.assertIn("write an element of your own", out)
+        self.assertIn("use an element of your own", out)
+        out, _ = self.run_program("doctor", "g3dradarprocess", code=1)
+        self.assertIn("no replacement", out)
+        out, _ = self.run_program("doctor", "gvadetect")
+        self.assertIn("stands for object_detect", out)
+        self.assertRegex(out, r"custom-postproc-lib +refused")
         out, _ = self.run_program("doctor", "object_track")
         self.assertIn("is there", out)
         self.fails("doctor", "objekt_track", says="did you mean 'object_track'?")

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "sightglass/bins/bin.h"
+#include "sightglass/bins/migration.h"
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/gst_setup.h"
 #include "sightglass/cli/machine.h"
@@ -160,15 +162,34 @@ int check_all() {
   return 0;
 }
 
+// What a user of an older pipeline has to know about a name that is there.
+void print_migration(const std::string& name) {
+  for (const auto& alias : element_aliases()) {
+    if (alias.name != name) continue;
+    std::println("It stands for {}{}{}", alias.target, alias.differences.empty() ? "" : ": ",
+                 alias.differences);
+  }
+  const auto* bin = find_bin(name);
+  if (bin && bin->params.find("no-block")) {
+    for (const auto& property : gva_properties())
+      if (property.treatment != Treatment::same && bin->params.find(property.name))
+        std::println("  {:<22} {}: {}", property.name, to_string(property.treatment), property.meaning);
+  }
+  for (const auto& key : config_keys())
+    if (key.property.starts_with(name + " "))
+      std::println("  {:<22} key {}: {}", key.property.substr(name.size() + 1), key.key, key.meaning);
+}
+
 int check_name(const std::string& name) {
   if (auto status = init_gstreamer(); !status) return complain(status.error());
   const auto ours = plugin_elements();
   if (std::ranges::binary_search(ours, name) || find_element(name)) {
     std::println("{} is there; `sightglass inspect {}` describes it", name, name);
+    print_migration(name);
     return 0;
   }
-  if (const auto use = replacement(name); !use.empty()) {
-    std::println("{} is known but not carried: {}", name, use);
+  if (const auto* dropped = find_dropped(name)) {
+    std::println("{} is known but not carried: {}", name, replacement_text(*dropped));
     return 1;
   }
   if (has_element(name)) {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "sightglass/bins/bin.h"
 #include "sightglass/cli/gst_setup.h"
 #include "sightglass/cli/text.h"
 #include "sightglass/core/registry.h"
@@ -50,7 +51,12 @@ std::string type_text(const ParamDesc& desc) {
 }
 
 std::string range_text(const ParamDesc& desc) {
-  if (desc.type == ParamType::choice) return joined(desc.choice_names, " | ");
+  if (desc.type == ParamType::choice) {
+    std::string text;
+    for (size_t i = 0; i < desc.choice_names.size(); ++i)
+      text += std::format("{}{}={}", i ? " | " : "", desc.choice_names[i], desc.choice_value(i));
+    return text;
+  }
   const bool is_number =
       desc.type != ParamType::boolean && desc.type != ParamType::text && desc.type != ParamType::texts;
   if (!is_number) return {};
@@ -88,15 +94,31 @@ std::string format_text(const FormatSpec& spec) {
   return text;
 }
 
+ParamInfo from_descriptor(const ParamDesc& desc) {
+  return {desc.name,
+          type_text(desc),
+          desc.to_text(desc.default_value),
+          range_text(desc),
+          desc.unit,
+          desc.doc,
+          desc.is_live,
+          desc.is_readable_only};
+}
+
 ElementInfo from_descriptor(const ElementDesc& desc) {
   ElementInfo info{desc.name, desc.title, desc.klass, desc.doc, false, {}, {}, {}};
   for (const auto& spec : desc.input) info.inputs.push_back(format_text(spec));
   for (const auto& spec : desc.output) info.outputs.push_back(format_text(spec));
-  for (const auto& param : desc.params.params) {
-    info.params.push_back({param.name, type_text(param), param.to_text(param.default_value),
-                           range_text(param), param.unit, param.doc, param.is_live, param.is_readable_only});
-  }
+  for (const auto& param : desc.params.params) info.params.push_back(from_descriptor(param));
   return info;
+}
+
+// A bin: its own parameters from its descriptor, the rest is the same for all.
+void use_bin_descriptor(const BinDesc& desc, ElementInfo& info) {
+  std::erase_if(info.params, [](const ParamInfo& param) { return !param.is_of_every_bin(); });
+  std::vector<ParamInfo> own;
+  for (const auto& param : desc.params.params) own.push_back(from_descriptor(param));
+  info.params.insert(info.params.begin(), own.begin(), own.end());
 }
 
 // ---- from GStreamer
@@ -157,7 +179,8 @@ ParamInfo from_spec(GParamSpec* spec) {
     info.type = "choice";
     auto* klass = G_PARAM_SPEC_ENUM(spec)->enum_class;
     for (guint i = 0; i < klass->n_values; ++i)
-      info.range += std::string(i ? " | " : "") + klass->values[i].value_nick;
+      info.range +=
+          std::format("{}{}={}", i ? " | " : "", klass->values[i].value_nick, klass->values[i].value);
   } else if (GST_IS_PARAM_SPEC_ARRAY_LIST(spec))
     info.type = "list";
   else if (GST_IS_PARAM_SPEC_FRACTION(spec))
@@ -214,21 +237,9 @@ Result<ElementInfo> from_registry(const std::string& name) {
     if (specs[i]->owner_type == G_OBJECT_TYPE(element.get())) info.params.push_back(from_spec(specs[i]));
   g_free(specs);
   // What all bins have in common comes last.
-  std::ranges::stable_partition(info.params, [](const ParamInfo& param) {
-    return param.type != "element" && !param.name.ends_with("-queue-size");
-  });
+  std::ranges::stable_partition(info.params, [](const ParamInfo& param) { return !param.is_of_every_bin(); });
+  if (const auto* bin = find_bin(name)) use_bin_descriptor(*bin, info);
   return info;
-}
-
-// ---- as a page
-
-std::string escaped(std::string text) {
-  for (size_t at = 0; (at = text.find_first_of("|<>", at)) != text.npos;) {
-    const char* with = text[at] == '|' ? "\\|" : text[at] == '<' ? "&lt;" : "&gt;";
-    text.replace(at, 1, with);
-    at += std::string_view(with).size();
-  }
-  return text;
 }
 
 }  // namespace
@@ -250,30 +261,6 @@ std::vector<ElementInfo> all_element_info() {
   for (const auto& name : names)
     if (auto info = element_info(name)) all.push_back(std::move(*info));
   return all;
-}
-
-std::string reference_markdown(const std::vector<ElementInfo>& elements) {
-  std::string text =
-      "# Elements\n\nMade by `sightglass inspect --markdown`; do not edit. A parameter marked ▶ can be "
-      "changed while the pipeline runs.\n\n"
-      "| element | |\n|---|---|\n";
-  for (const auto& info : elements)
-    text += std::format("| [`{}`](#{}) | {} |\n", info.name, info.name, escaped(info.title));
-  for (const auto& info : elements) {
-    text +=
-        std::format("\n## {}\n\n{}{}\n\n", info.name, escaped(info.doc), info.doc.ends_with('.') ? "" : ".");
-    for (const auto& format : info.inputs) text += std::format("- in: {}\n", escaped(format));
-    for (const auto& format : info.outputs) text += std::format("- out: {}\n", escaped(format));
-    if (info.params.empty()) continue;
-    text += "\n| parameter | type | default | range | |\n|---|---|---|---|---|\n";
-    for (const auto& param : info.params) {
-      text += std::format("| `{}`{} | {} | {} | {} | {}{} |\n", param.name, param.is_live ? " ▶" : "",
-                          param.type, escaped(param.default_value), escaped(param.range), escaped(param.doc),
-                          (param.unit.empty() ? "" : " [" + param.unit + "]") +
-                              (param.is_readable_only ? " (read only)" : ""));
-    }
-  }
-  return text;
 }
 
 }  // namespace sightglass::cli

@@ -10,8 +10,13 @@
 namespace sightglass::cli {
 
 struct ParamInfo {
-  std::string name, type, default_value, range, unit, doc;
+  std::string name, type, default_value;
+  std::string range;  // "0..1"; of a choice "stretch=0 | letterbox=1"
+  std::string unit, doc;
   bool is_live = false, is_readable_only = false;
+
+  // What all bins have: their stages, and the queues in front of them.
+  bool is_of_every_bin() const { return type == "element" || name.ends_with("-queue-size"); }
 };
 
 struct ElementInfo {
@@ -24,8 +29,5 @@ struct ElementInfo {
 // GStreamer has to be initialised. not_found names the nearest one.
 Result<ElementInfo> element_info(const std::string& name);
 std::vector<ElementInfo> all_element_info();  // by name
-
-// A page that describes them all.
-std::string reference_markdown(const std::vector<ElementInfo>& elements);
 
 }  // namespace sightglass::cli

@@ -6,6 +6,7 @@
 #include "sightglass/cli/element_info.h"
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/gst_setup.h"
+#include "sightglass/cli/reference_pages.h"
 #include "sightglass/cli/text.h"
 
 namespace sightglass::cli {
@@ -69,11 +70,11 @@ void print_one(const ElementInfo& info) {
   }
 }
 
-int run(const std::string& name, bool is_markdown) {
+int run(const std::string& name, const std::string& pages) {
   if (auto status = init_gstreamer(); !status) return complain(status.error());
-  if (is_markdown) {
-    std::print("{}", reference_markdown(all_element_info()));
-    return 0;
+  if (!pages.empty()) {
+    const auto status = write_pages(pages);
+    return status ? 0 : complain(status.error());
   }
   if (name.empty()) {
     print_list();
@@ -89,15 +90,17 @@ int run(const std::string& name, bool is_markdown) {
 
 void add_inspect_command(CLI::App& app) {
   struct Options {
-    std::string name;
-    bool is_markdown = false;
+    std::string name, pages;
   };
   auto options = std::make_shared<Options>();
   auto* command = app.add_subcommand("inspect", "List the elements, or show what one does and takes");
   command->add_option("element", options->name, "name of an element; all are listed without one")
       ->type_name("ELEMENT");
-  command->add_flag("--markdown", options->is_markdown, "print the reference page, docs/reference.md");
-  command->callback([options] { exit_with(run(options->name, options->is_markdown)); });
+  command
+      ->add_option("--markdown", options->pages,
+                   "write the generated pages (reference/, migrating.md, schema/) below this folder")
+      ->type_name("DIR");
+  command->callback([options] { exit_with(run(options->name, options->pages)); });
 }
 
 }  // namespace sightglass::cli

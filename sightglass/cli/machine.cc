@@ -113,27 +113,4 @@ uint64_t folder_size(const std::string& folder) {
   return bytes;
 }
 
-std::string replacement(const std::string& name) {
-  static constexpr std::pair<std::string_view, std::string_view> table[] = {
-      {"gvainference2", "use video_inference"},
-      {"inference_openvino", "use video_inference"},
-      {"python_object_association", "use opencv_object_association"},
-      {"gvaanalytics", "its successor object_analytics is not part of this build"},
-      {"sycl_meta_overlay", "use meta_overlay"},
-      {"sycl_tensor_histogram", "its successor tensor_histogram is not part of this build"},
-      {"gvapython", "write an element of your own: docs/write-an-element.md"},
-      {"gvanms", "set iou-threshold of the decoder"},
-      {"gvabboxregression", "set the decoder's properties (anchors, iou-threshold, …)"},
-      {"video_frames_buffer", "use queue"},
-      {"gvastreammux", "run several branches with one model-instance-id in one pipeline"},
-      {"gvastreamdemux", "run several branches with one model-instance-id in one pipeline"},
-  };
-  for (const auto& [known, use] : table)
-    if (known == name) return std::string(use);
-  for (const char* known :
-       {"gvagenai", "gvaaudiodetect", "gvaaudiotranscribe", "gvamotiondetect", "gvadeskew", "gvarealsense"})
-    if (name == known) return "there is no replacement";
-  return name.starts_with("g3d") ? "there is no replacement" : "";
-}
-
 }  // namespace sightglass::cli

@@ -18,8 +18,4 @@ std::vector<Finding> devices();  // CPU, CUDA, VA, OpenCL, display, cameras
 std::vector<Finding> fonts();
 uint64_t folder_size(const std::string& folder);  // bytes
 
-// What has become of an element of an older system that is not carried: its replacement, or empty text when
-// the name is not known as such.
-std::string replacement(const std::string& name);
-
 }  // namespace sightglass::cli

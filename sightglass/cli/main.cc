@@ -12,6 +12,7 @@
 #include "sightglass/cli/inspect_command.h"
 #include "sightglass/cli/models_command.h"
 #include "sightglass/cli/run_command.h"
+#include "sightglass/cli/schema_command.h"
 #include "sightglass/cli/version.h"
 #include "sightglass/elements/plugins.h"
 
@@ -36,6 +37,7 @@ int run(int argc, char** argv) {
   sightglass::cli::add_inspect_command(app);
   sightglass::add_models_command(app);
   sightglass::cli::add_doctor_command(app);
+  sightglass::cli::add_schema_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

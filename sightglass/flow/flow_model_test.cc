@@ -317,5 +317,48 @@ TEST_F(FlowModelTest, StreamsShareTheModelAndKeepTheirResults) {
   }
 }
 
+// The text of the boxes of all frames, for comparison.
+std::vector<std::string> found(const std::vector<Frame>& frames) {
+  std::vector<std::string> all;
+  for (const Frame& frame : frames)
+    for (const Region& region : frame.regions)
+      all.push_back(
+          std::format("{} {} {:.3f} {:.3f}", frame.pts, region.label.view(), region.box.x, region.box.y));
+  return all;
+}
+
+TEST_F(FlowModelTest, StagesOfTheUserReplaceGeneratedOnes) {
+  const auto usual = run("object_detect model=" + model("det"), 3);
+  ASSERT_EQ(found(usual).size(), 6u);
+  const auto own = run("object_detect model=" + model("det") +
+                           " preprocess=\"video_to_tensor color=bgr\" preprocess-queue-size=2 "
+                           "postprocess-queue-size=-1 aggregate-queue-size=4",
+                       3);
+  EXPECT_EQ(found(own), found(usual));
+}
+
+TEST_F(FlowModelTest, ProcessbinIsTheGraphOfItsStages) {
+  const auto usual = run("object_detect model=" + model("det"), 3);
+  const auto own =
+      run("processbin preprocess=\"video_to_tensor color=bgr\" process=\"onnx_tensor_inference model=" +
+              model("det") +
+              "\" postprocess=\"tensor_postproc_detection labels=<person,car,bike>\" "
+              "aggregate=meta_aggregate",
+          3);
+  EXPECT_EQ(found(own), found(usual));
+}
+
+TEST(FlowBins, SayWhatIsWrongWithTheirStages) {
+  const auto text = [](const std::string& bin) {
+    auto flow = Flow::parse("frame_source name=in ! " + bin + " ! frame_sink");
+    if (!flow) return flow.error().to_string();
+    const auto started = flow->start();
+    return started ? std::string() : started.error().to_string();
+  };
+  EXPECT_THAT(text("processbin preprocess=video_to_tensor"), testing::HasSubstr("incomplete"));
+  EXPECT_THAT(text("object_detect process-queue-size=-2"), testing::HasSubstr("process-queue-size=-2"));
+  EXPECT_THAT(text("processbin postaggregate=no_such_element"), testing::HasSubstr("no_such_element"));
+}
+
 }  // namespace
 }  // namespace sightglass

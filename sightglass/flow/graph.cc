@@ -1,6 +1,7 @@
 #include "sightglass/flow/graph.h"
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <ranges>
 #include <set>
@@ -74,7 +75,8 @@ constexpr std::pair<std::string_view, std::string_view> gst_elements[] = {
     {"appsrc", "use frame_source"},
     {"appsink", "use frame_sink"},
     {"filesink", "use ffmpeg_encoder_sink, image_sink or metapublish"},
-    {"processbin", "write its stages behind a tee, and join them with meta_aggregate"},
+    {"batch_create", "set batch-size of the inference element, which fills the batches itself"},
+    {"batch_split", "set batch-size of the inference element, which hands out the results one by one"},
 };
 
 std::unexpected<Error> unknown_element(std::string_view name) {
@@ -86,6 +88,7 @@ std::unexpected<Error> unknown_element(std::string_view name) {
                                     "frame_source", "frame_sink", "fakesink"};
   for (const auto* desc : all_elements()) names.push_back(desc->name);
   for (const auto* bin : all_bins()) names.push_back(bin->name);
+  names.push_back(processbin_desc().name);
   return fail(ErrorCode::not_found, "no element {}{}", name, did_you_mean(name, names));
 }
 
@@ -128,18 +131,57 @@ std::string Flow::Graph::free_name(std::string_view element) const {
 Status Flow::Graph::describe(Declared& node, const Settings& settings) const {
   const ParamTable* table = part_params(node.element);
   if (!table) {
-    node.bin = find_bin(node.element);
+    node.bin = node.element == processbin_desc().name ? &processbin_desc() : find_bin(node.element);
     if (!node.bin) node.desc = element_desc(node.element);
     if (!node.bin && !node.desc) return unknown_element(node.element);
     table = node.bin ? &node.bin->params : &node.desc->params;
   }
   node.params.emplace(*table);
-  if (auto status = set_all(*node.params, settings, node.element); !status) return status;
+  Settings own = settings;
+  if (node.bin)
+    if (auto status = take_stages(node, own); !status) return status;
+  if (auto status = set_all(*node.params, own, node.element); !status) return status;
   if (node.element != "capsfilter") return {};
   auto specs = flow::parse_caps(node.params->as<CapsParams>().caps);
   if (!specs) return forward_error(specs);
   node.caps = *std::move(specs);
   return {};
+}
+
+// Takes out of the settings what every bin has: stages, and the sizes of queues.
+Status Flow::Graph::take_stages(Declared& bin, Settings& settings) {
+  Status status;
+  std::erase_if(settings, [&](const auto& setting) {
+    std::string name = setting.first;
+    std::ranges::replace(name, '_', '-');
+    if (const auto stage = stage_property(name)) {
+      auto text = flow::parse_pipeline(setting.second);
+      if (!text) {
+        status = fail(text.error().code, "{}: {}: {}", bin.element, name, text.error().message);
+        return true;
+      }
+      auto& elements = bin.stages[*stage];
+      elements.clear();
+      for (auto& element : text->elements)
+        elements.push_back({std::move(element.element), std::move(element.settings)});
+      for (size_t i = 0; i < text->links.size(); ++i)
+        if (text->links[i].from != i || text->links[i].to != i + 1)
+          status = fail(ErrorCode::unsupported, "{}: {} has branches; in a flow a stage is one chain",
+                        bin.element, name);
+      return true;
+    }
+    const auto queue = queue_size_property(name);
+    if (!queue) return false;
+    int size = 0;
+    const char* end = setting.second.data() + setting.second.size();
+    const auto [stop, error] = std::from_chars(setting.second.data(), end, size);
+    if (error != std::errc() || stop != end || size < -1)
+      status = fail(ErrorCode::invalid_argument, "{}: {}={}: has to be -1 or more", bin.element, name,
+                    setting.second);
+    bin.queue_sizes[*queue] = size;
+    return true;
+  });
+  return status;
 }
 
 Result<Flow::Node> Flow::Graph::keep(Declared node, std::string_view name) {
@@ -280,37 +322,70 @@ Result<Flow::Graph::Built> Flow::Graph::build_stage(const Declared& bin, StageIn
   return built;
 }
 
-Result<Flow::Graph::Built> Flow::Graph::build_bin(const Declared& node) {
-  auto stages = node.bin->build(*node.params);
-  if (!stages) return forward_error(stages);
-  run.warn(node.name, stages->warnings);
-  keep_alive_.push_back(stages->keep_alive);
-  const auto has = [&](StageIndex index) { return !stages->stages[index].empty(); };
-  const auto stage = [&](StageIndex index) { return build_stage(node, index, stages->stages[index]); };
-  if (has(postaggregate) && !has(process)) return stage(postaggregate);
-  if (!has(preprocess) || !has(process) || !has(postprocess) || !has(aggregate))
-    return std::unexpected(no_model_error());
-
+Result<Flow::Graph::Built> Flow::Graph::build_queued(const Declared& bin, StageIndex index,
+                                                     const Stages& stages) {
+  auto built = build_stage(bin, index, stages.stages[index]);
+  if (!built) return built;
   // Inference is asynchronous: behind it a queue, so that several requests are under way while the thread
-  // behind waits for the first of them. The frames wait for their results in the join.
-  auto first = stage(preprocess), infers = stage(process), decodes = stage(postprocess),
-       joins = stage(aggregate);
-  for (auto* built : {&first, &infers, &decodes, &joins})
-    if (!*built) return *built;
-  auto& tee = own(std::make_unique<flow::TeeNode>(run, node.name + "/tee", "tee"));
-  const unsigned most = std::max(1u, stages->queues[postprocess].value_or(16));
-  auto& queue = own(std::make_unique<flow::QueueNode>(run, node.name + "/queue", most));
-  connect(tee, *joins->first);
-  connect(tee, *first->first);
-  connect(*first->last, *infers->first);
-  connect(*infers->last, queue);
-  connect(queue, *decodes->first);
-  connect(*decodes->last, *joins->first);
-  if (!has(postaggregate)) return Built{&tee, joins->last};
-  auto after = stage(postaggregate);
+  // behind waits for the first of them. Otherwise only the user's own.
+  const int size = bin.queue_sizes[index].value_or(0);
+  unsigned most = size > 0 ? unsigned(size) : 0;
+  if (size == 0 && index == postprocess) most = std::max(1u, stages.queues[postprocess].value_or(16));
+  if (most == 0) return built;
+  const std::string name =
+      bin.name + "/" + (index == postprocess ? "" : std::string(stage_names[index]) + "-") + "queue";
+  auto& queue = own(std::make_unique<flow::QueueNode>(run, name, most));
+  connect(queue, *built->first);
+  return Built{&queue, built->last};
+}
+
+Result<Flow::Graph::Built> Flow::Graph::build_bin(const Declared& node) {
+  Stages stages;
+  if (node.bin->build) {
+    auto generated = node.bin->build(*node.params);
+    if (!generated) return forward_error(generated);
+    stages = *std::move(generated);
+  }
+  for (size_t i = 0; i < stage_count; ++i)
+    if (!node.stages[i].empty()) stages.stages[i] = node.stages[i];
+  run.warn(node.name, stages.warnings);
+  if (stages.leaky) run.warn(node.name, {"no-block has no effect in a flow: frames wait for the model"});
+  keep_alive_.push_back(stages.keep_alive);
+  const auto has = [&](StageIndex index) { return !stages.stages[index].empty(); };
+  const bool branch = has(preprocess) && has(process) && has(postprocess);
+  if (!branch && (!has(postaggregate) || has(process))) {
+    if (node.bin->build) return std::unexpected(no_model_error());
+    return fail(ErrorCode::invalid_argument,
+                "incomplete: set preprocess, process and postprocess (and aggregate to keep the frames), or "
+                "postaggregate alone");
+  }
+  if (!branch) return build_stage(node, postaggregate, stages.stages[postaggregate]);
+
+  std::vector<Built> row;
+  for (StageIndex index : {preprocess, process, postprocess}) {
+    auto built = build_queued(node, index, stages);
+    if (!built) return built;
+    if (!row.empty()) connect(*row.back().last, *built->first);
+    row.push_back(*built);
+  }
+  Built all{row.front().first, row.back().last};
+  if (has(aggregate)) {
+    // The frames wait for their results in the join.
+    auto& tee = own(std::make_unique<flow::TeeNode>(run, node.name + "/tee", "tee"));
+    auto joins = build_stage(node, aggregate, stages.stages[aggregate]);
+    if (!joins) return joins;
+    if (node.queue_sizes[aggregate].value_or(0) > 0)
+      run.warn(node.name, {"aggregate-queue-size has no effect in a flow: frames wait in the join itself"});
+    connect(tee, *joins->first);
+    connect(tee, *all.first);
+    connect(*all.last, *joins->first);
+    all = {&tee, joins->last};
+  }
+  if (!has(postaggregate)) return all;
+  auto after = build_queued(node, postaggregate, stages);
   if (!after) return after;
-  connect(*joins->last, *after->first);
-  return Built{&tee, after->last};
+  connect(*all.last, *after->first);
+  return Built{all.first, after->last};
 }
 
 Status Flow::Graph::build() {

@@ -49,6 +49,8 @@ class Flow::Graph {
     const ElementDesc* desc = nullptr;  // of the registry, or `own_desc`; null: bin, or a part of the graph
     const BinDesc* bin = nullptr;
     std::optional<ParamSet> params;
+    std::array<Stage, stage_count> stages;  // of a bin, set by the user
+    std::array<std::optional<int>, stage_count> queue_sizes;
     std::unique_ptr<ElementDesc> own_desc;
     std::unique_ptr<Element> own;
     size_t inputs = 0, outputs = 0;
@@ -69,6 +71,7 @@ class Flow::Graph {
   };
 
   Status describe(Declared& node, const Settings& settings) const;
+  static Status take_stages(Declared& bin, Settings& settings);
   std::string free_name(std::string_view element) const;
   Result<Node> keep(Declared node, std::string_view name);
   bool leads_to(Node from, Node to) const;
@@ -78,6 +81,8 @@ class Flow::Graph {
   Result<Built> build_one(Declared& node, unsigned source_number);
   Result<Built> build_bin(const Declared& node);
   Result<Built> build_stage(const Declared& bin, StageIndex index, const Stage& stage);
+  // The queue in front of a stage, then the stage.
+  Result<Built> build_queued(const Declared& bin, StageIndex index, const Stages& stages);
   Built one(std::unique_ptr<flow::Node> node);
   flow::Node& own(std::unique_ptr<flow::Node> node);
   void connect(flow::Node& from, flow::Node& to);

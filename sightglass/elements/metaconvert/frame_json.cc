@@ -142,6 +142,8 @@ void write_attribute(JsonWriter& json, const Attribute& attribute) {
       json.field("label", attribute.text);
       if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
       json.field("confidence", attribute.confidence);
+      // Id and score of each class, best first.
+      if (!attribute.values.empty()) write_numbers(json, "value", attribute.values);
       break;
     case AttributeKind::text:
       json.field("label", attribute.text);
@@ -156,6 +158,14 @@ void write_attribute(JsonWriter& json, const Attribute& attribute) {
     case AttributeKind::vector:
       write_numbers(json, "value", attribute.values);
       break;
+    case AttributeKind::mask: {
+      static constexpr float all[] = {0, 0, 1, 1};
+      if (!attribute.text.empty()) json.field("label", attribute.text);
+      if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
+      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
+      write_numbers(json, "value", attribute.values.empty() ? std::span<const float>(all) : attribute.values);
+      break;
+    }
     case AttributeKind::keypoints:
       write_points(json, attribute.values, 3);
       break;
@@ -163,7 +173,6 @@ void write_attribute(JsonWriter& json, const Attribute& attribute) {
       write_points(json, attribute.values, 2);
       break;
     case AttributeKind::tensor:
-    case AttributeKind::mask:
       break;
   }
   if (!attribute.model.empty()) json.field("model", attribute.model.view());
@@ -174,7 +183,13 @@ void write_attribute(JsonWriter& json, const Attribute& attribute) {
 void write_tensor(JsonWriter& json, const Attribute& attribute) {
   json.begin_object();
   json.field("name", attribute.name.view());
-  if (!attribute.model.empty()) json.field("model_name", attribute.model.view());
+  if (!attribute.model.empty()) {
+    const std::string_view name = attribute.name.view(), model = attribute.model.view();
+    json.field("model_name", model);
+    // Raw outputs are called "model/layer".
+    if (name.size() > model.size() + 1 && name.starts_with(model) && name[model.size()] == '/')
+      json.field("layer_name", name.substr(model.size() + 1));
+  }
   if (attribute.kind == AttributeKind::vector) {
     json.field("precision", "FP32");
     json.key("dims");
@@ -192,7 +207,10 @@ void write_tensor(JsonWriter& json, const Attribute& attribute) {
   json.begin_array();
   for (const int64_t dim : tensor.shape) json.value(dim);
   json.end_array();
-  if (!attribute.text.empty()) json.field("format", attribute.text);
+  if (attribute.kind == AttributeKind::mask)
+    json.field("format", "segmentation_mask");
+  else if (!attribute.text.empty())
+    json.field("format", attribute.text);
   // A tensor of a device that is not to be had here goes without its numbers.
   if (auto mapping = map(tensor, Access::read)) {
     json.key("data");
@@ -206,6 +224,7 @@ void write_tensor(JsonWriter& json, const Attribute& attribute) {
 void write_tensors(JsonWriter& json, const AttributesRef& list, bool vectors_too) {
   if (!list) return;
   const auto wanted = [&](const Attribute& attribute) {
+    if (attribute.kind == AttributeKind::mask) return bool(attribute.tensor);
     return attribute.kind == AttributeKind::tensor ||
            (vectors_too && attribute.kind == AttributeKind::vector);
   };

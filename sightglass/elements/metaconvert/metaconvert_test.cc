@@ -158,6 +158,41 @@ TEST(MetaConvert, WritesTensorsOnlyWhenAsked) {
       R"("data":[1,0.5,null,-2]}]})");
 }
 
+TEST(MetaConvert, WritesWhereAMaskLiesAndItsCellsOnlyWhenAsked) {
+  Frame frame;
+  auto tensor = allocate_tensor({.type = DataType::u8, .shape = {1, 2}});
+  ASSERT_TRUE(tensor);
+  auto* cells = reinterpret_cast<uint8_t*>(*tensor->memory->map(Access::write));
+  cells[0] = 3, cells[1] = 255;
+  tensor->memory->unmap(Access::write);
+  frame.attributes = with({}, {.name = Label("mask"),
+                               .kind = AttributeKind::mask,
+                               .text = "road",
+                               .label_id = 3,
+                               .values = {0, 0.5f, 1, 0.5f},
+                               .tensor = *tensor,
+                               .model = Label("net")});
+  EXPECT_EQ(convert(frame), R"({"schema":"sightglass.frame/1","objects":[],"attributes":[)"
+                            R"({"name":"mask","kind":"mask","label":"road","label_id":3,)"
+                            R"("value":[0,0.5,1,0.5],"model":"net"}]})");
+  EXPECT_NE(convert(frame, {{"add-tensor-data", "true"}})
+                .find(R"("tensors":[{"name":"mask","model_name":"net","precision":"U8","layout":"ANY",)"
+                      R"("dims":[1,2],"format":"segmentation_mask","data":[3,255]}])"),
+            std::string::npos);
+}
+
+TEST(MetaConvert, RawOutputsAreKnownByModelAndLayer) {
+  auto tensor = allocate_tensor({.type = DataType::u8, .shape = {1}});
+  ASSERT_TRUE(tensor);
+  Frame frame;
+  frame.attributes = with(
+      {},
+      {.name = Label("net/prob"), .kind = AttributeKind::tensor, .tensor = *tensor, .model = Label("net")});
+  EXPECT_NE(convert(frame, {{"add-tensor-data", "true"}})
+                .find(R"({"name":"net/prob","model_name":"net","layer_name":"prob",)"),
+            std::string::npos);
+}
+
 TEST(MetaConvert, ReadsTensorsWithGapsAndHalfFloats) {
   auto tensor = allocate_tensor({.type = DataType::f16, .shape = {2, 1}, .strides = {6, 2}});
   ASSERT_TRUE(tensor);

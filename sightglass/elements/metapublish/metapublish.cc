@@ -1,6 +1,7 @@
 #include "sightglass/elements/metapublish/metapublish.h"
 
 #include "sightglass/core/registry.h"
+#include "sightglass/elements/availability.h"
 
 namespace sightglass {
 
@@ -12,9 +13,11 @@ Status MetaPublish::start() {
     case Method::file:
       break;
     case Method::mqtt:
-      return fail(ErrorCode::unavailable, "method=mqtt is not usable: MQTT is not built in; usable: file");
+      return std::unexpected(
+          availability_error("method=mqtt", {"MQTT is not part of this version"}, {"file"}));
     case Method::kafka:
-      return fail(ErrorCode::unavailable, "method=kafka is not usable: Kafka is not built in; usable: file");
+      return std::unexpected(
+          availability_error("method=kafka", {"Kafka is not part of this version"}, {"file"}));
   }
   if (params_.file_path.empty())
     return fail(ErrorCode::invalid_argument, "file-path is empty; name a file, or stdout");

@@ -1,0 +1,233 @@
+#include "sightglass/bins/preprocess_plan.h"
+
+#include <algorithm>
+
+#include "sightglass/core/registry.h"
+#include "sightglass/elements/availability.h"
+
+namespace sightglass {
+namespace {
+
+// "Once per track" is the smallest ratio that there is.
+constexpr const char* once = "1/2147483647";
+
+std::string ratio(unsigned interval) { return "1/" + std::to_string(interval); }
+
+// How a scaler calls a method; empty: it does not have it.
+struct ScaleNames {
+  ScaleMethod method;
+  const char *videoscale, *video_to_tensor, *cropscale, *vapostproc;
+};
+constexpr ScaleNames scale_names[] = {
+    {ScaleMethod::nearest, "nearest-neighbour", "nearest", "nearest", "default"},
+    {ScaleMethod::bilinear, "bilinear", "bilinear", "bilinear", "default"},
+    {ScaleMethod::bicubic, "catrom", "bicubic", "bicubic", "hq"},
+    {ScaleMethod::lanczos, "lanczos", "bicubic", "lanczos", "hq"},
+    {ScaleMethod::spline, "spline", "bicubic", "bicubic", "hq"},
+    {ScaleMethod::fast, "", "", "", "fast"},
+    {ScaleMethod::dls_vaapi, "", "", "", ""},
+};
+
+class Planner {
+ public:
+  Planner(const InferenceWishes& wishes, const ModelInfo& info) : wishes_(wishes), info_(info) {
+    const InputInfo* picture = info.picture();
+    resize_ = picture ? picture->resize.value_or("stretch") : "stretch";
+    if (picture && picture->crop) resize_ = "crop";
+    color_ = picture ? picture->color.value_or("bgr") : "bgr";
+  }
+
+  Result<MemoryStage> plan(MemoryKind memory) {
+    Backend backend = params().backend;
+    if (backend == Backend::automatic) backend = for_memory(memory);
+    if (auto status = check_scale_method(backend); !status) return forward_error(status);
+    plan_.needs.asked = std::format("pre-process-backend={}", to_string(backend));
+    if (params().backend == Backend::automatic && memory != MemoryKind::system)
+      plan_.needs.asked += std::format(" (auto, for frames in {} memory)", to_string(memory));
+    plan_.needs.usable = {"fused", "gst-opencv"};
+    Status status;
+    switch (backend) {
+      case Backend::automatic:
+      case Backend::fused:
+        status = fused();
+        break;
+      case Backend::gst_opencv:
+        status = gst_opencv();
+        break;
+      case Backend::vaapi:
+        status = vaapi();
+        break;
+      case Backend::cuda:
+        status = not_built({Facility::cuda});
+        break;
+      case Backend::vaapi_tensors:
+      case Backend::vaapi_surface_sharing:
+        status = not_built({Facility::va_display});
+        break;
+      case Backend::vaapi_opencl:
+        status = not_built({Facility::va_display, Facility::opencl});
+        break;
+    }
+    if (!status) return forward_error(status);
+    return std::move(plan_);
+  }
+
+ private:
+  const InferenceParams& params() const { return wishes_.params; }
+  bool of_regions() const { return params().region == InferenceRegion::roi_list; }
+  bool is_letterbox() const { return resize_.starts_with("letterbox"); }
+
+  static Backend for_memory(MemoryKind memory) {
+    if (memory == MemoryKind::cuda) return Backend::cuda;
+    return memory == MemoryKind::va || memory == MemoryKind::dmabuf ? Backend::vaapi : Backend::fused;
+  }
+
+  Status not_built(std::initializer_list<Facility> facilities) const {
+    auto pieces = missing(facilities);
+    pieces.emplace_back("its elements are not part of this version");
+    return std::unexpected(availability_error(plan_.needs.asked, pieces, plan_.needs.usable));
+  }
+
+  Status check_scale_method(Backend backend) const {
+    const bool is_fast = params().scale_method == ScaleMethod::fast;
+    if (params().scale_method != ScaleMethod::dls_vaapi && !(is_fast && backend != Backend::vaapi)) return {};
+    auto pieces = missing({Facility::va_display});
+    pieces.emplace_back(is_fast ? "only pre-process-backend=vaapi has it"
+                                : "its elements are not part of this version");
+    const std::string usable[] = {"nearest", "bilinear", "bicubic", "lanczos", "spline"};
+    return std::unexpected(
+        availability_error(is_fast ? "scale-method=fast" : "scale-method=dls-vaapi", pieces, usable));
+  }
+
+  // The name of the wished method for one scaler; empty: its default.
+  std::string scaling(const char* ScaleNames::* scaler) const {
+    const auto found = std::ranges::find(scale_names, params().scale_method, &ScaleNames::method);
+    return found == std::end(scale_names) ? "" : (*found).*scaler;
+  }
+
+  void add(std::string element, Settings settings = {}) {
+    plan_.stage.push_back({std::move(element), std::move(settings)});
+  }
+
+  // Which frames and regions there are to be looked at at all.
+  void select(bool downloads_first = false) {
+    if (find_element("capsrelax")) add("capsrelax");
+    if (params().inference_interval > 1) add("rate_adjust", {{"ratio", ratio(params().inference_interval)}});
+    if (downloads_first) download({});
+    if (!of_regions()) return;
+    add("roi_split", {{"object-class", params().object_class}});
+    if (wishes_.roi_interval > 1) add("rate_adjust", {{"ratio", ratio(wishes_.roi_interval)}});
+    if (wishes_.roi_interval == 0) add("rate_adjust", {{"ratio", once}});
+  }
+
+  void add_expand(Settings& settings) const {
+    if (params().roi_expand <= 0) return;
+    std::erase_if(settings, [](const auto& setting) { return setting.first == "roi-expand"; });
+    settings.emplace_back("roi-expand", std::format("{}", params().roi_expand));
+  }
+
+  void to_tensor(const std::string& interpolation) {
+    Settings settings = preprocess_params(info_);
+    if (!interpolation.empty()) {
+      std::erase_if(settings, [](const auto& setting) { return setting.first == "interpolation"; });
+      settings.emplace_back("interpolation", interpolation);
+    }
+    add_expand(settings);
+    add("video_to_tensor", std::move(settings));
+  }
+
+  Status fused() {
+    select();
+    to_tensor(scaling(&ScaleNames::video_to_tensor));
+    return {};
+  }
+
+  // The same by single-purpose elements: scaling and colour by GStreamer, the tensor by reinterpretation.
+  Status gst_opencv() {
+    if (resize_ != "stretch" && !is_letterbox()) {
+      return fail(ErrorCode::unsupported,
+                  "pre-process-backend=gst-opencv has no way to resize={}, which the model wants; usable: "
+                  "fused",
+                  resize_);
+    }
+    select();
+    if (!of_regions() && resize_ == "stretch") {
+      Settings scale{{"add-borders", "false"}};
+      if (auto method = scaling(&ScaleNames::videoscale); !method.empty())
+        scale.emplace_back("method", std::move(method));
+      add("videoscale", std::move(scale));
+    } else {
+      Settings scale{{"add-borders", is_letterbox() ? "true" : "false"}};
+      if (auto method = scaling(&ScaleNames::cropscale); !method.empty())
+        scale.emplace_back("method", std::move(method));
+      for (const auto& [name, value] : preprocess_params(info_))
+        if (name == "pad-value" || name == "roi-expand") scale.emplace_back(name, value);
+      add_expand(scale);
+      add("videoconvert");
+      add("opencv_cropscale", std::move(scale));
+    }
+    add("videoconvert");
+    plan_.stage.push_back(caps_filter(color_ == "gray"  ? "video/x-raw,format=GRAY8"
+                                      : color_ == "rgb" ? "video/x-raw,format={RGB,RGBP}"
+                                                        : "video/x-raw,format={BGR,BGRP}"));
+    add("tensor_convert");
+    if (auto settings = normalization(); !settings.empty())
+      add("opencv_tensor_normalize", std::move(settings));
+    return {};
+  }
+
+  // It knows no `scale`, the divisor before mean: (v / s − m) / d is (v − s·m) / (s·d).
+  Settings normalization() const {
+    const InputInfo* picture = info_.picture();
+    if (!picture) return {};
+    Settings settings;
+    const double scale = picture->scale.value_or(1);
+    const auto list = [&](std::vector<double> values) {
+      std::string text;
+      for (double value : values) text += std::format("{}{}", text.empty() ? "" : ",", value * scale);
+      return "<" + text + ">";
+    };
+    for (const auto& [name, value] : preprocess_params(info_))
+      if (name == "range" || (scale == 1 && (name == "mean" || name == "std")))
+        settings.emplace_back(name, value);
+    if (scale == 1) return settings;
+    if (picture->mean) settings.emplace_back("mean", list(*picture->mean));
+    settings.emplace_back("std", list(picture->std.value_or({1})));
+    return settings;
+  }
+
+  // From VA memory to system memory, `size` in the middle.
+  void download(const std::string& size) {
+    plan_.stage.push_back(caps_filter("video/x-raw(memory:VAMemory)"));
+    Settings settings;
+    if (auto method = scaling(&ScaleNames::vapostproc); !method.empty() && method != "default")
+      settings.emplace_back("scale-method", std::move(method));
+    add("vapostproc", std::move(settings));
+    plan_.stage.push_back(caps_filter("video/x-raw" + size));
+  }
+
+  Status vaapi() {
+    plan_.needs.missing = missing({Facility::va_display});
+    const InputInfo* picture = info_.picture();
+    const bool scales_on_device = !of_regions() && resize_ == "stretch" && picture && picture->size;
+    select(!scales_on_device);
+    if (scales_on_device)
+      download(std::format(",width={},height={}", picture->size->width, picture->size->height));
+    const bool is_fast = params().scale_method == ScaleMethod::fast;
+    to_tensor(scales_on_device || is_fast ? "" : scaling(&ScaleNames::video_to_tensor));
+    return {};
+  }
+
+  const InferenceWishes& wishes_;
+  const ModelInfo& info_;
+  std::string resize_, color_;
+  MemoryStage plan_;
+};
+
+}  // namespace
+
+Result<MemoryStage> plan_preprocess(const InferenceWishes& wishes, const ModelInfo& info, MemoryKind memory) {
+  return Planner(wishes, info).plan(memory);
+}
+
+}  // namespace sightglass

@@ -1,0 +1,31 @@
+#include "sightglass/cli/schema_command.h"
+
+#include <memory>
+#include <string>
+
+#include "sightglass/cli/exit.h"
+#include "sightglass/elements/metaconvert/frame_schema.h"
+
+namespace sightglass::cli {
+namespace {
+
+int run(const std::string& name) {
+  if (name == "frame") {
+    std::print("{}", frame_schema());
+    return 0;
+  }
+  return complain("no schema is called {}; there is: frame (what metaconvert writes for a frame)", name);
+}
+
+}  // namespace
+
+void add_schema_command(CLI::App& app) {
+  auto name = std::make_shared<std::string>("frame");
+  auto* command = app.add_subcommand("schema", "Print the JSON Schema of what is written");
+  command->add_option("name", *name, "frame: the results of a frame, as metaconvert writes them")
+      ->type_name("NAME")
+      ->capture_default_str();
+  command->callback([name] { exit_with(run(*name)); });
+}
+
+}  // namespace sightglass::cli
