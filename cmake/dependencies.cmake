@@ -1,8 +1,8 @@
 # Every library from outside, as an imported target; all come from Debian (env/packages.txt).
 #
 #   PkgConfig::gstreamer (core and base), PkgConfig::gstreamer_{video,audio,app,analytics,allocators,check},
-#   PkgConfig::ffmpeg, PkgConfig::freetype, PkgConfig::hwy, yaml-cpp::yaml-cpp, nlohmann_json::nlohmann_json,
-#   CLI11::CLI11, spdlog::spdlog, onnxruntime::headers, OpenCL::OpenCL, dlpack::headers, torch::torch
+#   PkgConfig::ffmpeg, PkgConfig::freetype, PkgConfig::hwy, yaml-cpp::yaml-cpp, nlohmann_json::nlohmann_json, pugixml::pugixml,
+#   ZXing::ZXing, CLI11::CLI11, spdlog::spdlog, onnxruntime::headers, OpenCL::OpenCL, dlpack::headers, torch::torch
 #   (optional); for tests and benchmarks GTest::gmock_main, benchmark::benchmark_main, opencv::core,
 #   opencv::imgproc.
 
@@ -18,12 +18,14 @@ pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 
 find_package(yaml-cpp REQUIRED CONFIG)
 find_package(nlohmann_json REQUIRED CONFIG)
+find_package(pugixml REQUIRED CONFIG)
+find_package(ZXing REQUIRED CONFIG)
 find_package(CLI11 REQUIRED CONFIG)
 find_package(spdlog REQUIRED CONFIG)
 find_package(GTest REQUIRED CONFIG)
 find_package(OpenCL REQUIRED)
 if(SIGHTGLASS_PYTHON)
-  find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
+  find_package(Python REQUIRED COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.Embed)
   find_package(nanobind REQUIRED CONFIG)
 endif()
 if(SIGHTGLASS_BENCH)

@@ -1,7 +1,15 @@
-"""Reads what gvametapublish file-format=json-lines wrote, in either layout, and compares boxes."""
+"""Reads what gvametapublish file-format=json-lines wrote, in either layout, and compares boxes. Our own layout is held
+against its published schema."""
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import jsonschema
+
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads((Path(__file__).resolve().parent.parent / "docs/schema/frame.schema.json").read_text())
+)
 
 # Keys of an object in the dlstreamer layout that are not attributes.
 FIXED = {
@@ -37,6 +45,7 @@ class Frame:
     width: int
     height: int
     objects: list
+    attributes: list = field(default_factory=list)  # of the whole frame, as in the record
 
 
 class Malformed(Exception):
@@ -70,13 +79,19 @@ def read_object(record, width, height):
 
 
 def read_frame(record, layout="sightglass"):
-    if layout == "sightglass" and next(iter(record), None) != "schema":
-        raise Malformed("the record does not begin with its schema")
+    if layout == "sightglass":
+        if next(iter(record), None) != "schema":
+            raise Malformed("the record does not begin with its schema")
+        error = jsonschema.exceptions.best_match(SCHEMA.iter_errors(record))
+        if error:
+            raise Malformed(f"at {error.json_path}: {error.message}")
     if layout == "dlstreamer" and "schema" in record:
         raise Malformed("the dlstreamer layout has no schema")
     size = record["resolution"]
     objects = [read_object(o, size["width"], size["height"]) for o in record.get("objects", [])]
-    return Frame(record["timestamp"], size["width"], size["height"], objects)
+    return Frame(
+        record["timestamp"], size["width"], size["height"], objects, record.get("attributes", [])
+    )
 
 
 def read(path, layout="sightglass"):

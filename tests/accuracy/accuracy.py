@@ -16,60 +16,18 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import detectors
+import heads
 import product
 import report
 import results
 import scoring
+import tracking
 from product import Failure, Skip, data, fetched
-
-
-def expected(name):
-    return json.loads(data(f"expected/{name}.json").read_text())
-
-
-def detections(item):
-    return [(d["class"], d["score"], tuple(d["box"])) for d in item["detections"]]
-
-
-def model(name):
-    """A detector as elements without thresholds."""
-    if name == "centernet":
-        return f"object_detect model={fetched('models/centernet.onnx')}"
-    if name == "rfb320":
-        return f"object_detect model={fetched('models/face.onnx')}"
-    path = data(f"models/{name}.onnx")
-    # YOLO11 describes itself in its metadata.
-    described = product.HERE / f"{name}.yaml"
-    return f"object_detect model={path}" + (f" model-proc={described}" if described.exists() else "")
-
-
-def picture_path(name):
-    return fetched(f"media/{name}") if name.startswith("sample") else data(f"media/{name}")
+from reference import agreement, detections, expected, judge, model, picture_path
 
 
 # ---- checks
-
-
-def agreement(name, detector):
-    """Pictures of an expected/*.json, by the rule that it states."""
-    reference = expected(name)
-    items = reference["items"]
-    pictures = [product.decode(picture_path(i["picture"]), i["rgb_md5"]) for i in items]
-    frames = product.on_pictures(
-        pictures, f"{model(detector)} threshold={reference['threshold']} iou-threshold={reference['nms_iou']}"
-    )
-    wanted = {i["picture"]: detections(i) for i in items}
-    found = {i["picture"]: product.triples(f) for i, f in zip(items, frames)}
-    judge(wanted, found, reference)
-
-
-def judge(wanted, found, reference):
-    wrong = scoring.disagreements(
-        wanted, found, reference["threshold"], scoring.Tolerance(reference["tolerance"])
-    )
-    if wrong:
-        raise Failure("\n".join(wrong))
-    print(f"{sum(map(len, wanted.values()))} reference boxes agree")
 
 
 def faces():
@@ -238,10 +196,14 @@ CHECKS = {
     "yolox_nano": lambda: agreement("yolox_nano", "yolox_nano"),
     "yolo11n_int8": lambda: agreement("yolo11n_int8", "yolo11n_int8"),
     "rfb320": lambda: agreement("rfb320", "rfb320"),
+    **detectors.CHECKS,
+    **heads.CHECKS,
     "faces": faces,
     "voc100_centernet": lambda: voc("centernet", 0.697),
     "voc100_yolox": lambda: voc("yolox_nano", 0.781),
+    "voc100_picodet": lambda: voc("picodet_s_320", 0.805),
     "vtest": vtest,
+    **tracking.CHECKS,
 }
 
 

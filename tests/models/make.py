@@ -59,11 +59,13 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [value], [name]))
         self.outputs.append(helper.make_tensor_value_info(name, dtype, shape))
 
-    def model(self):
+    def model(self, **metadata):
         graph = helper.make_graph(self.nodes, "test", self.inputs, self.outputs, self.constants)
         made = helper.make_model(
             graph, producer_name="sightglass tests", ir_version=8, opset_imports=[helper.make_opsetid("", 17)]
         )
+        if metadata:
+            helper.set_model_props(made, metadata)
         onnx.checker.check_model(made)
         return made
 
@@ -172,6 +174,21 @@ def ssd(dtype=F32, classes=3, extra=None):
     return g.model()
 
 
+def ssd_upstream():
+    """What GStreamer's ssdobjectdetector wants: boxes as y1, x1, y2, x2, scores, classes and their number, with the
+    ids of its tensors in the metadata."""
+    g = Graph()
+    rows = ssd_rows(g, image_input(g))
+    column = lambda *which: g.Gather(rows, ints(*which), axis=2)
+    flat = lambda value: g.Squeeze(value, ints(2))
+    g.output("boxes", column(4, 3, 6, 5), F32, [1, ROWS, 4])
+    g.output("classes", flat(column(1)), F32, [1, ROWS])
+    g.output("scores", flat(column(2)), F32, [1, ROWS])
+    g.output("count", g.Constant(value=numpy_helper.from_array(np.array([ROWS], np.float32))), F32, [1])
+    ids = {"boxes": "Boxes", "classes": "Classes", "scores": "Scores", "count": "NumDetections"}
+    return g.model(**{name: f"Gst.Model.ObjectDetector.{id}" for name, id in ids.items()})
+
+
 def det_batch():
     """Any batch; [N,ROWS,6]: x1, y1, x2, y2 in 0..1, score, class."""
     g = Graph()
@@ -233,6 +250,111 @@ def yolov8():
     return g.model()
 
 
+def logit(g, probability):
+    p = g.Clip(probability, 1e-6, 1 - 1e-6)
+    return g.Log(g.Div(p, g.Sub(1.0, p)))
+
+
+def levels(g, cells, values, fill=0.0):
+    """The rows of stride 8 as they are, those of 16 and 32 with nothing found."""
+    empty = lambda stride: np.full((1, (HEIGHT // stride) * (WIDTH // stride), values), fill, np.float32)
+    return {8: cells, 16: g.Identity(empty(16)), 32: g.Identity(empty(32))}
+
+
+def yolov5():
+    """[1,3,h,w,8] for strides 8, 16, 32: logits of centre, size, objectness, classes; all in the first anchor, 10×13."""
+    g = Graph()
+    obj, score, cx, cy, w, h = cell_values(g, image_input(g))
+    row, column = np.divmod(np.arange((HEIGHT // CELL) * (WIDTH // CELL)), WIDTH // CELL)
+    place = lambda v, at: g.Div(g.Add(g.Sub(g.Div(v, float(CELL)), at.reshape(1, -1, 1).astype(np.float32)), 0.5), 2.0)
+    side = lambda v, anchor: g.Div(g.Sqrt(g.Div(v, anchor)), 2.0)
+    values = [place(cx, column), place(cy, row), side(w, 10.0), side(h, 13.0), g.Sqrt(obj), g.Sqrt(score)]
+    cells = logit(g, g.Concat(*values, axis=2))
+    for stride, rows in levels(g, cells, 8, -20.0).items():
+        shape = (HEIGHT // stride, WIDTH // stride)
+        first = g.Reshape(rows, ints(1, 1, *shape, 8))
+        others = np.full((1, 2, *shape, 8), -20.0, np.float32)
+        g.output(f"grid_{stride}", g.Concat(first, others, axis=1), F32, [1, 3, *shape, 8])
+    return g.model()
+
+
+def picodet():
+    """Scores [1,n,3] and distances to the sides of a box as distributions [1,n,32] for strides 8, 16, 32."""
+    g = Graph()
+    _, score, cx, cy, w, h = cell_values(g, image_input(g))
+    row, column = np.divmod(np.arange((HEIGHT // CELL) * (WIDTH // CELL)), WIDTH // CELL)
+    middle = lambda at: (at.reshape(1, -1, 1) + 0.5).astype(np.float32)
+    cells = lambda v: g.Div(v, float(CELL))
+    x, y, half_w, half_h = cells(cx), cells(cy), cells(g.Div(w, 2.0)), cells(g.Div(h, 2.0))
+    sides = [
+        g.Sub(middle(column), g.Sub(x, half_w)),
+        g.Sub(middle(row), g.Sub(y, half_h)),
+        g.Sub(g.Add(x, half_w), middle(column)),
+        g.Sub(g.Add(y, half_h), middle(row)),
+    ]
+    # The mean of two neighbouring bins.
+    bins = np.arange(8, dtype=np.float32).reshape(1, 1, 8)
+    share = lambda side: g.Log(g.Max(g.Sub(1.0, g.Abs(g.Sub(g.Clip(side, 0.0, 7.0), bins))), 1e-9))
+    distances = g.Concat(*(share(side) for side in sides), axis=2)
+    for name, rows, values in (("cls", score, 3), ("dis", distances, 32)):
+        for stride, level in levels(g, rows, values).items():
+            count = (HEIGHT // stride) * (WIDTH // stride)
+            g.output(f"{name}_{stride}", level, F32, [1, count, values])
+    return g.model()
+
+
+def face_cells(g, image):
+    """Per cell of stride 8, [1,96,1] each: score, centre and size relative to the cell's corner, in cells."""
+    score, cx, cy, w, h = (
+        g.Transpose(g.Reshape(m, ints(1, 1, -1)), perm=[0, 2, 1]) for m in objects(g, image, classes=1)
+    )
+    row, column = np.divmod(np.arange((HEIGHT // CELL) * (WIDTH // CELL)), WIDTH // CELL)
+    place = lambda v, at: g.Sub(g.Div(v, float(CELL)), at.reshape(1, -1, 1).astype(np.float32))
+    return score, place(cx, column), place(cy, row), g.Div(w, float(CELL)), g.Div(h, float(CELL))
+
+
+def yunet():
+    """cls, obj [1,n,1], bbox [1,n,4], kps [1,n,10] for strides 8, 16, 32; all points are the centre."""
+    g = Graph()
+    score, x, y, w, h = face_cells(g, image_input(g))
+    size = lambda v: g.Log(g.Max(v, 0.01))
+    parts = {
+        "cls": (score, 1),
+        "obj": (score, 1),
+        "bbox": (g.Concat(x, y, size(w), size(h), axis=2), 4),
+        "kps": (g.Concat(*[x, y] * 5, axis=2), 10),
+    }
+    for name, (rows, values) in parts.items():
+        for stride, level in levels(g, rows, values).items():
+            count = (HEIGHT // stride) * (WIDTH // stride)
+            g.output(f"{name}_{stride}", level, F32, [1, count, values])
+    return g.model()
+
+
+def blaze():
+    """Logits [1,96,1], and [1,96,8] in pixels: box from the middle of the cell, two points at its centre."""
+    g = Graph()
+    score, x, y, w, h = face_cells(g, image_input(g))
+    pixels = lambda v, less=0.0: g.Mul(g.Sub(v, less), float(CELL))
+    x, y = pixels(x, 0.5), pixels(y, 0.5)
+    g.output("scores", logit(g, score), F32, [1, 96, 1])
+    g.output("boxes", g.Concat(x, y, pixels(w), pixels(h), x, y, x, y, axis=2), F32, [1, 96, 8])
+    return g.model()
+
+
+def detr():
+    """logits [1,ROWS,3] and pred_boxes [1,ROWS,4], centre and size in 0..1."""
+    g = Graph()
+    score, label, x1, y1, x2, y2 = best(g, objects(g, image_input(g)), 3)
+    chosen = g.Cast(g.Equal(g.Unsqueeze(label, ints(2)), np.arange(3).reshape(1, 1, 3).astype(np.float32)), to=F32)
+    g.output("logits", logit(g, g.Mul(g.Unsqueeze(score, ints(2)), chosen)), F32, [1, ROWS, 3])
+    middle = lambda a, b, size: g.Div(g.Add(a, b), 2.0 * size)
+    length = lambda a, b, size: g.Div(g.Sub(b, a), float(size))
+    boxes = [middle(x1, x2, WIDTH), middle(y1, y2, HEIGHT), length(x1, x2, WIDTH), length(y1, y2, HEIGHT)]
+    g.output("pred_boxes", columns(g, boxes), F32, [1, ROWS, 4])
+    return g.model()
+
+
 def ultraface():
     """scores [1,ROWS,2] (background, face) and boxes [1,ROWS,4] in 0..1."""
     g = Graph()
@@ -289,6 +411,19 @@ def mood(batch=1):
     return g.model()
 
 
+def mood_info():
+    """As mood(), but blind unless `info` is [height, width, 1] of the picture and `sequence` is 1."""
+    g = Graph()
+    image = image_input(g, height=32, width=24)
+    info, sequence = g.input("info", F32, [1, 3]), g.input("sequence", F32, [1, 1])
+    wrong = g.Add(
+        g.ReduceSum(g.Abs(g.Sub(info, np.array([[32.0, 24.0, 1.0]]))), ints(1)), g.Abs(g.Sub(sequence, 1.0))
+    )
+    sees = g.Cast(g.Less(wrong, 0.5), to=F32)
+    g.output("prob", g.Softmax(g.Mul(g.Mul(mean_colour(g, image), 6.0), sees), axis=1), F32, [1, 3])
+    return g.model()
+
+
 def age_gender():
     """`prob` [1,2]: f (red) or m; `age` [1,1]: mean brightness, 0..1."""
     g = Graph()
@@ -326,6 +461,47 @@ def decoder(window=4):
     values = g.input("window", F32, [1, window, 12])
     planes = g.Reshape(values, ints(window, 3, 4))
     g.output("logits", g.Unsqueeze(g.ReduceSum(planes, ints(0, 2), keepdims=0), ints(0)), F32, [1, 3])
+    return g.model()
+
+
+def class_map():
+    """Scores of the three colours for each pixel [1,4,64,96], and of the background first."""
+    g = Graph()
+    colour = colours(g, image_input(g))
+    nothing = g.Add(g.Mul(g.ReduceMax(colour, axes=[1], keepdims=1), 0.0), 0.3)
+    g.output("map", g.Concat(nothing, colour, axis=1), F32, [1, 4, HEIGHT, WIDTH])
+    return g.model()
+
+
+def text_map():
+    """How coloured each pixel is [1,1,64,96], as a text detector says how much text there is."""
+    g = Graph()
+    g.output("map", g.ReduceMax(colours(g, image_input(g)), axes=[1], keepdims=1), F32, [1, 1, HEIGHT, WIDTH])
+    return g.model()
+
+
+def sequence():
+    """The colours of six columns, from left to right, as steps of a text recogniser [1,6,4]; the blank comes first."""
+    g = Graph()
+    columns_ = g.AveragePool(colours(g, image_input(g, height=16, width=48)), kernel_shape=[16, 8], strides=[16, 8])
+    blank = g.Add(g.Mul(g.ReduceMax(columns_, axes=[1], keepdims=1), 0.0), 0.25)
+    steps = g.Transpose(g.Squeeze(g.Concat(blank, columns_, axis=1), ints(2)), perm=[0, 2, 1])
+    g.output("steps", steps, F32, [1, 6, 4])
+    return g.model()
+
+
+def pose():
+    """Points in the middle of all that is red, green and blue, and in the middle of these: y, x, score [1,1,4,3]."""
+    g = Graph()
+    weight = colours(g, image_input(g))
+    x = ((np.arange(WIDTH) + 0.5) / WIDTH).reshape(1, 1, 1, WIDTH)
+    y = ((np.arange(HEIGHT) + 0.5) / HEIGHT).reshape(1, 1, HEIGHT, 1)
+    total = lambda value: g.ReduceSum(value, ints(2, 3), keepdims=0)
+    mass = total(weight)
+    at = lambda place: g.Div(total(g.Mul(weight, place)), g.Max(mass, 0.001))
+    points = columns(g, [at(y), at(x), g.Clip(g.Div(mass, 16.0), 0.0, 1.0)])
+    points = g.Concat(points, g.ReduceMean(points, axes=[1], keepdims=1), axis=1)
+    g.output("points", g.Unsqueeze(points, ints(1)), F32, [1, 1, 4, 3])
     return g.model()
 
 
@@ -439,6 +615,14 @@ MOOD_PROC = {
 }
 
 
+def loudness():
+    """Mean of the absolute samples, [1,1], of [1,400] float32."""
+    g = Graph()
+    samples = g.input("samples", F32, [1, 400])
+    g.output("level", g.ReduceMean(g.Abs(samples), axes=[1], keepdims=1), F32, [1, 1])
+    return g.model()
+
+
 def models():
     """name → (model, description or None)"""
     det = lambda name, image, *out: description(name, "detect", image, *(out or [detection()]))
@@ -452,6 +636,7 @@ def models():
     return {
         "ssd_u8": (ssd(U8), None),  # $SSD: NCHW BGR, uint8
         "ssd_f32": (ssd(F32), None),  # the same network with float32 input
+        "ssd_upstream": (ssd_upstream(), None),  # for ssdobjectdetector
         "det": (ssd(), det("det", picture())),  # $DET
         "det_letterbox": (ssd(), det("det-letterbox", picture(resize="letterbox", pad_value=[114]))),
         "det_topleft": (ssd(), det("det-topleft", picture(resize="letterbox-topleft", pad_value=[0]))),
@@ -499,6 +684,28 @@ def models():
                 },
             ),
         ),
+        "yolov5": (
+            yolov5(),
+            det(
+                "yolov5",
+                picture(),
+                {
+                    "decoder": "yolo",
+                    "version": 5,
+                    "do_cls_softmax": False,
+                    "labels": OBJECTS,
+                    "threshold": 0.5,
+                    "iou_threshold": 0.45,
+                },
+            ),
+        ),
+        "picodet": (picodet(), det("picodet", picture(), {"decoder": "gfl", "labels": OBJECTS, "threshold": 0.5})),
+        "detr": (detr(), det("detr", picture(), {"decoder": "detection", "labels": OBJECTS, "threshold": 0.5})),
+        "yunet": (yunet(), None),
+        "blaze": (
+            blaze(),
+            det("blaze", picture(), {"decoder": "ssd_anchor", "strides": [8], "keypoints": 2, "labels": ["face"]}),
+        ),
         "face": (ssd(classes=1), det("face", picture(), detection(**face))),  # $FACE
         "ultraface": (
             ultraface(),
@@ -509,12 +716,53 @@ def models():
             ),
         ),
         "mood": (mood(), mood_of("mood")),  # $MOOD
+        "mood_info": (mood_info(), None),
         "mood_batch4": (mood(4), mood_of("mood-batch4")),
         "mood_batch": (mood("N"), mood_of("mood-batch")),
         "age_gender": (age_gender(), None),  # $AGX
         "reid": (embedding(), None),  # $REID
         "encoder": (encoder(), None),  # $ENC
         "decoder": (decoder(), None),  # $DEC
+        "class_map": (
+            class_map(),
+            description(
+                "class-map", "segment", picture(), {"decoder": "segmentation", "labels": ["nothing", *OBJECTS]}
+            ),
+        ),
+        "text_map": (
+            text_map(),
+            det(
+                "text-map",
+                picture(),
+                {
+                    "decoder": "segmentation",
+                    "mode": "boxes",
+                    "threshold": 0.3,
+                    "box_expand": 0,
+                    "minimum_side": 3,
+                    "labels": ["text"],
+                },
+            ),
+        ),
+        "sequence": (
+            sequence(),
+            description(
+                "sequence",
+                "ocr",
+                picture(size=[48, 16]),
+                {"decoder": "ctc", "attribute": "text", "labels": ["r", "g", "b"]},
+            ),
+        ),
+        "pose": (
+            pose(),
+            description(
+                "pose",
+                "pose",
+                picture(),
+                {"decoder": "human_pose", "point_names": [*OBJECTS, "middle"], "point_connections": ["person", "middle"]},
+            ),
+        ),
+        "loudness": (loudness(), None),
         "two_inputs": (two_inputs(), None),
         "net": (net(), None),
     }
@@ -530,6 +778,9 @@ def main():
         if text:
             (folder / f"{name}.sightglass.yaml").write_text(text)
     (folder / "mood.json").write_text(json.dumps(MOOD_PROC, indent=2) + "\n")
+    extra = [{"layer_name": n, "format": f} for n, f in (("info", "image_info"), ("sequence", "sequence_index"))]
+    with_info = {**MOOD_PROC, "input_preproc": MOOD_PROC["input_preproc"] + extra}
+    (folder / "mood_info.json").write_text(json.dumps(with_info, indent=2) + "\n")
     (folder / "truncated.onnx").write_bytes((folder / "ssd_f32.onnx").read_bytes()[:1000])
     write_torch_models(folder)
 

@@ -81,7 +81,7 @@ def directives(path):
         if line[0].isspace() and found:
             found[-1][2] += " " + line.strip()
             continue
-        match = re.match(r"([\w-]+)(?: ([\w.-]+))?:\s*(.*)", line)
+        match = re.match(r"([\w-]+)(?: ([\w./-]+))?:\s*(.*)", line)
         if not match:
             raise SystemExit(f"{path}:{number}: not 'word: text'")
         found.append([match[1], match[2], match[3], number])
@@ -99,6 +99,7 @@ def variables(folder):
         )
     model = lambda name: f"{models}/{name}.onnx"
     found = dict(
+        ROOT=str(Path(__file__).resolve().parent.parent.parent),
         MODELS=models,
         INPUTS=inputs,
         V=f"{inputs}/v.mp4",
@@ -236,7 +237,7 @@ def meets(need):
     kind, _, name = need.partition(" ")
     if kind == "element":
         return subprocess.run(["gst-inspect-1.0", "--exists", name], check=False).returncode == 0
-    return Path(name).exists()
+    return Path(name).exists() == (kind == "file")
 
 
 def test(case, folder):

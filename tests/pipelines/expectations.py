@@ -74,8 +74,8 @@ def expect_objects(run, case, folder, label, text):
 
 
 def expect_truth(run, case, folder, label, text):
-    """`NAME within N [frames A..B]`: NAME.json's objects are found, within N pixels, and no others."""
-    match = re.fullmatch(r"(\w+) within ([\d.]+)(?: frames (\d+)\.\.(\d+))?", text)
+    """`NAME within N [frames A..B] [of C]`: NAME.json's objects are found, within N pixels, and no others (labelled C)."""
+    match = re.fullmatch(r"(\w+) within ([\d.]+)(?: frames (\d+)\.\.(\d+))?(?: of (\w+))?", text)
     if not match:
         raise SystemExit(f"truth: '{text}'")
     truth = json.loads(Path(os.environ["SIGHTGLASS_TEST_INPUTS"], match[1] + ".json").read_text())
@@ -84,6 +84,7 @@ def expect_truth(run, case, folder, label, text):
     for n in range(first, last + 1):
         wanted = [o for o in truth[n] if o[0] in LABELS]
         found = frames[n].objects if n in frames else []
+        found = [o for o in found if match[5] in (None, named(o))]
         box = lambda t: (t[2], t[3], t[2] + t[4], t[3] + t[5])
         same = lambda o, t: results.corner_distance(o.box, box(t)) + (
             0 if named(o) == (label or t[0]) else 1e6
@@ -158,6 +159,38 @@ def expect_tracks(run, case, folder, video, text):
             raise Failure(f"an object has several track ids: {owner}")
 
 
+def expect_aged(run, case, folder, name, text):
+    """So many of the objects' attributes of that name are repeated ones."""
+    ages = [
+        a.get("age", 0)
+        for f in frames_of(run, folder)
+        for o in f.objects
+        for a in o.raw.get("attributes", [])
+        if a["name"] == name
+    ]
+    in_range(sum(age > 0 for age in ages), text, f"repeated {name}")
+
+
+def expect_counter(run, case, folder, name, text):
+    """The value of a number of the whole frame, in the last frame that has it."""
+    values = [
+        a["value"]
+        for f in frames_of(run, folder)
+        for a in f.attributes
+        if a["name"] == name and a["kind"] == "number"
+    ]
+    if not values:
+        raise Failure(f"no frame has a number {name}")
+    in_range(int(values[-1]), text, name)
+
+
+def expect_events(run, case, folder, name, text):
+    """So many numbers of that name on frames in all; `N with TEXT`: with that text."""
+    match = re.fullmatch(r"(\S+)(?: with (.+))?", text)
+    found = [a for f in frames_of(run, folder) for a in f.attributes if a["name"] == name]
+    in_range(sum(match[2] in (None, a.get("label")) for a in found), match[1], f"{name} {match[2] or ''}")
+
+
 def expect_same(run, case, folder, _, text):
     """`NAME exactly` or `NAME within N`: the objects of another pipeline of this file."""
     match = re.fullmatch(r"(\S+) (?:exactly|within ([\d.]+))", text)
@@ -228,6 +261,9 @@ OBJECT_EXPECTATIONS = {
     "attribute": expect_attribute,
     "attribute-at": expect_attribute_at,
     "tracks": expect_tracks,
+    "aged": expect_aged,
+    "counter": expect_counter,
+    "events": expect_events,
     "same": expect_same,
 }
 EXPECTATIONS = {
