@@ -78,6 +78,7 @@ struct MaskPicture {
   BufferPtr buffer;
   GstMapInfo map{};
   const uint8_t* data = nullptr;
+  gsize offset = 0;
   gint stride = 0;
   guint width = 0, height = 0, bytes = 1;
   bool big_endian = false;
@@ -100,10 +101,11 @@ struct MaskPicture {
     const gsize row = gsize(width) * bytes;
     if (stride < gint(row) || !gst_buffer_map(given, &map, GST_MAP_READ)) return false;
     data = map.data;
-    return meta->offset[0] + gsize(stride) * (height - 1) + row <= map.size;
+    offset = meta->offset[0];
+    return offset + gsize(stride) * (height - 1) + row <= map.size;
   }
   guint at(guint x, guint y) const {
-    const uint8_t* pixel = data + gsize(stride) * y + gsize(x) * bytes;
+    const uint8_t* pixel = data + offset + gsize(stride) * y + gsize(x) * bytes;
     return bytes == 1   ? *pixel
            : big_endian ? guint(pixel[0] << 8 | pixel[1])
                         : guint(pixel[1] << 8 | pixel[0]);

@@ -3,6 +3,7 @@
 #include <gst/base/gstaggregator.h>
 
 #include <algorithm>
+#include <atomic>
 #include <iterator>
 #include <mutex>
 #include <optional>
@@ -32,12 +33,38 @@ struct Branch {
   // Results of regions before the last one of their frame. They do not go through the pad's queue: each would
   // wake the aggregating thread up for nothing, and wait until it has been looked at.
   GstPadChainFunction chain = nullptr;  // into the queue
+  struct Held {
+    BufferPtr buffer;
+    std::optional<Time> time;  // running time in the segment that it came in
+    uint64_t frame;            // of which frame of this branch, counted
+  };
   std::mutex held_mutex;
-  std::vector<BufferPtr> held;     // guarded
-  size_t followed = 0;             // of these, those whose last one is in the queue; guarded
+  std::vector<Held> held;          // guarded
+  uint64_t arrived = 0;            // frames whose last result is in the queue; guarded
+  uint64_t joined = 0;             // frames whose last result has left it; guarded
   std::vector<BufferPtr> joining;  // of join_held(), kept for its capacity
-  Frame arriving;                  // of the pad's own thread
+  // Of the pad's own thread, which is ahead of the aggregating one.
+  Frame arriving;
+  GstSegment segment{};
+  std::atomic<GstFlowReturn> flow = GST_FLOW_OK;  // what the queue has answered last
+  bool warned = false;
+
+  void count_joined() {
+    std::lock_guard lock(held_mutex);
+    ++joined;
+  }
 };
+
+// None without a PTS: such buffers are matched by arrival. Outside of the segment time goes on, below 0
+// before it.
+std::optional<Time> time_in(const GstSegment& segment, GstBuffer* buffer) {
+  if (!GST_BUFFER_PTS_IS_VALID(buffer) || segment.format != GST_FORMAT_TIME) return std::nullopt;
+  guint64 distance = 0;
+  const int sign =
+      gst_segment_to_running_time_full(&segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer), &distance);
+  if (sign == 0) return std::nullopt;
+  return sign > 0 ? Time(distance) : -Time(distance);
+}
 
 Branch& branch_of(GstAggregatorPad* pad) {
   static const GQuark key = g_quark_from_static_string("sightglass-branch");
@@ -112,17 +139,11 @@ const std::vector<PadPtr>& Joiner::branches() {
   return branch_pads;
 }
 
-// None without a PTS: such buffers are matched by arrival. Outside of the segment time goes on, below 0
-// before it.
 std::optional<Time> Joiner::running_time(GstAggregatorPad* pad, GstBuffer* buffer) const {
-  if (!GST_BUFFER_PTS_IS_VALID(buffer)) return std::nullopt;
-  guint64 distance = 0;
   GST_OBJECT_LOCK(pad);
-  const int sign =
-      gst_segment_to_running_time_full(&pad->segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer), &distance);
+  const GstSegment segment = pad->segment;
   GST_OBJECT_UNLOCK(pad);
-  if (sign == 0) return std::nullopt;
-  return sign > 0 ? Time(distance) : -Time(distance);
+  return time_in(segment, buffer);
 }
 
 void Joiner::warn_of_missing_time() {
@@ -160,8 +181,13 @@ void Joiner::join_buffer(Branch& branch, GstBuffer* buffer) {
     branch.bridge.read_metadata(buffer, true, result);
   if (!with_tensors) drop_tensors(result.attributes);
   static const std::vector<Label> none;
-  if (status) join(result, branch.model, attach ? branch.tensors : none, frame);
+  join(result, branch.model, attach && status ? branch.tensors : none, frame);
   result.clear();
+  if (!status && !std::exchange(branch.warned, true))
+    GST_ELEMENT_WARNING(
+        self, STREAM, FORMAT,
+        ("%s: raw tensors are left out: %s", GST_OBJECT_NAME(self), status.error().message.c_str()),
+        (nullptr));
 }
 
 void Joiner::join_held(GstAggregatorPad* pad, std::optional<Time> now) {
@@ -170,13 +196,13 @@ void Joiner::join_held(GstAggregatorPad* pad, std::optional<Time> now) {
     std::lock_guard lock(branch.held_mutex);
     size_t taken = 0;
     for (; taken < branch.held.size(); ++taken) {
-      const auto time = running_time(pad, branch.held[taken].get());
-      if (time && now && *time > *now) break;
+      auto& [buffer, time, frame_of_it] = branch.held[taken];
+      const bool by_arrival = !time || !now;
+      if (by_arrival ? frame_of_it > branch.joined : *time > *now) break;
       // Else earlier than the frame, whose turn is over.
-      if (!time || !now || *time == *now) branch.joining.push_back(std::move(branch.held[taken]));
+      if (by_arrival || *time == *now) branch.joining.push_back(std::move(buffer));
     }
     branch.held.erase(branch.held.begin(), branch.held.begin() + ptrdiff_t(taken));
-    branch.followed -= std::min(taken, branch.followed);
   }
   for (const auto& buffer : branch.joining) join_buffer(branch, buffer.get());
   branch.joining.clear();
@@ -209,6 +235,7 @@ bool Joiner::gather(GstAggregatorPad* pad, std::optional<Time> now, bool timeout
     }  // else: earlier than the frame, whose turn is over
     head.reset();
     gst_aggregator_pad_drop_buffer(pad);
+    if (closes) branch.count_joined();
   }
 }
 
@@ -219,6 +246,7 @@ GstFlowReturn Joiner::send() {
     auto& branch = branch_of(aggregator_pad);
     if (!std::exchange(branch.ended_frame, false)) continue;
     if (BufferPtr closing{gst_aggregator_pad_pop_buffer(aggregator_pad)}) join_buffer(branch, closing.get());
+    branch.count_joined();
   }
   have_frame = false;
   GstBuffer* buffer = gst_aggregator_pad_pop_buffer(main);
@@ -294,35 +322,38 @@ GstFlowReturn chain_branch(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
   branch.arriving.clear();
   read_frame_metas(buffer, branch.arriving);
   const auto& source = branch.arriving.source;
-  const bool held = source && source->roi && !source->last_roi && GST_BUFFER_PTS_IS_VALID(buffer);
-  {
+  const bool held = source && source->roi && !source->last_roi;
+  if (held && branch.flow == GST_FLOW_OK) {
     std::lock_guard lock(branch.held_mutex);
-    if (held)
-      branch.held.emplace_back(buffer);
-    else
-      branch.followed = branch.held.size();
+    branch.held.push_back({BufferPtr(buffer), time_in(branch.segment, buffer), branch.arrived});
+    return GST_FLOW_OK;
   }
-  return held ? GST_FLOW_OK : branch.chain(pad, parent, buffer);
+  if (!held) {
+    std::lock_guard lock(branch.held_mutex);
+    ++branch.arrived;
+  }
+  return branch.flow = branch.chain(pad, parent, buffer);
 }
 
-// Nothing overtakes what is held.
+// Nothing overtakes what is held of a frame that has not ended.
 void queue_held(GstAggregator* self, GstAggregatorPad* pad) {
   auto& branch = branch_of(pad);
-  std::vector<BufferPtr> held;
+  std::vector<BufferPtr> open;
   {
     std::lock_guard lock(branch.held_mutex);
-    const auto first = branch.held.begin() + ptrdiff_t(branch.followed);
-    held.assign(std::move_iterator(first), std::move_iterator(branch.held.end()));
+    const auto first = std::ranges::find(branch.held, branch.arrived, &Branch::Held::frame);
+    for (auto held = first; held != branch.held.end(); ++held) open.push_back(std::move(held->buffer));
     branch.held.erase(first, branch.held.end());
   }
-  for (auto& buffer : held) branch.chain(GST_PAD(pad), GST_OBJECT(self), buffer.release());
+  for (auto& buffer : open) branch.chain(GST_PAD(pad), GST_OBJECT(self), buffer.release());
 }
 
 void forget_held(GstAggregatorPad* pad) {
   auto& branch = branch_of(pad);
   std::lock_guard lock(branch.held_mutex);
   branch.held.clear();
-  branch.followed = 0;
+  branch.arrived = branch.joined = 0;
+  branch.flow = GST_FLOW_OK;
 }
 
 // The base class would make a buffer without our fields of a GAP.
@@ -332,6 +363,7 @@ GstFlowReturn sink_event_pre_queue(GstAggregator* self, GstAggregatorPad* pad, G
   else if (gst_event_type_get_flags(GST_EVENT_TYPE(event)) & GST_EVENT_TYPE_SERIALIZED &&
            GST_EVENT_TYPE(event) != GST_EVENT_GAP)
     queue_held(self, pad);
+  if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) gst_event_copy_segment(event, &branch_of(pad).segment);
   if (GST_EVENT_TYPE(event) != GST_EVENT_GAP) {
     return GST_AGGREGATOR_CLASS(parent_class)->sink_event_pre_queue(self, pad, event);
   }

@@ -137,6 +137,39 @@ TEST_F(MetaAggregate, AnEndRightBehindTheLastRegionTakesNothingAway) {
   EXPECT_EQ(next(), (Labels{"face", "face", "first", "second"}));
 }
 
+TEST_F(MetaAggregate, RegionsOfTheNextSegmentWaitForTheirFrame) {
+  // As a loop does it: time begins anew, and running time goes on.
+  GstSegment segments[2];
+  for (auto& segment : segments) gst_segment_init(&segment, GST_FORMAT_TIME);
+  segments[1].base = 10 * second;
+  end("b");
+  const auto send = [&](const char* name, const GstSegment& segment, GstBuffer* given) {
+    const BufferPtr buffer(given);
+    g_object_set(find(name).get(), "handle-segment-change", TRUE, nullptr);
+    GstCaps* own = nullptr;
+    g_object_get(find(name).get(), "caps", &own, nullptr);
+    const CapsPtr caps(own);
+    auto* sample = gst_sample_new(buffer.get(), caps.get(), &segment, nullptr);
+    gst_app_src_push_sample(GST_APP_SRC(find(name).get()), sample);
+    gst_sample_unref(sample);
+  };
+  for (const auto& segment : segments) {
+    send("a", segment, result(0, "first", SourceId{.roi = 0}));
+    send("a", segment, result(0, "second", SourceId{.roi = second_id, .last_roi = true}));
+  }
+  Region region;
+  region.label = Label("face");
+  for (const auto& segment : segments) {
+    auto* buffer = gst_buffer_new_allocate(nullptr, 100 * 100, nullptr);
+    GST_BUFFER_PTS(buffer) = 0;
+    Frame with_regions{.regions = {region, region}};
+    ResultWriter().write(buffer, {100, 100}, {}, nullptr, with_regions);
+    send("main", segment, buffer);
+  }
+  EXPECT_EQ(next(), (Labels{"face", "face", "first", "second"}));
+  EXPECT_EQ(next(), (Labels{"face", "face", "first", "second"}));
+}
+
 TEST_F(MetaAggregate, ALaterFrameClosesOneWhoseLastRegionNeverComes) {
   Region region;
   region.label = Label("face");

@@ -223,9 +223,13 @@ std::chrono::nanoseconds RequestQueue::timeout() const {
   using std::chrono::milliseconds, std::chrono::nanoseconds;
   if (options_.timeout >= 0) return milliseconds(options_.timeout);
   sightglass::Time period = no_time;
-  for (const Member* member : members_)
-    if (!member->ended) period = std::max(period, member->period);
-  return period > 0 ? nanoseconds(2 * period) : milliseconds(40);
+  constexpr milliseconds of_unknown_rate(40);
+  for (const Member* member : members_) {
+    if (member->ended) continue;
+    if (member->period <= 0) return of_unknown_rate;
+    period = std::max(period, member->period);
+  }
+  return period > 0 ? nanoseconds(2 * period) : of_unknown_rate;
 }
 
 std::optional<BatchClock::Time> RequestQueue::hopeless_at(const Form& form, BatchClock::Time now) const {

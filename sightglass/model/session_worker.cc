@@ -54,12 +54,14 @@ void SessionWorker::run(std::vector<Request*>& taken) {
     }
     for (Mapping& mapping : mapped.inputs) mapping.reset();
     if (is_result_pending(status.error())) {
-      queue_.put_aside(mapped.request);
+      aside_.push_back(mapped.request);
       continue;
     }
     Mapped* const failed = &mapped;
     finish({&failed, 1}, status);
   }
+  // Each goes to the front, so the first one last.
+  for (; !aside_.empty(); aside_.pop_back()) queue_.put_aside(aside_.back());
   if (samples_.empty()) return;
   const Status status = run_samples(samples_);
   if (status || samples_.size() == 1) return finish(samples_, status);

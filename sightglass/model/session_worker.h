@@ -48,7 +48,7 @@ class SessionWorker final : public RequestQueue::Runner {
   // Kept for their capacity.
   std::vector<Mapped> mapped_;
   std::vector<Mapped*> samples_;
-  std::vector<Request*> requests_;
+  std::vector<Request*> requests_, aside_;
   std::vector<Binding> inputs_, outputs_;
   std::vector<MemoryRef> places_;  // of the outputs
   std::vector<Ref<SystemMemory>> scratch_;

@@ -102,18 +102,23 @@ def expect_truth(run, case, folder, label, text):
 
 
 def expect_attribute(run, case, folder, name, text):
-    """`label=value …`, where the label of the object decides, or one value for all."""
-    seen = 0
+    """`label=value …`, where the label of the object decides, or one value for all. Each label has to occur."""
+    by_label = dict(pair.split("=") for pair in text.split()) if "=" in text else None
+    seen = set()
     for f in frames_of(run, folder):
         for o in f.objects:
-            wanted = dict(pair.split("=") for pair in text.split()).get(named(o)) if "=" in text else text
-            if wanted is not None and str(o.attributes.get(name)) != wanted:
+            wanted = text if by_label is None else by_label.get(named(o))
+            if wanted is None:
+                continue
+            if str(o.attributes.get(name)) != wanted:
                 raise Failure(
                     f"at {f.time / 1e9:.3f} s {named(o)} has {name}={o.attributes.get(name)}, expected {wanted}"
                 )
-            seen += 1
+            seen.add(named(o))
     if not seen:
         raise Failure("no objects at all")
+    if by_label and (missing := by_label.keys() - seen):
+        raise Failure(f"no object is a {', '.join(sorted(missing))}")
 
 
 def expect_attribute_at(run, case, folder, name, text):

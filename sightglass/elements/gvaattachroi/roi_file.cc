@@ -52,6 +52,7 @@ struct Reader {
     if (!member(from, key)) return otherwise;
     auto value = number(from, key);
     if (!value) return forward_error(value);
+    if (std::is_unsigned_v<T> && *value < 0) return wrong("{} is {}, less than 0", key, *value);
     return T(*value);
   }
   Result<std::string> text(const Json& from, const char* key) const {
@@ -74,12 +75,14 @@ struct Reader {
     return Box{float(v[0]), float(v[1]), float(v[2]), float(v[3])};
   }
 
-  Result<std::vector<float>> flat_numbers(const Json& from) const {
+  Result<std::vector<float>> flat_numbers(const Json& from, size_t levels = Shape::max_rank) const {
     std::vector<float> values;
     if (from.is_number()) return std::vector{float(from.get<double>())};
     if (!from.is_array()) return wrong("{} is neither a number nor a list of numbers", from.dump());
+    if (levels == 0) return wrong("lists of numbers are nested too deeply");
     for (const Json& item : from) {
-      auto part = flat_numbers(item.is_null() ? Json(0) : item);  // metaconvert writes NaN as null
+      auto part =
+          flat_numbers(item.is_null() ? Json(0) : item, levels - 1);  // metaconvert writes NaN as null
       if (!part) return forward_error(part);
       values.insert(values.end(), part->begin(), part->end());
     }
@@ -159,7 +162,10 @@ struct Reader {
       auto sizes = flat_numbers(*dims);
       if (!sizes) return forward_error(sizes);
       if (sizes->size() > Shape::max_rank) return wrong("a tensor has {} dimensions", sizes->size());
-      for (const float size : *sizes) shape.push_back(int64_t(size));
+      for (const float size : *sizes) {
+        if (!(size >= 1 && size <= 1e9f)) return wrong("{} is no size of a tensor", size);
+        shape.push_back(int64_t(size));
+      }
     }
     if (shape.rank() < 2) {
       made.kind = AttributeKind::vector;

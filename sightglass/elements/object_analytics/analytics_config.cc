@@ -68,11 +68,14 @@ Result<std::vector<ZonePoint>> points(const std::string& file, const YAML::Node&
   return list;
 }
 
-double area(std::span<const ZonePoint> polygon) {
-  double sum = 0;
-  for (size_t i = 0, j = polygon.size() - 1; i < polygon.size(); j = i++)
-    sum += double(polygon[j].x) * polygon[i].y - double(polygon[i].x) * polygon[j].y;
-  return std::abs(sum) / 2;
+// Whether all points lie on one line. (The area will not do: that of a figure of eight is nothing.)
+bool is_flat(std::span<const ZonePoint> polygon) {
+  const auto [x, y] = polygon[0];
+  return std::ranges::all_of(polygon, [&](const ZonePoint& a) {
+    return std::ranges::all_of(polygon, [&](const ZonePoint& b) {
+      return double(a.x - x) * double(b.y - y) == double(b.x - x) * double(a.y - y);
+    });
+  });
 }
 
 Status read_shapes(const std::string& file, const YAML::Node& node, bool is_zone,
@@ -94,7 +97,7 @@ Status read_shapes(const std::string& file, const YAML::Node& node, bool is_zone
       return fail_at(file, entry.second,
                      std::format("{}: a {} needs {}, it has {}", name, is_zone ? "zone" : "line",
                                  is_zone ? "3 points or more" : "2 points", read->size()));
-    if (is_zone ? area(*read) <= 0 : (*read)[0] == (*read)[1])
+    if (is_zone ? is_flat(*read) : (*read)[0] == (*read)[1])
       return fail_at(file, entry.second,
                      std::format("{}: the points {}", name, is_zone ? "enclose nothing" : "are the same"));
     shapes.push_back({name, std::move(*read)});

@@ -3,8 +3,8 @@
 // Python looks, then beside this library.
 #include <Python.h>
 
-#include <atomic>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -99,11 +99,11 @@ class PythonDecoder final : public UserDecoder {
     if (Py_IsFinalizing()) return fail(ErrorCode::cancelled, "Python has ended");
     PythonCall call{&input, &results, {}};
     const InterpreterLock lock;
-    thread_ = PyThread_get_thread_ident();
+    *thread_ = PyThread_get_thread_ident();
     const Object capsule(PyCapsule_New(&call, PythonCall::capsule, nullptr));
     const Object done(capsule ? PyObject_CallFunctionObjArgs(decode_, decoder_, capsule.held, nullptr)
                               : nullptr);
-    thread_ = 0;
+    *thread_ = 0;
     // The capsule may have been kept: what it points to goes now.
     if (capsule) PyCapsule_SetName(capsule.held, "sightglass.decode, over");
     if (!done) return fail(ErrorCode::internal, "{}", take_exception());
@@ -113,18 +113,18 @@ class PythonDecoder final : public UserDecoder {
   // Raises TimeoutError in the Python code. By a thread that nobody waits for: code that does not give the
   // lock away holds that one up only.
   void interrupt() override {
-    const unsigned long thread = thread_;
-    if (thread == 0) return;
-    std::thread([thread] {
+    std::thread([thread = thread_] {
       if (Py_IsFinalizing()) return;
       const InterpreterLock lock;
-      PyThreadState_SetAsyncExc(thread, PyExc_TimeoutError);
+      // Whether it is still at it cannot change while the interpreter is locked.
+      if (*thread != 0) PyThreadState_SetAsyncExc(*thread, PyExc_TimeoutError);
     }).detach();
   }
 
  private:
   PyObject *decoder_, *decode_;
-  std::atomic<unsigned long> thread_ = 0;  // that decodes; 0: none
+  // The thread that decodes, 0: none; by those that hold the interpreter's lock.
+  const std::shared_ptr<unsigned long> thread_ = std::make_shared<unsigned long>(0);
 };
 
 Result<std::unique_ptr<UserDecoder>> open(const DecoderSettings& settings) {

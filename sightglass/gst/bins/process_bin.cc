@@ -399,7 +399,10 @@ GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
 void update(GstBin* bin, const BinDesc& desc, const ParamSet& params) {
   auto* elements = gst_bin_iterate_elements(bin);
   GValue item = G_VALUE_INIT;
-  while (gst_iterator_next(elements, &item) == GST_ITERATOR_OK) {
+  for (auto found = GST_ITERATOR_OK; found == GST_ITERATOR_OK || found == GST_ITERATOR_RESYNC;) {
+    found = gst_iterator_next(elements, &item);
+    if (found == GST_ITERATOR_RESYNC) gst_iterator_resync(elements);
+    if (found != GST_ITERATOR_OK) continue;
     auto* element = GST_ELEMENT(g_value_get_object(&item));
     auto* factory = gst_element_get_factory(element);
     const auto* kind = factory ? find_element(GST_OBJECT_NAME(factory)) : nullptr;
