@@ -32,8 +32,8 @@ void FrameBridge::read_metadata(GstBuffer* buffer, bool results, Frame& frame) c
   frame.clear();
   frame.pts = from_clock_time(GST_BUFFER_PTS(buffer));
   frame.duration = from_clock_time(GST_BUFFER_DURATION(buffer));
-  read_frame_metas(buffer, frame);
-  if (results) read_results(buffer, pixel_size(), frame);
+  const bool has_results = read_frame_metas(buffer, frame, results);
+  if (results && !has_results) read_results(buffer, pixel_size(), frame);
 }
 
 Status FrameBridge::read(GstBuffer* buffer, bool results, Frame& frame) {
@@ -100,6 +100,12 @@ Status FrameBridge::attach(GstBuffer* buffer, bool output, Frame& frame) {
 }
 
 GstBuffer* FrameBridge::make_buffer(const Frame& frame) const {
+  auto* buffer = wrap(frame);
+  write_frame_metas(frame, buffer);
+  return buffer;
+}
+
+GstBuffer* FrameBridge::wrap(const Frame& frame) const {
   auto* buffer = gst_buffer_new();
   GST_BUFFER_PTS(buffer) = to_clock_time(frame.pts);
   GST_BUFFER_DURATION(buffer) = to_clock_time(frame.duration);
@@ -135,7 +141,6 @@ GstBuffer* FrameBridge::make_buffer(const Frame& frame) const {
     gst_buffer_add_video_meta_full(buffer, GST_VIDEO_FRAME_FLAG_NONE, format, guint(frame.video->width),
                                    guint(frame.video->height), guint(frame.tensors.size()), offsets, strides);
   }
-  write_frame_metas(frame, buffer);
   return buffer;
 }
 

@@ -28,6 +28,8 @@ class FrameBridge {
   Status attach_output(GstBuffer* buffer, Frame& frame);
   // A new buffer with the memory, times and frame metas of `frame`; results are left to a ResultWriter.
   GstBuffer* make_buffer(const Frame& frame) const;
+  // The same without the metas.
+  GstBuffer* wrap(const Frame& frame) const;
 
  private:
   Status attach(GstBuffer* buffer, bool output, Frame& frame);

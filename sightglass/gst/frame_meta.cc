@@ -17,17 +17,91 @@ constexpr const char* json_name = "sg-json";
 // Marks the last region of a frame, as in the original.
 constexpr auto flag_last_roi = GstBufferFlags(GST_BUFFER_FLAG_LAST << 1);
 
-// The structure of a custom meta of the buffer, added where it is missing.
-GstStructure* ensure(GstBuffer* buffer, const char* name) {
-  auto* meta = gst_buffer_get_custom_meta(buffer, name);
-  if (!meta) meta = gst_buffer_add_custom_meta(buffer, name);
-  return gst_custom_meta_get_structure(meta);
+// ---- the compact meta
+
+struct Compact {
+  std::optional<SourceId> source;
+  std::optional<Affine> affine;
+  bool has_results = false;
+  std::vector<Region> regions;
+  AttributesRef attributes;
+};
+
+struct CompactMeta {
+  GstMeta base;
+  Compact value;
+};
+
+gboolean copy_compact(GstBuffer* to, GstMeta* meta, GstBuffer*, GQuark type, gpointer) {
+  if (!GST_META_TRANSFORM_IS_COPY(type)) return FALSE;
+  auto* copy = reinterpret_cast<CompactMeta*>(gst_buffer_add_meta(to, meta->info, nullptr));
+  copy->value = reinterpret_cast<CompactMeta*>(meta)->value;
+  return TRUE;
 }
 
-const GstStructure* find(GstBuffer* buffer, const char* name) {
-  auto* meta = gst_buffer_get_custom_meta(buffer, name);
-  return meta ? gst_custom_meta_get_structure(meta) : nullptr;
+const GstMetaInfo* register_compact() {
+  static const gchar* tags[] = {nullptr};
+  const GType api = gst_meta_api_type_register("SightglassOriginMetaAPI", tags);
+  return gst_meta_register(
+      api, "SightglassOriginMeta", sizeof(CompactMeta),
+      [](GstMeta* meta, gpointer, GstBuffer*) -> gboolean {
+        new (&reinterpret_cast<CompactMeta*>(meta)->value) Compact;
+        return TRUE;
+      },
+      [](GstMeta* meta, GstBuffer*) { reinterpret_cast<CompactMeta*>(meta)->value.~Compact(); },
+      copy_compact);
 }
+
+// ---- all of them; comparing these is quicker than asking for a name
+
+struct Infos {
+  const GstMetaInfo *source, *affine, *json, *compact;
+};
+
+const GstMetaInfo* register_custom(const char* name) {
+  const auto* known = gst_meta_get_info(name);
+  return known ? known : gst_meta_register_custom_simple(name);
+}
+
+const Infos& infos() {
+  static const Infos registered = {register_custom(source_name), register_custom(affine_name),
+                                   register_custom(json_name), register_compact()};
+  return registered;
+}
+
+GstMeta* find_meta(GstBuffer* buffer, const GstMetaInfo* info) {
+  gpointer state = nullptr;
+  while (auto* meta = gst_buffer_iterate_meta(buffer, &state))
+    if (meta->info == info) return meta;
+  return nullptr;
+}
+
+Compact* find_compact(GstBuffer* buffer) {
+  auto* meta = find_meta(buffer, infos().compact);
+  return meta ? &reinterpret_cast<CompactMeta*>(meta)->value : nullptr;
+}
+
+Compact& ensure_compact(GstBuffer* buffer) {
+  if (auto* known = find_compact(buffer)) return *known;
+  return reinterpret_cast<CompactMeta*>(gst_buffer_add_meta(buffer, infos().compact, nullptr))->value;
+}
+
+GstStructure* structure_of(GstMeta* meta) {
+  return gst_custom_meta_get_structure(reinterpret_cast<GstCustomMeta*>(meta));
+}
+
+// The structure of a custom meta of the buffer, added where it is missing.
+GstStructure* ensure(GstBuffer* buffer, const GstMetaInfo* info, const char* name) {
+  if (auto* meta = find_meta(buffer, info)) return structure_of(meta);
+  return gst_custom_meta_get_structure(gst_buffer_add_custom_meta(buffer, name));
+}
+
+const GstStructure* find(GstBuffer* buffer, const GstMetaInfo* info) {
+  auto* meta = find_meta(buffer, info);
+  return meta ? structure_of(meta) : nullptr;
+}
+
+// ---- fields
 
 void write_source(const SourceId& source, GstStructure* structure) {
   gst_structure_set(structure, "batch_index", G_TYPE_INT, source.batch_index, "pts", G_TYPE_UINT64,
@@ -95,17 +169,12 @@ std::optional<Affine> read_affine(const GstStructure* structure) {
   return affine;
 }
 
-bool is_named(const GstMeta* meta, const char* name) {
-  return gst_meta_info_is_custom(meta->info) &&
-         gst_custom_meta_has_name(reinterpret_cast<GstCustomMeta*>(const_cast<GstMeta*>(meta)), name);
-}
-
 // Several metas of one name: the samples, by their place, and a matrix for those that have one.
 void read_batch(GstBuffer* buffer, Frame& frame) {
   gpointer state = nullptr;
   while (auto* meta = gst_buffer_iterate_meta(buffer, &state)) {
-    if (!is_named(meta, source_name)) continue;
-    const auto* structure = gst_custom_meta_get_structure(reinterpret_cast<GstCustomMeta*>(meta));
+    if (meta->info != infos().source) continue;
+    const auto* structure = structure_of(meta);
     Sample sample;
     if (!read_sample_times(structure, sample)) return;  // a frame of its own
     sample.source = read_source(structure);
@@ -115,8 +184,8 @@ void read_batch(GstBuffer* buffer, Frame& frame) {
   std::ranges::stable_sort(frame.batch, {}, [](const Sample& sample) { return sample.source.batch_index; });
   state = nullptr;
   while (auto* meta = gst_buffer_iterate_meta(buffer, &state)) {
-    if (!is_named(meta, affine_name)) continue;
-    const auto* structure = gst_custom_meta_get_structure(reinterpret_cast<GstCustomMeta*>(meta));
+    if (meta->info != infos().affine) continue;
+    const auto* structure = structure_of(meta);
     gint index = 0;
     gst_structure_get_int(structure, "batch_index", &index);
     const auto sample =
@@ -130,7 +199,7 @@ void write_batch(const Frame& frame, GstBuffer* buffer) {
   gst_buffer_foreach_meta(
       buffer,
       [](GstBuffer*, GstMeta** meta, gpointer) -> gboolean {
-        if (is_named(*meta, source_name) || is_named(*meta, affine_name)) *meta = nullptr;
+        if ((*meta)->info == infos().source || (*meta)->info == infos().affine) *meta = nullptr;
         return TRUE;
       },
       nullptr);
@@ -147,41 +216,66 @@ void write_batch(const Frame& frame, GstBuffer* buffer) {
 
 }  // namespace
 
-void register_frame_metas() {
-  static const bool once = [] {
-    for (const char* name : {source_name, affine_name, json_name}) {
-      if (!gst_meta_get_info(name)) gst_meta_register_custom_simple(name);
-    }
-    return true;
-  }();
-  (void)once;
-}
+void register_frame_metas() { infos(); }
 
-void read_frame_metas(GstBuffer* buffer, Frame& frame) {
-  if (const auto* structure = find(buffer, source_name)) {
-    if (gst_structure_has_field(structure, "sample_pts"))
+bool read_frame_metas(GstBuffer* buffer, Frame& frame, bool results) {
+  const Infos& known = infos();
+  static const GType crop_api = GST_VIDEO_CROP_META_API_TYPE;
+  const GstStructure *source = nullptr, *affine = nullptr;
+  bool has_results = false;
+  gpointer state = nullptr;
+  while (auto* meta = gst_buffer_iterate_meta(buffer, &state)) {
+    if (meta->info == known.compact) {
+      const Compact& compact = reinterpret_cast<CompactMeta*>(meta)->value;
+      frame.source = compact.source;
+      frame.affine = compact.affine;
+      has_results = results && compact.has_results;
+      if (has_results) {
+        frame.regions.assign(compact.regions.begin(), compact.regions.end());
+        frame.attributes = compact.attributes;
+      }
+    } else if (meta->info == known.source) {
+      if (!source) source = structure_of(meta);
+    } else if (meta->info == known.affine) {
+      if (!affine) affine = structure_of(meta);
+    } else if (meta->info == known.json) {
+      if (const char* text = gst_structure_get_string(structure_of(meta), "message")) frame.json = text;
+    } else if (meta->info->api == crop_api) {
+      const auto* crop = reinterpret_cast<GstVideoCropMeta*>(meta);
+      frame.crop = Crop{int(crop->x), int(crop->y), int(crop->width), int(crop->height)};
+    }
+  }
+  if (source) {
+    if (gst_structure_has_field(source, "sample_pts"))
       read_batch(buffer, frame);
     else
-      frame.source = read_source(structure);
+      frame.source = read_source(source);
   }
-  if (frame.batch.empty()) {
-    if (const auto* structure = find(buffer, affine_name)) frame.affine = read_affine(structure);
-  }
-  if (const auto* structure = find(buffer, json_name)) {
-    if (const char* text = gst_structure_get_string(structure, "message")) frame.json = text;
-  }
-  if (const auto* crop = gst_buffer_get_video_crop_meta(buffer)) {
-    frame.crop = Crop{int(crop->x), int(crop->y), int(crop->width), int(crop->height)};
-  }
+  if (affine && frame.batch.empty()) frame.affine = read_affine(affine);
+  return has_results;
 }
 
-void write_frame_metas(const Frame& frame, GstBuffer* buffer) {
+namespace {
+
+void write_public(const Frame& frame, GstBuffer* buffer) {
+  const Infos& known = infos();
   if (!frame.batch.empty()) write_batch(frame, buffer);
-  if (frame.source) {
-    write_source(*frame.source, ensure(buffer, source_name));
-    if (frame.source->last_roi) GST_BUFFER_FLAG_SET(buffer, flag_last_roi);
+  if (frame.source) write_source(*frame.source, ensure(buffer, known.source, source_name));
+  if (frame.affine && !frame.affine->identity())
+    write_affine(*frame.affine, ensure(buffer, known.affine, affine_name));
+}
+
+}  // namespace
+
+void write_frame_metas(const Frame& frame, GstBuffer* buffer, Readers readers) {
+  if (readers == Readers::anybody || !frame.batch.empty()) {
+    write_public(frame, buffer);
+  } else {
+    Compact& compact = ensure_compact(buffer);
+    if (frame.source) compact.source = frame.source;
+    if (frame.affine && !frame.affine->identity()) compact.affine = frame.affine;
   }
-  if (frame.affine && !frame.affine->identity()) write_affine(*frame.affine, ensure(buffer, affine_name));
+  if (frame.source && frame.source->last_roi) GST_BUFFER_FLAG_SET(buffer, flag_last_roi);
   if (!frame.json.empty()) write_json(frame, buffer);
   if (frame.crop) {
     auto* crop = gst_buffer_get_video_crop_meta(buffer);
@@ -191,19 +285,39 @@ void write_frame_metas(const Frame& frame, GstBuffer* buffer) {
   }
 }
 
+void write_compact_results(const Frame& frame, GstBuffer* buffer) {
+  Compact& compact = ensure_compact(buffer);
+  compact.has_results = true;
+  compact.regions.assign(frame.regions.begin(), frame.regions.end());
+  int32_t next = 0;
+  for (const auto& region : compact.regions) next = std::max(next, region.id + 1);
+  for (auto& region : compact.regions)
+    if (region.id == -1) region.id = next++;
+  compact.attributes = frame.attributes;
+}
+
 void set_stream(GstBuffer* buffer, uint64_t stream) {
-  const auto* known = find(buffer, source_name);
+  if (auto* compact = find_compact(buffer); compact && compact->source) {
+    compact->source->stream = stream;
+    return;
+  }
+  const auto* known = find(buffer, infos().source);
   SourceId source = known ? read_source(known) : SourceId{.pts = from_clock_time(GST_BUFFER_PTS(buffer))};
   source.stream = stream;
-  write_source(source, ensure(buffer, source_name));
+  write_source(source, ensure(buffer, infos().source, source_name));
 }
 
 void set_batch_index(GstBuffer* buffer, int index) {
-  gst_structure_set(ensure(buffer, source_name), "batch_index", G_TYPE_INT, index, nullptr);
+  if (auto* compact = find_compact(buffer); compact && compact->source) {
+    compact->source->batch_index = index;
+    return;
+  }
+  gst_structure_set(ensure(buffer, infos().source, source_name), "batch_index", G_TYPE_INT, index, nullptr);
 }
 
 void write_json(const Frame& frame, GstBuffer* buffer) {
-  gst_structure_set(ensure(buffer, json_name), "message", G_TYPE_STRING, frame.json.c_str(), nullptr);
+  gst_structure_set(ensure(buffer, infos().json, json_name), "message", G_TYPE_STRING, frame.json.c_str(),
+                    nullptr);
 }
 
 GstEvent* to_event(const Gap& gap) {
@@ -228,7 +342,7 @@ bool is_gap(const GstBuffer* buffer) {
 
 Gap to_gap(GstBuffer* gap_buffer) {
   Gap gap{from_clock_time(GST_BUFFER_PTS(gap_buffer)), from_clock_time(GST_BUFFER_DURATION(gap_buffer)), {}};
-  if (const auto* structure = find(gap_buffer, source_name)) gap.source = read_source(structure);
+  if (const auto* structure = find(gap_buffer, infos().source)) gap.source = read_source(structure);
   return gap;
 }
 
@@ -238,7 +352,7 @@ GstBuffer* to_buffer(const Gap& gap) {
   GST_BUFFER_DURATION(buffer) = to_clock_time(gap.duration);
   GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_GAP);
   GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DROPPABLE);
-  if (gap.source) write_source(*gap.source, ensure(buffer, source_name));
+  if (gap.source) write_source(*gap.source, ensure(buffer, infos().source, source_name));
   return buffer;
 }
 

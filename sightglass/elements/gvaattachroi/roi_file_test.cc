@@ -110,6 +110,13 @@ TEST(RoiFile, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(
       error_of(R"({"objects":[{"x":1,"y":1,"w":1,"h":1,"tensors":[{"name":"t","dims":[2,2],"data":[1]}]}]})"),
       "rois.json: record 1, object 1: a tensor of 2x2 has 1 numbers");
+  EXPECT_EQ(
+      error_of(
+          R"({"objects":[{"x":1,"y":1,"w":1,"h":1,"tensors":[{"name":"t","dims":[-2,1e20],"data":[1]}]}]})"),
+      "rois.json: record 1, object 1: -2 is no size of a tensor");
+  EXPECT_EQ(error_of(R"({"objects":[{"x":1,"y":1,"w":1,"h":1,"tensors":[{"name":"t","data":)" +
+                     std::string(99, '[') + "1" + std::string(99, ']') + "}]}]}"),
+            "rois.json: record 1, object 1: lists of numbers are nested too deeply");
   EXPECT_EQ(read_roi_file("no/such/file.json").error().message,
             "file-path=no/such/file.json: there is no such file");
   EXPECT_FALSE(read_roi_file("/"));

@@ -79,6 +79,10 @@ TEST(AnalyticsConfig, NothingIsNothing) {
   EXPECT_TRUE(read({{"zones", "{}"}}));
 }
 
+TEST(AnalyticsConfig, AZoneMayCrossItself) {
+  EXPECT_TRUE(read({{"zones", "eight: [[0, 0], [1, 1], [1, 0], [0, 1]]"}}));
+}
+
 TEST(AnalyticsConfig, EveryMistakeIsOneLineThatSaysWhere) {
   EXPECT_EQ(message({{"zones", "door: [[1, 2], [3, 4]]"}}),
             "zones:1:7: door: a zone needs 3 points or more, it has 2");
