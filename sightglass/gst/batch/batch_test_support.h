@@ -200,7 +200,9 @@ struct Pipeline {
     const int value = value_at(GST_BUFFER_PTS(buffer));
     EXPECT_EQ(last.source ? last.source->pts : 0, Time(GST_BUFFER_PTS(buffer)));
     EXPECT_EQ(GST_BUFFER_DURATION(buffer), 40 * GST_MSECOND);
-    caps = gst_caps_to_string(gst_sample_get_caps(pulled));
+    gchar* text = gst_caps_to_string(gst_sample_get_caps(pulled));
+    caps = text;
+    g_free(text);
     gst_sample_unref(pulled);
     EXPECT_EQ(bytes[0], guint8(value + plus));
     return value;
