@@ -325,10 +325,10 @@ void Batcher::set_flushing(BatchMember& member, bool flushing) {
   member.flushing = flushing;
   pushed_.notify_all();
   if (!flushing) {
-    // A push that the flush has interrupted would else report itself only afterwards, as if it were new.
-    pushed_.wait(lock, [&] { return !pushing_; });
-    member.has_sent = member.retired = false;
-    member.failed = GST_FLOW_OK;
+    // A push that the flush has interrupted would else report itself only afterwards, as if it were new. What
+    // a shared leader pushes goes elsewhere, and nobody waits for it.
+    if (!member.stream) pushed_.wait(lock, [&] { return !pushing_; });
+    member.has_sent = false;
     if (member.stream) member.id = member.stream->id();
     flow_ = GST_FLOW_OK;
     return;
