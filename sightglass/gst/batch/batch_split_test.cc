@@ -277,7 +277,7 @@ TEST_F(SharedBatches, SurviveStreamsThatComeAndGoAHundredTimes) {
 
 TEST_F(SharedBatches, SurviveTheirLeaderAgainAndAgain) {
   auto leader = std::make_unique<Pipeline>(text("queue ! test_stack"));
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 10; ++i) {
     auto next = std::make_unique<Pipeline>(text("queue ! test_stack"));
     for (int k = 0; k < 6; ++k) leader->push(k), next->push(k);
     leader.reset();
