@@ -107,6 +107,7 @@ struct Joiner {
   guint32 listed_at = G_MAXUINT32;
   // Of the frame at the head of the main pad; used by the aggregating thread only.
   bool have_frame = false, warned = false;
+  bool with_tensors = true, with_roi = false;  // of params
   Frame frame, before, result;
   ResultWriter writer;
 };
@@ -165,15 +166,10 @@ static void drop_tensors(AttributesRef& list) {
 
 void Joiner::join_buffer(Branch& branch, GstBuffer* buffer) {
   if (is_gap(buffer)) return;
-  bool attach, with_tensors;
-  {
-    std::lock_guard lock(mutex);
-    with_tensors = params.as<AggregateParams>().attach_tensor_data;
-    // A repeated result (meta_smooth) comes without tensors.
-    const auto* tensors = branch.bridge.format().tensors();
-    attach = params.as<AggregateParams>().attach_tensor_data && tensors && tensors->model != sound_model &&
-             gst_buffer_n_memory(buffer) > 0;
-  }
+  // A repeated result (meta_smooth) comes without tensors.
+  const auto* tensors = branch.bridge.format().tensors();
+  const bool attach =
+      with_tensors && tensors && tensors->model != sound_model && gst_buffer_n_memory(buffer) > 0;
   Status status;
   if (attach)
     status = branch.bridge.read(buffer, true, result);
@@ -262,16 +258,18 @@ GstFlowReturn Joiner::send() {
   writer.write(buffer, size, before.regions, before.attributes, frame);
   warn_of_dropped_objects(GST_ELEMENT(self), writer);
   write_tensor_metas(GST_AGGREGATOR_SRC_PAD(self), frame, buffer);
-  {
-    std::lock_guard lock(mutex);
-    if (params.as<AggregateParams>().write_roi_meta) writer.write_roi(buffer, size, frame.regions);
-  }
+  if (with_roi) writer.write_roi(buffer, size, frame.regions);
   frame.clear();
   return gst_aggregator_finish_buffer(self, buffer);
 }
 
 GstFlowReturn Joiner::aggregate(bool timeout) {
   if (!main) return GST_FLOW_EOS;
+  {
+    std::lock_guard lock(mutex);
+    with_tensors = params.as<AggregateParams>().attach_tensor_data;
+    with_roi = params.as<AggregateParams>().write_roi_meta;
+  }
   BufferPtr head(gst_aggregator_pad_peek_buffer(main));
   if (!head) return gst_aggregator_pad_is_eos(main) ? GST_FLOW_EOS : GST_AGGREGATOR_FLOW_NEED_DATA;
   if (!have_frame) {
