@@ -39,7 +39,7 @@ class Element {
   // Live parameters have changed. Called between two frames.
   virtual void update(const ParamSet&) {}
   // From another thread: whatever a read(), process() or write() waits for is given up, and that call and
-  // later ones return an error. The element is stopped afterwards.
+  // later ones return an error, until flush() or stop(), one of which follows.
   virtual void cancel() {}
   // The format is agreed. For sources `input`, for sinks `output` is empty.
   virtual Status configure(const Format& input, const Format& output) {

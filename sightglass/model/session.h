@@ -3,9 +3,8 @@
 //
 //   auto opened = open_session({.model = "yolox.onnx"});
 //   auto stream = opened->session->open_stream({{.type = DataType::f32, .shape = {1, 3, 416, 416}}});
-//   Ref<MemoryPool> pool = (*stream)->input_pool(0);                // written here nothing is copied
-//   Status status = (*stream)->submit(inputs, pts, outputs);        // returns at once; mapping an output
-//   waits
+//   Ref<MemoryPool> pool = (*stream)->input_pool(0);          // what is written here is not copied
+//   Status status = (*stream)->submit(inputs, pts, outputs);  // at once; mapping an output waits for it
 //
 // Order is kept without waiting: outputs come back in the order of submission, each with a fence of its own.
 // A run that fails gives its error through that fence, and the session goes on. How many requests may be

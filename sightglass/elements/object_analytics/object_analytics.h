@@ -2,12 +2,11 @@
 //
 // in, out  frames of any kind, in place. Added under the model "object_analytics":
 //   object   `zones` (multi): the zones that it is in; `dwell/ZONE` (number): for how many seconds
-//   frame    `ZONE` (number): objects in it now; `ZONE/entered`, `ZONE/left`; `LINE/forward`,
-//   `LINE/backward`: so
-//            far; with `draw` a contour for each with its counts as text, which a later overlay draws
+//   frame    `ZONE` (number): objects in it now; `ZONE/entered`, `ZONE/left`, `LINE/forward` and
+//            `LINE/backward`: so far; with `draw` a contour for each with its counts as text, which a later
+//            overlay draws
 //   events   on the frame on which they happen: `enter`, `leave`, `cross` (number): the track, and as text
-//   the
-//            zone, or the line and the direction
+//            the zone, or the line and the direction
 //
 // The rules are those of zone_counter.h; the zones of a picture whose size is not known (tensors) must be
 // parts of it. All properties may change while frames flow; what does not hold is refused with a warning, and
