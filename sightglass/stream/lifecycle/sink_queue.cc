@@ -1,0 +1,224 @@
+#include "sightglass/stream/lifecycle/sink_queue.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+namespace sightglass::stream {
+
+namespace {
+constexpr size_t most_awaiting =
+    4096;  // streams; those that ended without a keyframe are forgotten in the end
+}
+
+SinkQueue::SinkQueue(const SinkQueueLimits& limits, SinkSpill spill,
+                     std::function<void(const SinkItem&)> on_dropped)
+    : limits_(limits),
+      on_dropped_(std::move(on_dropped)),
+      spill_(std::move(spill)),
+      ring_(limits.records + limits.reserve) {
+  assert(limits_.policy != QueuePolicy::spill || (spill_.file && spill_.encode && spill_.decode));
+}
+
+// A single record may be larger than the limit in bytes: else it could never pass.
+bool SinkQueue::fits(const SinkItem& item) const {
+  return count_ < limits_.records && (count_ == 0 || bytes_ + item.bytes <= limits_.bytes);
+}
+
+SinkQueue::Status SinkQueue::push(SinkItem& item, std::chrono::nanoseconds timeout) {
+  std::unique_lock lock(mutex_);
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const bool blocks = limits_.policy == QueuePolicy::block;
+  const auto has_place = [&] {
+    if (limits_.policy == QueuePolicy::spill) return true;
+    return item.keep ? fits_reserve() : !blocks || fits(item);
+  };
+  // Room is waited for where dropping is not allowed; everything else finds an answer at once.
+  while (!is_closed_ && !has_place())
+    if (timeout.count() <= 0 || room_.wait_until(lock, deadline) == std::cv_status::timeout) {
+      if (is_closed_ || !has_place()) return is_closed_ ? Status::closed : Status::full;
+    }
+  if (is_closed_) return Status::closed;
+
+  ++counts_.pushed;
+  if (limits_.policy == QueuePolicy::spill) {
+    if (spill_.file->unread() > 0 || !fits(item)) return spill(item);
+  } else if (item.keep) {
+    take(item);
+    return Status::taken;
+  } else if (limits_.policy == QueuePolicy::drop_to_keyframe) {
+    if (!item.keyframe && awaits_key(item.stream)) return drop(item);
+    if (!fits(item)) {
+      if (item.keyframe)
+        drop_waiting(item, [&](const SinkItem& waiting) { return waiting.stream == item.stream; });
+      if (!item.keyframe || !fits(item)) {
+        set_awaits_key(item.stream, true);
+        return drop(item);
+      }
+    }
+    if (item.keyframe) set_awaits_key(item.stream, false);
+  } else if (!fits(item)) {  // drop_oldest; what is with the sink stays
+    drop_waiting(item, [](const SinkItem&) { return true; });
+    if (!fits(item)) return drop(item);
+  }
+  take(item);
+  return Status::taken;
+}
+
+void SinkQueue::take(SinkItem& item, uint32_t disk_records) {
+  bytes_ += item.bytes;
+  at(count_++) = {std::move(item), disk_records};
+  filled_.notify_one();
+}
+
+SinkQueue::Status SinkQueue::drop(SinkItem& item) {
+  ++counts_.dropped;
+  if (on_dropped_) on_dropped_(item);
+  item = {};
+  return Status::dropped;
+}
+
+// The oldest ones that wait and meet the condition, until the newcomer fits.
+template <class Condition>
+void SinkQueue::drop_waiting(const SinkItem& newcomer, Condition&& condition) {
+  const size_t before = count_;
+  size_t kept = popped_;
+  for (size_t i = popped_; i < before; ++i) {
+    Place& place = at(i);
+    if (!fits(newcomer) && !place.item.keep && place.disk_records == 0 && condition(place.item)) {
+      bytes_ -= place.item.bytes;
+      --count_;
+      drop(place.item);
+      continue;
+    }
+    if (kept != i) at(kept) = std::exchange(place, Place{});
+    ++kept;
+  }
+}
+
+void SinkQueue::note_error(const Error& error) {
+  ++counts_.spill_errors;
+  counts_.last_error = error.message;
+}
+
+SinkQueue::Status SinkQueue::spill(SinkItem& item) {
+  spill_.encode(item, buffer_);
+  sightglass::Status written = spill_.file->append(buffer_);
+  // The limit or a full disk: the oldest make room.
+  for (int i = 0;
+       i < 3 && !written && written.error().code == ErrorCode::exhausted && spill_.file->unread() > 0; ++i) {
+    auto lost = spill_.file->drop_oldest();
+    if (!lost) break;
+    counts_.spill_dropped += *lost;
+    written = spill_.file->append(buffer_);
+  }
+  if (written) {
+    ++counts_.spilled;
+    item = {};
+    filled_.notify_one();
+    return Status::spilled;
+  }
+  note_error(written.error());
+  if (!item.keep && !fits(item)) drop_waiting(item, [](const SinkItem&) { return true; });
+  if (!(item.keep ? fits_reserve() : fits(item))) return drop(item);
+  take(item);
+  return Status::taken;
+}
+
+// Into the places that memory has, so that the sink gets whole batches.
+void SinkQueue::read_back() {
+  while (count_ < limits_.records && (count_ == 0 || bytes_ < limits_.bytes)) {
+    auto more = spill_.file->read(buffer_);
+    if (!more) note_error(more.error());
+    if (!more || !*more) break;
+    auto item = spill_.decode(buffer_);
+    if (!item) {
+      note_error(item.error());
+      ++undecoded_;
+      continue;
+    }
+    take(*item, 1 + std::exchange(undecoded_, 0));
+  }
+}
+
+bool SinkQueue::pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout) {
+  std::unique_lock lock(mutex_);
+  const auto has_more = [&] { return count_ > popped_ || (spill_.file && spill_.file->unread() > 0); };
+  if (!filled_.wait_for(lock, timeout, [&] { return is_closed_ || has_more(); })) return false;
+  if (spill_.file && spill_.file->unread() > 0) read_back();
+  const size_t end = std::min(count_, popped_ + most);
+  if (end == popped_) {  // the disk cannot be read just now: not at once again
+    if (!is_closed_) filled_.wait_for(lock, timeout);
+    return false;
+  }
+  for (; popped_ < end; ++popped_) items.push_back(at(popped_).item);
+  return true;
+}
+
+void SinkQueue::done(size_t items) {
+  std::lock_guard lock(mutex_);
+  items = std::min(items, popped_);
+  uint64_t disk_records = 0;
+  for (size_t i = 0; i < items; ++i) {
+    Place& place = at(0);
+    bytes_ -= place.item.bytes;
+    disk_records += place.disk_records;
+    place = {};
+    first_ = (first_ + 1) % ring_.size();
+    --count_;
+    --popped_;
+  }
+  counts_.delivered += items;
+  if (disk_records > 0)
+    if (auto committed = spill_.file->commit(disk_records); !committed) note_error(committed.error());
+  room_.notify_all();
+}
+
+void SinkQueue::retry() {
+  std::lock_guard lock(mutex_);
+  popped_ = 0;
+  filled_.notify_one();
+}
+
+bool SinkQueue::has_room() const {
+  std::lock_guard lock(mutex_);
+  return fits(SinkItem{.bytes = 1});
+}
+
+bool SinkQueue::is_empty() const {
+  std::lock_guard lock(mutex_);
+  return count_ == 0 && (!spill_.file || spill_.file->unread() == 0);
+}
+
+void SinkQueue::close() {
+  std::lock_guard lock(mutex_);
+  is_closed_ = true;
+  filled_.notify_all();
+  room_.notify_all();
+}
+
+SinkQueue::Counts SinkQueue::counts() const {
+  std::lock_guard lock(mutex_);
+  Counts counts = counts_;
+  counts.records = count_;
+  counts.bytes = bytes_;
+  if (spill_.file) {
+    counts.spill_records = spill_.file->unread();
+    counts.spill_bytes = spill_.file->bytes();
+  }
+  return counts;
+}
+
+bool SinkQueue::awaits_key(uint64_t stream) const { return std::ranges::contains(awaiting_, stream); }
+
+void SinkQueue::set_awaits_key(uint64_t stream, bool awaits) {
+  const auto found = std::ranges::find(awaiting_, stream);
+  if (awaits && found == awaiting_.end()) {
+    if (awaiting_.size() == most_awaiting) awaiting_.erase(awaiting_.begin());
+    awaiting_.push_back(stream);
+  } else if (!awaits && found != awaiting_.end()) {
+    awaiting_.erase(found);
+  }
+}
+
+}  // namespace sightglass::stream

@@ -1,0 +1,276 @@
+#include "sightglass/stream/lifecycle/sink_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+#include <thread>
+
+#include "sightglass/core/allocation_count.h"
+
+namespace sightglass::stream {
+namespace {
+
+namespace fs = std::filesystem;
+using Status = SinkQueue::Status;
+using namespace std::chrono_literals;
+
+struct Options {
+  uint64_t stream = 0;
+  bool keyframe = true, keep = false;
+};
+SinkItem item(int number, const Options& options = {}) {
+  return {.record = std::make_shared<int>(number),
+          .bytes = 100,
+          .stream = options.stream,
+          .keyframe = options.keyframe,
+          .keep = options.keep};
+}
+int number(const SinkItem& item) { return *item.as<int>(); }
+
+struct Sink {
+  explicit Sink(const SinkQueueLimits& limits, SinkSpill spill = {})
+      : queue(limits, std::move(spill), [this](const SinkItem& gone) { dropped.push_back(number(gone)); }) {}
+  Status push(int value, const Options& options = {}) {
+    SinkItem made = item(value, options);
+    return queue.push(made);
+  }
+  std::vector<int> take(size_t most = 1000) {
+    std::vector<SinkItem> items;
+    queue.pop(items, most, 0ns);
+    queue.done(items.size());
+    std::vector<int> numbers;
+    for (const SinkItem& taken : items) numbers.push_back(number(taken));
+    return numbers;
+  }
+  std::vector<int> dropped;
+  SinkQueue queue;
+};
+std::vector<int> range(int from, int to) {
+  std::vector<int> numbers(size_t(to - from));
+  std::iota(numbers.begin(), numbers.end(), from);
+  return numbers;
+}
+
+TEST(SinkQueue, BlockAnswersFullAndLeavesTheRecordWithItsWriter) {
+  Sink sink({.records = 2, .policy = QueuePolicy::block});
+  sink.push(0), sink.push(1);
+  SinkItem third = item(2);
+  EXPECT_EQ(sink.queue.push(third), Status::full);
+  EXPECT_EQ(sink.queue.push(third, 1ms), Status::full);
+  EXPECT_TRUE(third.record);
+  EXPECT_FALSE(sink.queue.has_room());
+  std::thread takes([&] { EXPECT_EQ(sink.take(1), std::vector{0}); });
+  EXPECT_EQ(sink.queue.push(third, 1h), Status::taken);
+  takes.join();
+  EXPECT_EQ(sink.take(), range(1, 3));
+  EXPECT_TRUE(sink.dropped.empty());
+}
+
+TEST(SinkQueue, DropOldestMakesRoom) {
+  Sink sink({.records = 3, .policy = QueuePolicy::drop_oldest});
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(sink.push(i), Status::taken);
+  EXPECT_EQ(sink.dropped, range(0, 7));
+  EXPECT_EQ(sink.take(), range(7, 10));
+  const auto counts = sink.queue.counts();
+  EXPECT_EQ(counts.pushed, counts.delivered + counts.dropped);
+}
+
+TEST(SinkQueue, WhatTheSinkHasIsNotDropped) {
+  Sink sink({.records = 3, .policy = QueuePolicy::drop_oldest});
+  for (int i = 0; i < 3; ++i) sink.push(i);
+  std::vector<SinkItem> items;
+  ASSERT_TRUE(sink.queue.pop(items, 2, 0ns));
+  EXPECT_EQ(sink.push(3), Status::taken);
+  EXPECT_EQ(sink.dropped, std::vector{2});
+  EXPECT_EQ(sink.push(4), Status::taken);
+  EXPECT_EQ(sink.dropped, (std::vector{2, 3}));
+  sink.queue.retry();
+  EXPECT_EQ(sink.take(), (std::vector{0, 1, 4}));
+}
+
+TEST(SinkQueue, BytesCountAndOneRecordAlwaysFits) {
+  Sink sink({.records = 100, .bytes = 250, .policy = QueuePolicy::drop_oldest});
+  for (int i = 0; i < 3; ++i) sink.push(i);
+  EXPECT_EQ(sink.dropped, std::vector{0});
+  SinkItem large = item(9);
+  large.bytes = 1 << 20;
+  EXPECT_EQ(sink.queue.push(large), Status::taken);
+  EXPECT_EQ(sink.take(), std::vector{9});
+}
+
+TEST(SinkQueue, DropToKeyframeNeverTearsAStream) {
+  Sink sink({.records = 4, .policy = QueuePolicy::drop_to_keyframe});
+  sink.push(0, {.stream = 1}), sink.push(1, {.stream = 1, .keyframe = false});
+  sink.push(100, {.stream = 2}), sink.push(101, {.stream = 2, .keyframe = false});
+  EXPECT_EQ(sink.push(2, {.stream = 1, .keyframe = false}), Status::dropped);
+  EXPECT_EQ(sink.push(3, {.stream = 1, .keyframe = true}), Status::taken) << "replaces 0 and 1";
+  EXPECT_EQ(sink.dropped, (std::vector{2, 0}));  // as many as it takes
+  EXPECT_EQ(sink.push(102, {.stream = 2, .keyframe = false}), Status::dropped);
+  EXPECT_EQ(sink.take(1), std::vector{1});
+  EXPECT_EQ(sink.push(103, {.stream = 2, .keyframe = false}), Status::dropped)
+      << "room, but it builds on 102";
+  EXPECT_EQ(sink.push(4, {.stream = 1, .keyframe = false}), Status::taken) << "another stream";
+}
+
+TEST(SinkQueue, EosIsNeverDropped) {
+  for (const QueuePolicy policy :
+       {QueuePolicy::block, QueuePolicy::drop_oldest, QueuePolicy::drop_to_keyframe}) {
+    Sink sink({.records = 2, .reserve = 2, .policy = policy});
+    sink.push(0), sink.push(1, {.keep = true});
+    EXPECT_EQ(sink.push(2, {.keep = true}), Status::taken);
+    EXPECT_EQ(sink.push(3, {.keep = true}), Status::taken);
+    EXPECT_EQ(sink.push(4, {.keep = true}), Status::full) << "waits";
+    for (int i = 10; i < 20; ++i) sink.push(i);
+    const auto left = sink.take();
+    for (const int kept : {1, 2, 3}) EXPECT_TRUE(std::ranges::contains(left, kept)) << kept;
+  }
+}
+
+TEST(SinkQueue, PoppedRecordsComeAgainAfterARetry) {
+  Sink sink({.policy = QueuePolicy::block});
+  for (int i = 0; i < 5; ++i) sink.push(i);
+  std::vector<SinkItem> items;
+  ASSERT_TRUE(sink.queue.pop(items, 3, 0ns));
+  EXPECT_FALSE(sink.queue.is_empty());
+  sink.queue.done(1);
+  sink.queue.retry();
+  EXPECT_EQ(sink.take(), range(1, 5));
+  EXPECT_TRUE(sink.queue.is_empty());
+}
+
+TEST(SinkQueue, ClosedQueueGivesWhatItHas) {
+  Sink sink({.policy = QueuePolicy::block});
+  sink.push(0);
+  std::thread waits([&] {
+    std::vector<SinkItem> items;
+    while (sink.queue.pop(items, 10, 1h)) continue;
+    EXPECT_EQ(items.size(), 1u);
+  });
+  sink.queue.close();
+  waits.join();
+  EXPECT_EQ(sink.push(1), Status::closed);
+}
+
+TEST(SinkQueue, AllocatesNothingOnceWarm) {
+  Sink sink({.policy = QueuePolicy::drop_oldest});
+  const SinkItem made = item(1);
+  std::vector<SinkItem> items;
+  items.reserve(100);
+  const auto round = [&] {
+    for (int i = 0; i < 50; ++i) {
+      SinkItem copy = made;
+      sink.queue.push(copy);
+    }
+    sink.queue.pop(items, 100, 0ns);
+    sink.queue.done(items.size());
+    items.clear();
+  };
+  round();
+  const size_t before = allocation_count();
+  for (int i = 0; i < 50; ++i) round();
+  EXPECT_EQ(allocation_count(), before);
+}
+
+// ── spill ──
+
+class SinkSpillTest : public testing::Test {
+ protected:
+  SinkSpillTest() {
+    std::string name = (fs::temp_directory_path() / "sink-XXXXXX").string();
+    folder_ = mkdtemp(name.data());
+  }
+  ~SinkSpillTest() override { fs::remove_all(folder_); }
+  SinkSpill spill(uint64_t most_bytes = 64 << 10) {
+    auto file = SpillFile::open(folder_, {.most_bytes = most_bytes, .segment_bytes = 4096});
+    EXPECT_TRUE(file);
+    return {std::move(*file),
+            [](const SinkItem& from, std::vector<uint8_t>& bytes) {
+              bytes.assign(100, 0);
+              const int value = number(from);
+              std::memcpy(bytes.data(), &value, sizeof(value));
+            },
+            [](std::span<const uint8_t> bytes) -> Result<SinkItem> {
+              int value = 0;
+              if (bytes.size() != 100) return fail(ErrorCode::corrupt, "not a record");
+              std::memcpy(&value, bytes.data(), sizeof(value));
+              return item(value);
+            }};
+  }
+  std::string folder_;
+  static constexpr SinkQueueLimits limits{.records = 4, .policy = QueuePolicy::spill};
+};
+
+TEST_F(SinkSpillTest, KeepsTheOrderThroughMemoryAndDisk) {
+  Sink sink(limits, spill());
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(sink.push(i), Status::taken);
+  for (int i = 4; i < 20; ++i) EXPECT_EQ(sink.push(i), Status::spilled);
+  std::vector<int> got = sink.take(2);
+  EXPECT_EQ(sink.push(20), Status::spilled) << "memory has room, but older ones are on disk";
+  while (!sink.queue.is_empty()) {
+    const auto more = sink.take(3);
+    ASSERT_FALSE(more.empty());
+    got.insert(got.end(), more.begin(), more.end());
+  }
+  EXPECT_EQ(got, range(0, 21));
+  EXPECT_EQ(sink.push(21), Status::taken);
+  EXPECT_EQ(sink.queue.counts().spilled, 17u);
+  EXPECT_EQ(sink.queue.counts().spill_bytes, 0u);
+  EXPECT_TRUE(sink.dropped.empty());
+}
+
+TEST_F(SinkSpillTest, WhatWasNotDeliveredIsThereAfterARestart) {
+  {
+    Sink sink(limits, spill());
+    for (int i = 0; i < 20; ++i) sink.push(i);
+    EXPECT_EQ(sink.take(6), range(0, 4));
+    EXPECT_EQ(sink.take(2), range(4, 6));
+    std::vector<SinkItem> items;
+    ASSERT_TRUE(sink.queue.pop(items, 3, 0ns));  // popped, not delivered
+  }
+  Sink sink(limits, spill());
+  std::vector<int> got;
+  while (!sink.queue.is_empty())
+    for (const int more : sink.take()) got.push_back(more);
+  EXPECT_EQ(got, range(6, 20));
+}
+
+TEST_F(SinkSpillTest, OldestSegmentGoesAtTheLimitOfTheDisk) {
+  Sink sink(limits, spill(32 << 10));
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(sink.push(i) == Status::spilled || i < 4);
+  const auto counts = sink.queue.counts();
+  EXPECT_GT(counts.spill_dropped, 0u);
+  EXPECT_EQ(counts.pushed, counts.records + counts.spill_records + counts.spill_dropped);
+  std::vector<int> got;
+  while (!sink.queue.is_empty())
+    for (const int more : sink.take()) got.push_back(more);
+  EXPECT_EQ(got.back(), 999);
+  EXPECT_EQ(got.size(), 1000 - counts.spill_dropped);
+}
+
+TEST_F(SinkSpillTest, RecordsThatNobodyUnderstandsAreCountedAndPassed) {
+  auto made = spill();
+  ASSERT_TRUE(made.file->append(std::vector<uint8_t>(3)));  // of another version
+  Sink sink(limits, std::move(made));
+  for (int i = 0; i < 3; ++i) sink.push(i);
+  EXPECT_EQ(sink.take(), range(0, 3));
+  EXPECT_EQ(sink.queue.counts().spill_errors, 1u);
+  EXPECT_EQ(sink.queue.counts().last_error, "not a record");
+  EXPECT_EQ(sink.queue.counts().spill_bytes, 0u);
+}
+
+TEST_F(SinkSpillTest, DiskThatFailsIsDropOldest) {
+  auto made = spill();
+  fs::remove_all(folder_);  // no segment can be made any more
+  Sink sink(limits, std::move(made));
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(sink.push(i), Status::taken);
+  EXPECT_EQ(sink.dropped, range(0, 6));
+  EXPECT_EQ(sink.take(), range(6, 10));
+  EXPECT_EQ(sink.queue.counts().spill_errors, 6u);
+  EXPECT_FALSE(sink.queue.counts().last_error.empty());
+}
+
+}  // namespace
+}  // namespace sightglass::stream

@@ -1,0 +1,273 @@
+#include "sightglass/stream/lifecycle/spill_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <format>
+#include <fstream>
+
+namespace sightglass::stream {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SpillFileTest : public testing::Test {
+ protected:
+  SpillFileTest() {
+    std::string name = (fs::temp_directory_path() / "spill-XXXXXX").string();
+    folder_ = mkdtemp(name.data());
+  }
+  ~SpillFileTest() override { fs::remove_all(folder_); }
+
+  using Limits = SpillFile::Limits;
+  std::unique_ptr<SpillFile> open(const Limits& limits = {}) {
+    auto file = SpillFile::open(folder_, limits);
+    if (!file) ADD_FAILURE() << file.error().message;
+    return file ? std::move(*file) : nullptr;
+  }
+  static std::vector<uint8_t> record(uint32_t number, size_t size = 100) {
+    std::vector<uint8_t> bytes(std::max<size_t>(4, size), uint8_t(number * 7));
+    std::memcpy(bytes.data(), &number, 4);
+    return bytes;
+  }
+  static std::vector<uint32_t> read_all(SpillFile& file) {
+    std::vector<uint32_t> numbers;
+    std::vector<uint8_t> bytes;
+    for (auto more = file.read(bytes); more && *more; more = file.read(bytes)) {
+      uint32_t number = 0;
+      std::memcpy(&number, bytes.data(), 4);
+      EXPECT_EQ(bytes, record(number, bytes.size()));
+      numbers.push_back(number);
+    }
+    return numbers;
+  }
+  static std::vector<uint32_t> range(uint32_t from, uint32_t to) {
+    std::vector<uint32_t> numbers;
+    for (uint32_t i = from; i < to; ++i) numbers.push_back(i);
+    return numbers;
+  }
+  std::vector<fs::path> segments() const {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(folder_))
+      if (entry.path().extension() == ".spill") found.push_back(entry.path());
+    std::ranges::sort(found);
+    return found;
+  }
+  void overwrite(const fs::path& path, uint64_t offset, char with) const {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(std::streamoff(offset));
+    file.put(with);
+  }
+
+  std::string folder_;
+  static constexpr Limits small{.most_bytes = 64 << 10, .segment_bytes = 4096};
+};
+
+TEST_F(SpillFileTest, GivesBackInOrderAcrossSegmentsWhatWasAppended) {
+  auto file = open(small);
+  for (uint32_t i = 0; i < 200; ++i) ASSERT_TRUE(file->append(record(i)));
+  EXPECT_GT(segments().size(), 4u);
+  EXPECT_EQ(file->unread(), 200u);
+  EXPECT_EQ(read_all(*file), range(0, 200));
+  EXPECT_EQ(file->records(), 200u);
+  ASSERT_TRUE(file->commit(200));
+  EXPECT_EQ(file->records(), 0u);
+  EXPECT_EQ(file->bytes(), 0u);
+  EXPECT_TRUE(segments().empty()) << "delivered: the disk is free again";
+  ASSERT_TRUE(file->append(record(7)));
+  EXPECT_EQ(read_all(*file), std::vector<uint32_t>{7});
+}
+
+TEST_F(SpillFileTest, TakesUpWhatAnEarlierProcessHasLeft) {
+  {
+    auto file = open(small);
+    for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(file->append(record(i)));
+    std::vector<uint8_t> bytes;
+    for (int i = 0; i < 60; ++i) ASSERT_TRUE(file->read(bytes));
+    ASSERT_TRUE(file->commit(50));  // ten are with the sink
+  }
+  auto file = open(small);
+  EXPECT_EQ(file->unread(), 50u);
+  ASSERT_TRUE(file->append(record(100)));
+  EXPECT_EQ(read_all(*file), range(50, 101));
+  EXPECT_EQ(file->damaged(), 0u);
+}
+
+TEST_F(SpillFileTest, LimitIsAnErrorThatDroppingTheOldestCures) {
+  auto file = open(small);
+  uint32_t next = 0;
+  sightglass::Status status;
+  while ((status = file->append(record(next)))) ++next;
+  EXPECT_EQ(status.error().code, ErrorCode::exhausted);
+  EXPECT_LE(file->bytes(), small.most_bytes);
+  auto lost = file->drop_oldest();
+  ASSERT_TRUE(lost);
+  EXPECT_GT(*lost, 0u);
+  EXPECT_TRUE(file->append(record(next)));
+  EXPECT_EQ(read_all(*file), range(uint32_t(*lost), next + 1));
+}
+
+TEST_F(SpillFileTest, RecordsInFlightMayBeDeliveredAfterTheirSegmentWasDropped) {
+  auto file = open(small);
+  for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(file->append(record(i)));
+  std::vector<uint8_t> bytes;
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(file->read(bytes));
+  const uint64_t lost = *file->drop_oldest();
+  EXPECT_EQ(file->records(), 100 - lost);
+  ASSERT_TRUE(file->commit(10));
+  EXPECT_EQ(read_all(*file), range(uint32_t(10 + lost), 100));
+  ASSERT_TRUE(file->commit(90 - lost));
+  EXPECT_TRUE(segments().empty());
+}
+
+TEST_F(SpillFileTest, TornTailIsCutOff) {
+  {
+    auto file = open();
+    for (uint32_t i = 0; i < 10; ++i) ASSERT_TRUE(file->append(record(i)));
+  }
+  fs::resize_file(segments()[0], fs::file_size(segments()[0]) - 30);
+  auto file = open();
+  EXPECT_EQ(file->damaged(), 1u);
+  ASSERT_TRUE(file->append(record(9)));
+  EXPECT_EQ(read_all(*file), range(0, 10));
+}
+
+TEST_F(SpillFileTest, DamagedRecordIsSkippedAndCounted) {
+  {
+    auto file = open();
+    for (uint32_t i = 0; i < 10; ++i) ASSERT_TRUE(file->append(record(i)));
+  }
+  overwrite(segments()[0], 16 + 3 * 108 + 50, '!');
+  auto file = open();
+  EXPECT_EQ(read_all(*file), (std::vector<uint32_t>{0, 1, 2, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(file->damaged(), 1u);
+  EXPECT_EQ(file->unread(), 0u);
+}
+
+TEST_F(SpillFileTest, DamagedLengthEndsItsSegmentOnly) {
+  {
+    auto file = open(small);
+    for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(file->append(record(i)));
+  }
+  overwrite(segments()[0], 16 + 3 * 108 + 3, '\x7f');  // the length's top byte: 2 GB
+  auto file = open(small);
+  const auto numbers = read_all(*file);
+  EXPECT_EQ(std::vector<uint32_t>(numbers.begin(), numbers.begin() + 3), range(0, 3));
+  EXPECT_EQ(numbers.back(), 99u);
+  EXPECT_GT(numbers.size(), 60u);
+}
+
+TEST_F(SpillFileTest, ForeignAndEmptyFilesDoNoHarm) {
+  std::ofstream(folder_ + "/000000000003.spill") << "not one of ours, though it is called so";
+  std::ofstream(folder_ + "/000000000004.spill");
+  std::ofstream(folder_ + "/readme.txt") << "hello";
+  std::ofstream(folder_ + "/position") << "garbage";
+  auto file = open();
+  EXPECT_EQ(file->unread(), 0u);
+  ASSERT_TRUE(file->append(record(1)));
+  EXPECT_EQ(read_all(*file), std::vector<uint32_t>{1});
+  EXPECT_TRUE(fs::exists(folder_ + "/readme.txt"));
+}
+
+TEST_F(SpillFileTest, DamageWhileItIsOpenIsSurvived) {
+  auto file = open();
+  for (uint32_t i = 0; i < 10; ++i) ASSERT_TRUE(file->append(record(i)));
+  fs::resize_file(segments()[0], 16 + 5 * 108);
+  EXPECT_EQ(read_all(*file), range(0, 5));
+  EXPECT_EQ(file->unread(), 0u);
+  EXPECT_EQ(file->damaged(), 5u);
+}
+
+TEST_F(SpillFileTest, TwoProcessesDoNotShareAFolder) {
+  auto file = open();
+  auto second = SpillFile::open(folder_, {});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::unavailable);
+}
+
+TEST_F(SpillFileTest, FolderThatCannotBeMadeIsAnError) {
+  std::ofstream(folder_ + "/file") << "x";
+  auto file = SpillFile::open(folder_ + "/file/below", {});
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().code, ErrorCode::io);
+}
+
+TEST_F(SpillFileTest, RecordOverTheLimitIsRefused) {
+  auto file = open({.most_record = 1000});
+  EXPECT_FALSE(file->append(record(1, 1001)));
+  EXPECT_TRUE(file->append(record(1, 1000)));
+  EXPECT_TRUE(file->append({}));
+  EXPECT_EQ(file->unread(), 2u);
+}
+
+// The kernel refuses what goes beyond 8 KiB of a file, in the middle of a record.
+TEST_F(SpillFileTest, FullDiskIsAnErrorAndWhatWasThereStaysReadable) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{8192, 8192};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    auto file = SpillFile::open(folder_, {});
+    if (!file) _exit(1);
+    uint32_t next = 0;
+    sightglass::Status status;
+    while ((status = (*file)->append(record(next, 1000)))) ++next;
+    if (status.error().code != ErrorCode::exhausted || next != 8) _exit(2);
+    if ((*file)->append(record(next, 1000))) _exit(3);
+    if (read_all(**file) != range(0, next)) _exit(4);
+    if (!(*file)->commit(next) || !segments().empty()) _exit(5);
+    if (!(*file)->append(record(next, 1000))) _exit(6);  // there is room again
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  auto file = open();
+  EXPECT_EQ(read_all(*file), std::vector<uint32_t>{8});
+}
+
+TEST_F(SpillFileTest, KilledWhileWritingItLosesNothingThatWasAppended) {
+  for (int round = 0; round < 5; ++round) {
+    int pipe_ends[2];
+    ASSERT_EQ(pipe(pipe_ends), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      auto file = SpillFile::open(folder_, small);
+      for (uint32_t i = 0; file && (*file)->append(record(i, 50 + i % 200)); ++i)
+        if (write(pipe_ends[1], &i, sizeof(i)) < 0) _exit(1);
+      pause();
+      _exit(0);
+    }
+    close(pipe_ends[1]);
+    uint32_t appended = 0;
+    for (int i = 0; i < 20 + 30 * round; ++i) ASSERT_EQ(read(pipe_ends[0], &appended, sizeof(appended)), 4);
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    while (read(pipe_ends[0], &appended, sizeof(appended)) == 4) continue;  // said before it was killed
+    close(pipe_ends[0]);
+    auto file = open(small);
+    const auto numbers = read_all(*file);
+    ASSERT_GT(numbers.size(), size_t(appended));
+    EXPECT_EQ(numbers, range(0, uint32_t(numbers.size())));
+    ASSERT_TRUE(file->commit(numbers.size()));
+  }
+}
+
+TEST_F(SpillFileTest, EverySyncPolicyStoresTheSame) {
+  for (const SpillSync sync : {SpillSync::none, SpillSync::per_segment, SpillSync::every_record}) {
+    auto file = open({.most_bytes = 64 << 10, .segment_bytes = 4096, .sync = sync});
+    for (uint32_t i = 0; i < 60; ++i) ASSERT_TRUE(file->append(record(i)));
+    EXPECT_EQ(read_all(*file), range(0, 60));
+    ASSERT_TRUE(file->commit(60));
+  }
+}
+
+}  // namespace
+}  // namespace sightglass::stream
