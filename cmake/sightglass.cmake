@@ -12,6 +12,9 @@
 #       one GoogleTest program and one ctest entry, both called NAME; label `san`: also run under the sanitizers.
 #   sg_test_uses_models(NAME)
 #       the test reads the tiny models of tests/models.
+#   sg_fuzz(NAME SOURCES file… [DEPENDS dep…])
+#       LLVMFuzzerTestOneInput: the ctest entry fuzz.NAME replays tests/fuzz/corpus/NAME; with SIGHTGLASS_FUZZ there is
+#       the libFuzzer program fuzz/NAME as well, which the target `fuzz` builds.
 #   sg_bench(NAME SOURCES file… [DEPENDS dep…])
 #       one Google Benchmark program, bench/NAME in the build folder.
 #   sg_plugin(NAME SOURCES file… [DEPENDS dep…])
@@ -146,6 +149,25 @@ function(sg_test_uses_models name)
   if(SIGHTGLASS_TESTS)
     set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED test_models
       ENVIRONMENT_MODIFICATION SIGHTGLASS_TEST_MODELS=set:${PROJECT_BINARY_DIR}/tests/models)
+  endif()
+endfunction()
+
+function(sg_fuzz name)
+  _sg_parse("" "" "SOURCES;DEPENDS")
+  if(NOT SIGHTGLASS_TESTS)
+    return()
+  endif()
+  add_executable(${name}_replay ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.cc)
+  _sg_link_program(${name}_replay ${arg_DEPENDS})
+  set_target_properties(${name}_replay PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  add_test(NAME fuzz.${name} COMMAND ${name}_replay ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  sg_test_settings(fuzz.${name} LABELS san)
+  if(SIGHTGLASS_FUZZ)
+    add_executable(${name}_fuzz EXCLUDE_FROM_ALL ${arg_SOURCES})
+    _sg_link_program(${name}_fuzz ${arg_DEPENDS})
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${name}_fuzz PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+    add_dependencies(fuzz ${name}_fuzz)
   endif()
 endfunction()
 
