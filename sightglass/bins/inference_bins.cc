@@ -98,6 +98,8 @@ class Planner {
         describe_model(*path, (*session)->signature_with_constants(), {.model_proc = params_.model_proc});
     if (!info) return forward_error(info);
     info_ = std::move(*info);
+    if (info_.name && info_.name.origin.kind == OriginKind::model_proc)
+      inference_.params.emplace_back("model-name", *info_.name);
     std::ranges::copy(info_.warnings, std::back_inserter(plan_.warnings));
     if (const auto constants = constant_inputs(); !constants.empty() && signature_.inputs.size() > 1) {
       session->reset();
@@ -288,6 +290,21 @@ Result<Stages> build(const ParamSet& params) {
   return Planner(*std::move(wished), role).plan(params);
 }
 
+// The selectors as their elements are told them. What does not hold they are told as it is: they say so and
+// go on with what they had.
+void live_selectors(const ParamSet& params, const ElementDesc& element, Settings& settings) {
+  if (!params.table().find("select")) return;
+  const auto text = [&](const char* name) { return to_string(params.get(name).value()); };
+  const std::string select = text("select"), when = text("when");
+  const auto read = read_selectors(select, when);
+  if (element.name == "roi_split" && params.is_set("select"))
+    settings.emplace_back("select", read ? read->objects : select);
+  if (element.name != "rate_adjust") return;
+  if (params.is_set("when") || params.is_set("select"))
+    settings.emplace_back("when", read ? read->frames : when);
+  if (params.is_set("reuse-growth")) settings.emplace_back("reuse-growth", text("reuse-growth"));
+}
+
 // Live values go to every element that has a parameter of that name.
 Settings live(const ParamSet& params, const ElementDesc& element) {
   Settings settings;
@@ -301,6 +318,7 @@ Settings live(const ParamSet& params, const ElementDesc& element) {
     auto text = to_string(*value);
     if (param->parse(text)) settings.emplace_back(name, std::move(text));
   }
+  live_selectors(params, element, settings);
   return settings;
 }
 

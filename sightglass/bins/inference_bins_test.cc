@@ -175,6 +175,84 @@ TEST_F(InferenceBins, OlderPropertiesAreMappedIgnoredOrRefused) {
               HasSubstr("custom-postproc-lib=x.so is refused"));
 }
 
+TEST_F(InferenceBins, ASelectorOfObjectsImpliesRegionsAndOneOfFramesIsACondition) {
+  const char *faces = R"({"label": "face"})", *night = R"({"frame": {"tag": "night"}})",
+             *calm = R"({"not": {"frame": {"tag": "skip"}}})";
+  const auto objects =
+      built("object_detect", "det", {{"select", faces}, {"when", calm}, {"inference-interval", "2"}});
+  const auto& stage = objects.stages[preprocess];
+  EXPECT_THAT(names(stage), ElementsAre("capsrelax", "rate_adjust", "roi_split", "video_to_tensor"));
+  EXPECT_THAT(stage[1].params, ElementsAre(Pair("ratio", "1/2"), Pair("when", calm)));
+  EXPECT_THAT(stage[2].params, ElementsAre(Pair("object-class", ""), Pair("select", faces)));
+
+  const auto frames = built("object_classify", "mood", {{"select", night}, {"when", calm}});
+  EXPECT_THAT(names(frames.stages[preprocess]), ElementsAre("capsrelax", "rate_adjust", "video_to_tensor"));
+  EXPECT_THAT(frames.stages[preprocess][1].params,
+              ElementsAre(Pair("when", std::string(R"({"all": [)") + night + ", " + calm + "]}")));
+  EXPECT_THAT(names(built("object_classify", "mood", {{"select", "frame"}}).stages[preprocess]),
+              ElementsAre("capsrelax", "video_to_tensor"));
+  // Regions that were asked for stay; the selector is their condition.
+  EXPECT_THAT(names(built("object_classify", "mood", {{"select", night}, {"inference-region", "roi-list"}})
+                        .stages[preprocess]),
+              ElementsAre("capsrelax", "rate_adjust", "roi_split", "video_to_tensor"));
+}
+
+TEST_F(InferenceBins, GrowthRenewsWhatIsReused) {
+  const auto stages =
+      built("object_classify", "mood", {{"reclassify-interval", "30"}, {"reuse-growth", "1.3"}});
+  EXPECT_THAT(stages.stages[preprocess][2].params,
+              ElementsAre(Pair("ratio", "1/30"), Pair("reuse-growth", "1.3")));
+}
+
+TEST_F(InferenceBins, SelectorsThatDoNotHoldAreErrors) {
+  EXPECT_THAT(error_of(build("object_detect", {{"model", model("det")}, {"select", "{\"labell\": 1}"}})),
+              HasSubstr("select.labell: there is no such key"));
+  EXPECT_THAT(error_of(build("object_detect", {{"model", model("det")}, {"when", "{\"label\": \"a\"}"}})),
+              HasSubstr("when.label: is about objects"));
+}
+
+TEST_F(InferenceBins, FunctionsGoToWhoRunsThem) {
+  const auto faces =
+      built("object_classify", "mood",
+            {{"preprocess-functions", R"([{"crop_expand": {"factor": 1.2}}, "align_face_5pt"])"}});
+  const auto& stage = faces.stages[preprocess];
+  EXPECT_THAT(names(stage), ElementsAre("capsrelax", "roi_split", "prepare_objects", "video_to_tensor"));
+  EXPECT_THAT(stage[1].params, Contains(Pair("functions", R"([{"crop_expand":{"factor":1.2}}])")));
+  EXPECT_THAT(stage[2].params, ElementsAre(Pair("functions", R"([{"align_face_5pt":{}}])")));
+  // The fit of the whole picture is what the fused pass does anyway.
+  const auto fitted =
+      built("object_detect", "det",
+            {{"preprocess-functions", R"([{"letterbox": {"position": "topleft", "pad_value": 9}}])"}});
+  EXPECT_THAT(names(fitted.stages[preprocess]), ElementsAre("capsrelax", "video_to_tensor"));
+  EXPECT_THAT(
+      fitted.stages[preprocess][1].params,
+      testing::AllOf(Contains(Pair("resize", "letterbox-topleft")), Contains(Pair("pad-value", "<9>"))));
+}
+
+TEST_F(InferenceBins, FunctionsThatDoNotFitAreErrors) {
+  const auto error = [&](const char* bin, const char* functions) {
+    return error_of(build(bin, {{"model", model("mood")}, {"preprocess-functions", functions}}));
+  };
+  EXPECT_THAT(error("object_classify", "nms"), HasSubstr("it is for postprocess_objects"));
+  EXPECT_THAT(error("video_inference", "align_face_5pt"), HasSubstr("set inference-region=roi-list"));
+  EXPECT_THAT(error("object_classify", R"(["align_face_5pt", "warp_plate"])"),
+              HasSubstr("both make the picture"));
+  EXPECT_THAT(error("object_classify", "crop_expnd"), HasSubstr("did you mean 'crop_expand'?"));
+}
+
+TEST(LiveSelectors, ReachTheElementsThatAsk) {
+  const auto* bin = find_bin("object_classify");
+  ParamSet params(bin->params);
+  ASSERT_TRUE(params.set_text("select", "faces.face"));
+  ASSERT_TRUE(params.set_text("when", R"({"frame": {"every": 2}})"));
+  ASSERT_TRUE(params.set_text("reuse-growth", "0"));
+  EXPECT_THAT(bin->live(params, *find_element("roi_split")), ElementsAre(Pair("select", "faces.face")));
+  EXPECT_THAT(bin->live(params, *find_element("rate_adjust")),
+              ElementsAre(Pair("when", R"({"frame": {"every": 2}})"), Pair("reuse-growth", "0")));
+  ASSERT_TRUE(params.set_text("select", "oops"));  // the element says what is wrong with it
+  EXPECT_THAT(bin->live(params, *find_element("roi_split")), ElementsAre(Pair("select", "oops")));
+}
+
 TEST(GvaProperties, AreThoseThatTheElementsHave) {
   for (const GvaProperty& property : gva_properties()) {
     const bool is_of_classify = property.name == "reclassify-interval";

@@ -1,9 +1,12 @@
 #include "sightglass/bins/inference_params.h"
 
 #include <algorithm>
+#include <format>
 #include <iterator>
 
 #include "sightglass/elements/availability.h"
+#include "sightglass/elements/functions/function.h"
+#include "sightglass/elements/selection/selector.h"
 #include "sightglass/model/spelling.h"
 
 namespace sightglass {
@@ -86,6 +89,23 @@ std::vector<ParamDesc> of_bins() {
           own<P>("scheduling-policy", &P::scheduling_policy,
                  "most frames in all, or the soonest answer to each")
               .choices(policy_names()),
+          own<P>(
+              "select", &P::select,
+              "selector as JSON, of the objects to be looked at (which implies inference-region=roi-list) or "
+              "of whole frames; empty: all")
+              .live(),
+          own<P>(
+              "when", &P::when,
+              "selector of the frames to be looked at, as JSON; on others inference is skipped; empty: all")
+              .live(),
+          own<P>(
+              "preprocess-functions", &P::preprocess_functions,
+              "functions in front of the model, as JSON: crop_expand, letterbox, align_face_5pt, warp_plate"),
+          own<P>("reuse-growth", &P::reuse_growth,
+                 "where an object is not looked at on every frame: look early when its box has grown by this "
+                 "factor; 0: off")
+              .range(0, 1000)
+              .live(),
           own<P>("attach-tensor-data", &P::attach_tensor_data, "keep the raw tensors with the results"),
           own<P>("repeat-metadata", &P::repeat_metadata, "repeat the last result where inference is skipped"),
           own<P>("roi-expand", &P::roi_expand,
@@ -180,6 +200,61 @@ ParamTable gvaclassify_params() {
                                                     "do not keep the raw tensors with the results")});
 }
 
+std::string both(const std::string& one, const std::string& other) {
+  // `frame` is the one word that may stand without quotes; it asks for nothing.
+  const auto is_empty = [](const std::string& text) {
+    return text.find_first_not_of(" \t\r\n") == std::string::npos || text == "frame";
+  };
+  if (is_empty(one)) return is_empty(other) ? "" : other;
+  return is_empty(other) ? one : std::format(R"({{"all": [{}, {}]}})", one, other);
+}
+
+Result<Selectors> read_selectors(const std::string& select, const std::string& when) {
+  auto selector = Selector::parse(select, "select");
+  if (!selector) return forward_error(selector);
+  if (auto condition = Selector::parse(when, "when", Selector::Scope::frame); !condition)
+    return forward_error(condition);
+  if (!selector->whole_frame()) return Selectors{select, both(when, "")};
+  return Selectors{"", both(select, when), true};
+}
+
+namespace {
+
+// Who runs the functions in front of the model.
+Status read_functions(InferenceWishes& wishes) {
+  constexpr const char* name = "preprocess-functions";
+  const std::string& json = wishes.params.preprocess_functions;
+  auto functions = make_functions(json, name);
+  if (!functions) return forward_error(functions);
+  const NamedFunction* makes_picture = nullptr;
+  for (const NamedFunction& one : *functions) {
+    if (one.desc->hook == FunctionHook::decode)
+      return fail(ErrorCode::invalid_argument, "{}: {} works on results; it is for postprocess_objects", name,
+                  one.desc->name);
+    if (one.desc->hook == FunctionHook::prepare && makes_picture)
+      return fail(ErrorCode::invalid_argument, "{}: {} and {} both make the picture; one of them can", name,
+                  makes_picture->desc->name, one.desc->name);
+    if (one.desc->hook == FunctionHook::prepare) makes_picture = &one;
+    if (one.desc->name != "letterbox" && wishes.params.region != InferenceRegion::roi_list)
+      return fail(ErrorCode::invalid_argument, "{}: {} works on objects; set inference-region=roi-list", name,
+                  one.desc->name);
+  }
+  wishes.region_functions = functions_of(json, name, FunctionHook::region).value_or("");
+  if (!makes_picture) return {};
+  const auto& function = static_cast<const PrepareFunction&>(*makes_picture->function);
+  if (function.width() > 0) {
+    wishes.prepare_functions = functions_of(json, name, FunctionHook::prepare).value_or("");
+    return {};
+  }
+  // Without a size of its own it is that of the model, which the fused pass makes anyway.
+  const auto fit = function.projection({0, 0, 2, 1}, {}, {2, 1}, 2, 2);
+  wishes.letterbox = fit && fit->m[5] == 0 ? "letterbox-topleft" : "letterbox";
+  wishes.pad_value = function.border();
+  return {};
+}
+
+}  // namespace
+
 Result<InferenceWishes> wishes(const InferenceParams& values, const ParamSet& params) {
   InferenceWishes wishes{.params = values};
   auto& own = wishes.params;
@@ -209,6 +284,16 @@ Result<InferenceWishes> wishes(const InferenceParams& values, const ParamSet& pa
   const bool reclassifies = params.is_set("reclassify-interval");
   wishes.roi_interval = reclassifies ? own.reclassify_interval : own.roi_inference_interval;
   wishes.repeat = own.repeat_metadata || reclassifies;
+  auto selectors = read_selectors(own.select, own.when);
+  if (!selectors) return forward_error(selectors);
+  const bool asks_for_objects = own.region == InferenceRegion::roi_list && params.is_set("inference-region");
+  if (!selectors->objects.empty())
+    own.region = InferenceRegion::roi_list;
+  else if (selectors->whole_frame && !asks_for_objects)
+    own.region = InferenceRegion::full_frame;
+  wishes.select = std::move(selectors->objects);
+  wishes.when = std::move(selectors->frames);
+  if (auto status = read_functions(wishes); !status) return forward_error(status);
   wishes.attach_tensors = own.attach_tensor_data && !own.skip_raw_tensors;
   return wishes;
 }

@@ -33,6 +33,9 @@ struct InferenceParams {
   unsigned reclassify_interval = 1;  // object_classify
   InferenceRegion region = InferenceRegion::full_frame;
   std::string object_class, labels, labels_file;
+  std::string select, when;  // selectors (elements/selection/selector.h)
+  double reuse_growth = 0;
+  std::string preprocess_functions;  // JSON (elements/functions/function.h)
   bool attach_tensor_data = true, repeat_metadata = false, write_roi_meta = false;
   bool skip_raw_tensors = false;
   float threshold = 0, iou_threshold = 0;
@@ -73,9 +76,25 @@ struct InferenceWishes {
   unsigned roi_interval = 1;                      // infer on every Nth frame of a track; 0: on its first only
   bool repeat = false;                            // the last result where inference is skipped
   bool attach_tensors = true;
+  std::string select;  // selector of the objects; empty: all
+  std::string when;    // selector of the frames; empty: all
+  // `preprocess-functions`, each part as the element that runs it is told: roi_split and prepare_objects; the
+  // model's own fitting where that is all that letterbox asks for.
+  std::string region_functions, prepare_functions;
+  std::string letterbox;  // a `resize` of video_to_tensor; empty: as described
+  int pad_value = 0;
 };
 // `values` are those of `params`, whatever their type.
 Result<InferenceWishes> wishes(const InferenceParams& values, const ParamSet& params);
+
+// `select` and `when` as the parts of a bin are told them: what selects whole frames is a condition.
+struct Selectors {
+  std::string objects, frames;
+  bool whole_frame = false;  // `select` asks for the whole picture
+};
+Result<Selectors> read_selectors(const std::string& select, const std::string& when);
+// One selector for both; either may be empty.
+std::string both(const std::string& one, const std::string& other);
 
 // As properties call it: "gst-opencv".
 std::string_view to_string(Backend backend);

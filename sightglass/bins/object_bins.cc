@@ -186,9 +186,16 @@ Result<Stages> with_embedding(const ParamSet& params, Settings tracker) {
   return plan;
 }
 
+// What the tracker selects: the objects of `select`, on the frames of `when`.
+std::string tracked(const ParamSet& params) {
+  const auto text = [&](const char* name) { return to_string(params.get(name).value()); };
+  return both(text("select"), text("when"));
+}
+
 Result<Stages> build_track(const ParamSet& params) {
   const auto& values = params.as<TrackParams>();
   auto settings = forwarded_settings(tracker_name, params);
+  if (auto select = tracked(params); !select.empty()) set(settings, "select", select);
   SpatialFeature feature = values.spatial_feature;
   if (!values.tracking_type.empty()) {
     const auto type = std::ranges::find(tracking_types, values.tracking_type,
@@ -216,6 +223,13 @@ Result<Stages> build_track(const ParamSet& params) {
       return with_embedding(params, std::move(settings));
   }
   return only({tracker_name, std::move(settings)});
+}
+
+Settings live_track(const ParamSet& params, const ElementDesc& element) {
+  auto settings = live(params, element);
+  if (element.name == tracker_name && (params.is_set("select") || params.is_set("when")))
+    set(settings, "select", tracked(params));
+  return settings;
 }
 
 ParamTable track_params() {
@@ -394,9 +408,11 @@ ParamTable overlay_params() {
   return ParamTable::of<OverlayParams>(std::move(list));
 }
 
+// As the older element had them: without the selectors.
 ParamTable watermark_params() {
   std::vector<ParamDesc> list;
   forward_all(find_element(overlay_name)->params, list);
+  std::erase_if(list, [](const ParamDesc& desc) { return desc.name == "select" || desc.name == "draw"; });
   list.push_back(param("device", &WatermarkParams::device,
                        "where to draw; frames in system memory are drawn on the CPU"));
   return ParamTable::of<WatermarkParams>(std::move(list));
@@ -411,7 +427,7 @@ std::vector<const BinDesc*> object_bins() {
                                     "Gives objects the numbers that they had in earlier frames",
                                     track_params(),
                                     build_track,
-                                    live};
+                                    live_track};
   static const BinDesc gvatrack{"gvatrack",
                                 "Object tracking (gva name)",
                                 "Bin/Analyzer/Video",

@@ -54,6 +54,22 @@ TEST(ObjectTrack, ByPlaceAloneItIsTheTrackerAlone) {
   EXPECT_THAT(stages->stages[postaggregate][0].params, ElementsAre(Pair("max-age", "7")));
 }
 
+TEST(ObjectTrack, TracksTheSelectedObjectsOfTheFramesThatCount) {
+  const char *faces = R"({"label": "face"})", *calm = R"({"not": {"frame": {"tag": "skip"}}})";
+  const std::string both = std::string(R"({"all": [)") + faces + ", " + calm + "]}";
+  auto stages = build("object_track", {{"select", faces}, {"when", calm}});
+  ASSERT_TRUE(stages);
+  EXPECT_THAT(stages->stages[postaggregate][0].params, ElementsAre(Pair("select", both)));
+  const auto* bin = find_bin("object_track");
+  ParamSet params(bin->params);
+  ASSERT_TRUE(params.set_text("select", faces));
+  ASSERT_TRUE(params.set_text("when", calm));
+  EXPECT_THAT(bin->live(params, *find_element("opencv_object_association")),
+              ElementsAre(Pair("select", both)));
+  EXPECT_THAT(bin->live(params, *find_element("roi_split")), ElementsAre(Pair("select", faces)));
+  EXPECT_THAT(bin->live(params, *find_element("rate_adjust")), ElementsAre(Pair("when", calm)));
+}
+
 TEST(ObjectTrack, AHistogramLooksAtEveryObject) {
   for (const bool sliced : {false, true}) {
     auto stages = build("object_track", {{"spatial-feature", sliced ? "sliced-histogram" : "histogram"},

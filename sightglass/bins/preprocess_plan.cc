@@ -31,7 +31,14 @@ constexpr ScaleNames scale_names[] = {
 class Planner {
  public:
   Planner(const InferenceWishes& wishes, const ModelInfo& info) : wishes_(wishes), info_(info) {
-    const InputInfo* picture = info.picture();
+    if (!wishes.letterbox.empty())
+      for (InputInfo& input : info_.inputs)
+        if (input.format.value_or("image") == "image") {
+          input.resize.value = wishes.letterbox;
+          input.crop.value.reset();
+          input.pad_value.value = std::vector{double(wishes.pad_value)};
+        }
+    const InputInfo* picture = info_.picture();
     resize_ = picture ? picture->resize.value_or("stretch") : "stretch";
     if (picture && picture->crop) resize_ = "crop";
     color_ = picture ? picture->color.value_or("bgr") : "bgr";
@@ -112,12 +119,27 @@ class Planner {
   // Which frames and regions there are to be looked at at all.
   void select(bool downloads_first = false) {
     if (find_element("capsrelax")) add("capsrelax");
-    if (params().inference_interval > 1) add("rate_adjust", {{"ratio", ratio(params().inference_interval)}});
+    Settings frames;
+    if (params().inference_interval > 1) frames.emplace_back("ratio", ratio(params().inference_interval));
+    if (!wishes_.when.empty()) frames.emplace_back("when", wishes_.when);
+    if (!frames.empty()) add("rate_adjust", std::move(frames));
     if (downloads_first) download({});
-    if (!of_regions()) return;
-    add("roi_split", {{"object-class", params().object_class}});
-    if (wishes_.roi_interval > 1) add("rate_adjust", {{"ratio", ratio(wishes_.roi_interval)}});
-    if (wishes_.roi_interval == 0) add("rate_adjust", {{"ratio", once}});
+    if (of_regions()) split();
+    if (!wishes_.prepare_functions.empty())
+      add("prepare_objects", {{"functions", wishes_.prepare_functions}});
+  }
+
+  void split() {
+    Settings objects{{"object-class", params().object_class}};
+    if (!wishes_.select.empty()) objects.emplace_back("select", wishes_.select);
+    if (!wishes_.region_functions.empty()) objects.emplace_back("functions", wishes_.region_functions);
+    add("roi_split", std::move(objects));
+    if (wishes_.roi_interval != 1) {
+      Settings turns{{"ratio", wishes_.roi_interval ? ratio(wishes_.roi_interval) : once}};
+      if (params().reuse_growth > 0)
+        turns.emplace_back("reuse-growth", std::format("{}", params().reuse_growth));
+      add("rate_adjust", std::move(turns));
+    }
   }
 
   void add_expand(Settings& settings) const {
@@ -209,7 +231,8 @@ class Planner {
   Status vaapi() {
     plan_.needs.missing = missing({Facility::va_display});
     const InputInfo* picture = info_.picture();
-    const bool scales_on_device = !of_regions() && resize_ == "stretch" && picture && picture->size;
+    const bool scales_on_device = !of_regions() && wishes_.prepare_functions.empty() &&
+                                  resize_ == "stretch" && picture && picture->size;
     select(!scales_on_device);
     if (scales_on_device)
       download(std::format(",width={},height={}", picture->size->width, picture->size->height));
@@ -219,7 +242,7 @@ class Planner {
   }
 
   const InferenceWishes& wishes_;
-  const ModelInfo& info_;
+  ModelInfo info_;
   std::string resize_, color_;
   MemoryStage plan_;
 };

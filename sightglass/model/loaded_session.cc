@@ -49,7 +49,8 @@ class RunningSession final : public Session, public std::enable_shared_from_this
                                                           .outputs = signature().outputs.size(),
                                                           .batches = forms_.batch() > 1,
                                                           .timeout = options_.batch_timeout,
-                                                          .clock = options_.clock});
+                                                          .clock = options_.clock,
+                                                          .max_per_stream = options_.max_per_stream});
     std::vector<RequestQueue::Runner*> spares;
     for (unsigned i = 0; i < worker_count_; ++i)
       spares.push_back(spares_
@@ -72,6 +73,10 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   const std::string& model() const override { return options_.model; }
   size_t batch_size() const override { return forms_.batch(); }
   void set_batch_timeout(int milliseconds) override { queue_->set_timeout(milliseconds); }
+  SessionTotals totals() const override {
+    const auto& totals = queue_->totals();
+    return {totals.batches, totals.samples, double(totals.nanoseconds) * 1e-9};
+  }
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) override;
   Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs) override;
   const std::vector<std::string>& notes() const { return forms_.notes(); }

@@ -21,6 +21,7 @@ struct LoadedSessionOptions {
   unsigned requests = 0;
   unsigned workers = 0;
   unsigned warmup = 1;
+  unsigned max_per_stream = 0;
   BatchClock* clock = nullptr;  // null: the real one
 };
 // What the user should know is added to `notes`.

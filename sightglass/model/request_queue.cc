@@ -243,10 +243,19 @@ std::optional<BatchClock::Time> RequestQueue::hopeless_at(const Form& form, Batc
   return latest;
 }
 
+bool RequestQueue::takes_part(const Request& request) {
+  if (options_.max_per_stream == 0) return true;
+  Member& member = *request.member;
+  if (member.round != round_) member.round = round_, member.counted = 0;
+  return member.counted < options_.max_per_stream;
+}
+
 const RequestQueue::Group* RequestQueue::choose(BatchClock::Time& again) {
   groups_.clear();
+  ++round_;
   for (Request* request = first_; request; request = request->next) {
-    if (request->aside) continue;
+    if (request->aside || !takes_part(*request)) continue;
+    ++request->member->counted;
     auto group = std::ranges::find(groups_, request->form, &Group::form);
     if (group == groups_.end())
       group =
@@ -287,17 +296,19 @@ const RequestQueue::Group* RequestQueue::choose(BatchClock::Time& again) {
 
 void RequestQueue::collect(const Group& group, std::vector<Request*>& batch) {
   const size_t wanted = std::min(group.count, group.form->capacity);
+  ++round_;
   while (batch.size() < wanted) {
     Request* before = nullptr;  // of the one chosen
     Request* chosen = nullptr;
     for (Request *previous = nullptr, *request = first_; request;
          previous = request, request = request->next) {
-      if (request->form != group.form || request->aside) continue;
+      if (request->form != group.form || request->aside || !takes_part(*request)) continue;
       if (chosen && request->pts >= chosen->pts) continue;
       before = previous, chosen = request;
       if (options_.policy == SchedulingPolicy::throughput) break;
     }
     unlink(chosen, before);
+    ++chosen->member->counted;
     batch.push_back(chosen);
   }
 }

@@ -26,6 +26,7 @@
 // Thread-safe. Nothing allocates but join().
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -107,6 +108,8 @@ class RequestQueue final : public RefCounted {
     bool ended = false;            // nothing will come before the next acquire()
     bool asks_itself = false;      // its thread waits for each result before it sends more
     std::thread::id thread;        // of the last acquire()
+    size_t counted = 0;            // samples of the batch that is being looked for, see takes_part()
+    uint64_t round = 0;            // of which search that is
     BatchClock::Time last_active;  // when it sent something, or could go on, or joined
     sightglass::Time period = no_time;
   };
@@ -127,6 +130,7 @@ class RequestQueue final : public RefCounted {
     int timeout = -1;      // of a batch, in ms; -1: two frame periods of the slowest stream, 40 ms if none is
                            // known
     BatchClock* clock = nullptr;  // null: the real one
+    size_t max_per_stream = 0;    // samples of one stream in a batch; 0: any number
   };
   explicit RequestQueue(const Options& options);
 
@@ -152,6 +156,12 @@ class RequestQueue final : public RefCounted {
   void cancel(Member& member);
   void resume(Member& member);
   void close();  // lets the workers go once the queue is empty
+
+  // Runs of the engine, counted by those who make them.
+  struct Totals {
+    std::atomic<uint64_t> batches{0}, samples{0}, nanoseconds{0};
+  };
+  Totals& totals() { return totals_; }
 
   void set_timeout(int milliseconds);
   void set_period(Member& member, sightglass::Time period);
@@ -184,6 +194,8 @@ class RequestQueue final : public RefCounted {
   // The one that leaves now; null: none, and then when to look again.
   const Group* choose(BatchClock::Time& again);
   void collect(const Group& group, std::vector<Request*>& batch);
+  // Whether a batch may still take a sample of this one's stream.
+  bool takes_part(const Request& request);
   void drop(Request* dropped);
   bool is_waiting(std::thread::id thread) const;
   void end_wait(std::thread::id thread, const Fence* fence);
@@ -192,6 +204,7 @@ class RequestQueue final : public RefCounted {
   Runner* take_here(const Fence& fence);
 
   Options options_;
+  Totals totals_;
   BatchClock& clock_;
   std::mutex mutex_;
   std::condition_variable arrived_;
@@ -211,6 +224,7 @@ class RequestQueue final : public RefCounted {
   size_t aside_ = 0;
   uint64_t finished_ = 0;  // batches
   uint64_t next_ticket_ = 1;
+  uint64_t round_ = 0;  // searches for a batch
   size_t helping_ = 0;  // threads that run what they wait for
   std::condition_variable helped_;
   bool closed_ = false;

@@ -207,6 +207,27 @@ TEST_F(RequestQueueTest, AFullBatchLeavesWithTheSamplesOfAllStreams) {
   queue->leave(a), queue->leave(b);
 }
 
+TEST_F(RequestQueueTest, ABatchTakesNoMoreThanSoManySamplesOfOneStream) {
+  for (const auto policy : {SchedulingPolicy::throughput, SchedulingPolicy::latency}) {
+    const auto queue = make_ref<RequestQueue>(RequestQueue::Options{.policy = policy,
+                                                                    .limit = 64,
+                                                                    .batches = true,
+                                                                    .timeout = 1000,
+                                                                    .clock = &clock,
+                                                                    .max_per_stream = 2});
+    TestForm form(4);
+    RequestQueue::Member a, b;
+    queue->join(a, form), queue->join(b, form);
+    for (Time pts : {1, 2, 3, 4, 5}) put(*queue, a, pts);
+    for (Time pts : {11, 12}) put(*queue, b, pts);
+    EXPECT_EQ(take(*queue), (std::vector<Time>{1, 2, 11, 12}));
+    queue->drain(a), queue->drain(b);
+    EXPECT_EQ(take(*queue), (std::vector<Time>{3, 4}));
+    EXPECT_EQ(take(*queue), (std::vector<Time>{5}));
+    queue->leave(a), queue->leave(b);
+  }
+}
+
 TEST_F(RequestQueueTest, APartialBatchLeavesWhenItsOldestSampleHasWaitedForTheTimeOut) {
   const Ref<RequestQueue> queue = batching(30);
   TestForm form(4);

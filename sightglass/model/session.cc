@@ -66,12 +66,13 @@ std::string key_of(const SessionOptions& options) {
   std::error_code error;
   const auto written = fs::last_write_time(path, error).time_since_epoch().count();
   const auto part = [](const auto& value) { return value ? text(*value) : std::string(); };
-  return std::format("file {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", path, error ? 0 : written,
-                     device_key(options.device.value_or("CPU")), part(options.config),
+  return std::format("file {}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}", path,
+                     error ? 0 : written, device_key(options.device.value_or("CPU")), part(options.config),
                      text(options.policy.value_or(SchedulingPolicy::throughput)), part(options.input_shape),
                      part(options.outputs), part(options.constants), options.batch_size.value_or(1),
                      options.batch_timeout.value_or(-1), options.requests.value_or(0),
-                     options.warmup.value_or(1), options.workers, static_cast<const void*>(options.engine));
+                     options.warmup.value_or(1), options.workers, options.max_per_stream,
+                     static_cast<const void*>(options.engine));
 }
 
 // What joins a session of the same id has to agree in model and device; what else it wants differently is
@@ -139,7 +140,8 @@ Result<OpenedSession> load(const SessionOptions& options) {
                                 .constants = options.constants.value_or(std::vector<ConstantInput>()),
                                 .requests = options.requests.value_or(0),
                                 .workers = options.workers,
-                                .warmup = options.warmup.value_or(1)},
+                                .warmup = options.warmup.value_or(1),
+                                .max_per_stream = options.max_per_stream},
                                opened.warnings);
   if (!session) return forward_error(session);
   opened.session = *std::move(session);

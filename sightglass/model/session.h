@@ -21,6 +21,7 @@
 // and resume(). The last user closes the session: it waits for the runs under way and ends its threads.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -58,11 +59,18 @@ struct SessionOptions {
   std::optional<std::vector<ConstantInput>> constants;
   std::optional<unsigned> requests;  // runs under way over all streams; 0: two per worker
   std::optional<unsigned> warmup;    // runs before the first request; default 1
+  unsigned max_per_stream = 0;       // samples of one stream in a batch; 0: any number
   unsigned workers = 0;              // requests run at the same time; 0: as many as the model wants
   Engine* engine = nullptr;          // null: by the kind of file
 };
 
 class SessionStream;
+
+// What a session has done since it was opened; only grows.
+struct SessionTotals {
+  uint64_t batches = 0, samples = 0;
+  double seconds = 0;  // that the engine has run, over all workers
+};
 
 class Session {
  public:
@@ -75,6 +83,7 @@ class Session {
   // well, and run as they are.
   virtual size_t batch_size() const = 0;
   virtual void set_batch_timeout(int milliseconds) = 0;  // as in SessionOptions; for everybody
+  virtual SessionTotals totals() const = 0;
   // The outputs for inputs of these shapes, found by a trial run where the model does not say; -1 where a
   // size depends on the data. Remembered. Also fails when the shapes do not fit.
   virtual Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) = 0;

@@ -89,7 +89,13 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   requests_.clear();
   for (const Mapped* sample : samples) requests_.push_back(sample->request);
   queue_.begin(requests_, *model_request_);
+  const auto begin = std::chrono::steady_clock::now();
   const Status status = model_request_->run(inputs_, outputs_);
+  const auto passed = std::chrono::steady_clock::now() - begin;
+  RequestQueue::Totals& totals = queue_.totals();
+  totals.batches.fetch_add(1, std::memory_order_relaxed);
+  totals.samples.fetch_add(samples.size(), std::memory_order_relaxed);
+  totals.nanoseconds.fetch_add(uint64_t(std::chrono::nanoseconds(passed).count()), std::memory_order_relaxed);
   queue_.end(requests_);
   if (status) give_outputs(form, samples);
   for (MemoryRef& place : places_) place = nullptr;

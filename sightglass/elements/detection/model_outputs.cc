@@ -11,6 +11,15 @@
 namespace sightglass {
 namespace {
 
+// clang has the types, but not the standard's names for them.
+#ifdef __STDCPP_FLOAT16_T__
+using Half = std::float16_t;
+using BrainFloat = std::bfloat16_t;
+#else
+using Half = _Float16;
+using BrainFloat = __bf16;
+#endif
+
 template <class From, class T>
 T number(const std::byte* at) {
   From value;  // strided tensors need not be aligned
@@ -61,9 +70,9 @@ void convert(const Mapping& mapping, std::vector<T>& out) {
     case DataType::u64:
       return convert_from<uint64_t>(mapping, out);
     case DataType::f16:
-      return convert_from<std::float16_t>(mapping, out);
+      return convert_from<Half>(mapping, out);
     case DataType::bf16:
-      return convert_from<std::bfloat16_t>(mapping, out);
+      return convert_from<BrainFloat>(mapping, out);
     case DataType::f32:
       return convert_from<float>(mapping, out);
     case DataType::f64:

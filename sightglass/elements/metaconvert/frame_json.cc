@@ -236,10 +236,19 @@ void write_tensors(JsonWriter& json, const AttributesRef& list, bool vectors_too
   json.end_array();
 }
 
+bool is_tag(const Attribute& attribute) { return attribute.model.view() == "tag"; }
+
+// What stands for something else in a module's record, or is a fact for its selectors only.
+bool is_reserved(const Attribute& attribute) {
+  const std::string_view model = attribute.model.view();
+  return model == "tag" || model == "stream" || model == "draw";
+}
+
 void write_attributes(JsonWriter& json, const AttributesRef& list, const FrameJsonOptions& options) {
   if (!list) return;
   const auto wanted = [&](const Attribute& attribute) {
-    return attribute.kind != AttributeKind::tensor && (options.add_tensor_data || !is_raw(attribute));
+    return attribute.kind != AttributeKind::tensor && (options.add_tensor_data || !is_raw(attribute)) &&
+           !(options.identity && is_reserved(attribute));
   };
   if (std::ranges::any_of(list->items(), wanted)) {
     json.key("attributes");
@@ -336,6 +345,24 @@ void write_frame_object(JsonWriter& json, const Frame& frame, const FrameJsonOpt
   json.end_object();
 }
 
+// {"crossing":true}
+void write_tags(JsonWriter& json, const Frame& frame) {
+  if (!frame.attributes || std::ranges::none_of(frame.attributes->items(), is_tag)) return;
+  json.key("tags");
+  json.begin_object();
+  for (const Attribute& attribute : frame.attributes->items())
+    if (is_tag(attribute)) json.field(attribute.name.view(), true);
+  json.end_object();
+}
+
+void write_identity(JsonWriter& json, const FrameIdentity& identity) {
+  json.field("uuid", identity.uuid);
+  json.field("source_id", identity.source_id);
+  json.field("epoch", identity.epoch);
+  json.field("seq", identity.seq);
+  if (identity.pts != no_time) json.field("pts", identity.pts);
+}
+
 }  // namespace
 
 bool has_results(const Frame& frame, const FrameJsonOptions& options) {
@@ -361,8 +388,11 @@ void write_frame_json(const Frame& frame, const FrameJsonOptions& options, std::
   if (!options.tags.empty()) {
     json.key("tags");
     json.raw(options.tags);
+  } else if (options.identity) {
+    write_tags(json, frame);
   }
   if (frame.pts != no_time) json.field("timestamp", frame.pts);
+  if (options.identity) write_identity(json, *options.identity);
 
   const bool frame_object =
       !ours && frame.attributes &&

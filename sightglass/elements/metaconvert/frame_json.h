@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "sightglass/core/frame.h"
 
@@ -19,12 +20,21 @@ enum class JsonLayout : uint8_t {
   dlstreamer,  // the original's: no schema, attributes as keys of their object, the whole frame as an object
 };
 
+// Of a frame that has come through a module; see docs/messages.md.
+struct FrameIdentity {
+  std::string_view uuid, source_id;
+  int64_t epoch = 0, seq = 0;
+  Time pts = no_time;
+};
+
 struct FrameJsonOptions {
   JsonLayout layout = JsonLayout::sightglass;
   std::string source;            // empty: no such field
   std::string tags;              // a JSON object on one line; empty: no such field
   bool add_tensor_data = false;  // raw tensors and vectors as well
   int indent = -1;
+  // Of a module's frame, whose attributes of model "tag" are its tags; null: none.
+  const FrameIdentity* identity = nullptr;
 };
 
 // Whether there is anything to say: objects, or attributes of the whole frame that the options let through.

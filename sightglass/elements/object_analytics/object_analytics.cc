@@ -13,8 +13,10 @@ constexpr Time longest_step = 10'000'000'000;
 
 }  // namespace
 
-ObjectAnalytics::ObjectAnalytics(const AnalyticsOptions& options)
-    : options_(options), counter_(options.counting) {
+ObjectAnalytics::ObjectAnalytics(const AnalyticsOptions& options, std::string_view select,
+                                 std::string_view model_name)
+    : options_(options), counter_(options.counting), model_(model_name) {
+  if (auto status = select_.set(select); !status) warnings_.push_back(status.error().message);
   take_names();
 }
 
@@ -26,9 +28,11 @@ Status ObjectAnalytics::configure(const Format& input, const Format&) {
 void ObjectAnalytics::update(const ParamSet& params) {
   auto options = read_analytics(params);
   if (!options) {
-    warnings_.push_back(std::format("{}; what was set before goes on", options.error().message));
+    warnings_.push_back(kept_as_it_was(options.error()));
     return;
   }
+  if (auto status = select_.set(params.as<Params>().select); !status)
+    warnings_.push_back(kept_as_it_was(status.error()));
   options_ = *std::move(options);
   counter_.change(options_.counting);
   take_names();
@@ -36,6 +40,7 @@ void ObjectAnalytics::update(const ParamSet& params) {
 
 void ObjectAnalytics::flush() {
   counter_.reset();
+  select_.reset();
   written_.clear();
   counters_ = nullptr;
   last_pts_ = no_time;
@@ -81,7 +86,9 @@ Result<Verdict> ObjectAnalytics::process(Frame& frame) {
   resize(frame);
   ++frame_;
   seen_.clear();
+  select_.begin(frame);
   for (const Region& region : frame.regions) {
+    if (!select_.matches(frame, region)) continue;
     const float x = region.box.x + region.box.w / 2;
     const float y = region.box.y + (options_.anchor == Anchor::bottom ? region.box.h : region.box.h / 2);
     seen_.push_back({region.track, {x * width_, y * height_}});
@@ -254,11 +261,15 @@ const Registration registration({
             "objects without a track")
             .live(),
         param("draw", &Params::draw, "outlines and counts for an overlay further on").live(),
+        param("select", &Params::select, "selector of the objects that count, as JSON; empty: all").live(),
+        param("model-name", &Params::model_name, "what results are said to come from"),
     }),
     .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
       auto options = read_analytics(params);
       if (!options) return forward_error(options);
-      return std::make_unique<ObjectAnalytics>(*options);
+      const std::string& select = params.as<Params>().select;
+      if (auto status = Selection::check(select, "select"); !status) return forward_error(status);
+      return std::make_unique<ObjectAnalytics>(*options, select, params.as<Params>().model_name);
     },
 });
 

@@ -1,12 +1,15 @@
 // Zones and lines: who is where, for how long, and who crosses what. Behind a tracker.
 //
-// in, out  frames of any kind, in place. Added under the model "object_analytics":
+// in, out  frames of any kind, in place. Added under the model "object_analytics"
+// (or what `model-name` says):
 //   object   `zones` (multi): the zones that it is in; `dwell/ZONE` (number): for how many seconds
 //   frame    `ZONE` (number): objects in it now; `ZONE/entered`, `ZONE/left`, `LINE/forward` and
 //            `LINE/backward`: so far; with `draw` a contour for each with its counts as text, which a later
 //            overlay draws
 //   events   on the frame on which they happen: `enter`, `leave`, `cross` (number): the track, and as text
 //            the zone, or the line and the direction
+//
+// With `select` only the objects that it selects are counted; the others are not there for any zone or line.
 //
 // The rules are those of zone_counter.h; the zones of a picture whose size is not known (tensors) must be
 // parts of it. All properties may change while frames flow; what does not hold is refused with a warning, and
@@ -20,6 +23,7 @@
 
 #include "sightglass/core/element.h"
 #include "sightglass/elements/object_analytics/analytics_config.h"
+#include "sightglass/elements/selection/selection.h"
 
 namespace sightglass {
 
@@ -28,13 +32,15 @@ inline constexpr const char* analytics_model = "object_analytics";
 class ObjectAnalytics final : public TransformInplace {
  public:
   struct Params {
-    std::string config, zones, lines;
+    std::string config, zones, lines, select, model_name = analytics_model;
     Anchor anchor = Anchor::center;
     unsigned hysteresis = 4, min_dwell = 0;
     bool confirmed_only = true, draw = true;
   };
 
-  explicit ObjectAnalytics(const AnalyticsOptions& options);
+  // `select` is a selector; empty: every object counts.
+  explicit ObjectAnalytics(const AnalyticsOptions& options, std::string_view select = {},
+                           std::string_view model_name = analytics_model);
 
   Status configure(const Format& input, const Format& output) override;
   void update(const ParamSet& params) override;
@@ -71,10 +77,12 @@ class ObjectAnalytics final : public TransformInplace {
 
   AnalyticsOptions options_;
   ZoneCounter counter_;
+  Selection select_{"select"};
   std::vector<std::string> warnings_;
   Format format_;
   float width_ = 0, height_ = 0;
-  Label model_{analytics_model}, zones_name_{"zones"}, enter_{"enter"}, leave_{"leave"}, cross_{"cross"};
+  const Label model_;
+  Label zones_name_{"zones"}, enter_{"enter"}, leave_{"leave"}, cross_{"cross"};
   std::vector<ZoneNames> zone_names_;
   std::vector<LineNames> line_names_;
   std::vector<ZoneCounter::Seen> seen_;

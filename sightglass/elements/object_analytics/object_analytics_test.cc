@@ -208,6 +208,21 @@ TEST_F(ObjectAnalyticsTest, AFrameWithoutChangesDoesNotAllocate) {
   EXPECT_EQ(next.regions[1].attributes->find("zones")->text, "box");
 }
 
+TEST_F(ObjectAnalyticsTest, OnlySelectedObjectsCount) {
+  make({{"zones", box_zone}, {"select", R"({"track": {"id": {"ne": 2}}})"}});
+  for (int i = 0; i < 4; ++i) frame({{1, {0.5f, 0.5f}}, {2, {0.5f, 0.5f}}});
+  EXPECT_EQ(number("box"), 1);
+  EXPECT_TRUE(frame_.regions[0].attributes);
+  EXPECT_FALSE(frame_.regions[1].attributes);
+  ASSERT_TRUE(params_->set_text("select", R"({"label": "nobody"})"));
+  element_->update(*params_);
+  ASSERT_TRUE(params_->set_text("select", "nobody"));
+  element_->update(*params_);
+  EXPECT_EQ(element_->take_warnings().size(), 1u);
+  for (int i = 0; i < 30; ++i) frame({{1, {0.5f, 0.5f}}});
+  EXPECT_EQ(number("box"), 0);  // two seconds later it has left
+}
+
 TEST(ZoneCounter, DoesNotAllocateOnceWarm) {
   // A square in the middle, and a line across it.
   ZoneCounter counter({.zones = {{"box", {{30, 30}, {70, 30}, {70, 70}, {30, 70}}}},

@@ -10,6 +10,7 @@
 namespace sightglass {
 namespace {
 
+constexpr std::optional<Color> no_color;
 constexpr Color black{0, 0, 0}, white{255, 255, 255}, dark{24, 24, 24};
 
 bool is_bright(Color color) { return 0.299 * color.r + 0.587 * color.g + 0.114 * color.b > 140; }
@@ -65,6 +66,17 @@ void MetaOverlay::update(const ParamSet& params) {
   if (params.is_set("lines-thickness")) options_.thickness = p.lines_thickness;
   if (params.is_set("font-scale")) options_.font_scale = p.font_scale;
   apply_display_config(p.displ_cfg, options_, warnings_);
+  if (auto status = set_rules(p); !status) warnings_.push_back(kept_as_it_was(status.error()));
+}
+
+Status MetaOverlay::set_rules(const Params& params) {
+  if (auto status = select_.set(params.select); !status) return status;
+  if (params.draw == draw_) return {};
+  auto rules = parse_draw_rules(params.draw);
+  if (!rules) return forward_error(rules);
+  rules_ = *std::move(rules);
+  draw_ = params.draw;
+  return {};
 }
 
 Status MetaOverlay::start() {
@@ -75,6 +87,7 @@ Status MetaOverlay::start() {
 Result<Verdict> MetaOverlay::process(Frame& frame) {
   if (options_.average_rate && frames_++ == 0) first_frame_ = std::chrono::steady_clock::now();
   if (!frame.video || !has_work(frame)) return Verdict::pass;
+  choose_looks(frame);
   if (attach_label_mask_) {
     if (auto attached = attach_label_masks(frame); !attached) return forward_error(attached);
     return Verdict::pass;
@@ -83,23 +96,19 @@ Result<Verdict> MetaOverlay::process(Frame& frame) {
   choose_sizes();
   bars_.clear();
 
-  if (options_.blur)
-    for (const Region& region : frame.regions)
-      if (is_drawable(region.box) && is_shown(region.label, options_.show_blur, options_.hide_blur))
-        blur(region);
-  const auto is_drawn = [this](const Region& region) {
-    return is_drawable(region.box) && is_shown(region.label, options_.show, options_.hide);
-  };
-  Status drawn = draw_attributes(frame.attributes, nullptr);
-  for (const Region& region : frame.regions)
-    if (drawn && is_drawn(region)) drawn = draw_shape(region);
+  const std::vector<Region>& regions = frame.regions;
+  for (size_t i = 0; i < regions.size(); ++i)
+    if (looks_[i].blur) blur(regions[i]);
+  Status drawn = draw_attributes(frame.attributes, nullptr, {.points = true, .masks = true});
+  for (size_t i = 0; i < regions.size() && drawn; ++i)
+    if (looks_[i].drawn()) drawn = draw_shape(regions[i], looks_[i]);
   // Labels last, so that no line crosses them.
   if (drawn && font_.usable()) {
     draw_frame_text(frame);
     if (options_.show_labels) {
       draw_contour_texts(frame.attributes);
-      for (const Region& region : frame.regions)
-        if (is_drawn(region)) draw_label(region);
+      for (size_t i = 0; i < regions.size(); ++i)
+        if (looks_[i].label) draw_label(regions[i], looks_[i]);
     }
   }
   mappings_.clear();
@@ -110,6 +119,35 @@ Result<Verdict> MetaOverlay::process(Frame& frame) {
 bool MetaOverlay::has_work(const Frame& frame) const {
   return !frame.regions.empty() || (frame.attributes && !frame.attributes->items().empty()) ||
          !options_.frame_text.empty() || options_.average_rate;
+}
+
+void MetaOverlay::choose_looks(const Frame& frame) {
+  select_.begin(frame);
+  for (DrawRule& rule : rules_) rule.match.begin(frame);
+  looks_.clear();
+  for (const Region& region : frame.regions) looks_.push_back(look_of(frame, region));
+}
+
+MetaOverlay::Look MetaOverlay::look_of(const Frame& frame, const Region& region) const {
+  Look look;
+  if (!is_drawable(region.box) || !select_.matches(frame, region)) return look;
+  const bool shown = is_shown(region.label, options_.show, options_.hide);
+  if (rules_.empty()) {
+    look.box = look.label = look.points = look.masks = shown;
+    look.blur = options_.blur && is_shown(region.label, options_.show_blur, options_.hide_blur);
+    return look;
+  }
+  if (!shown) return look;
+  for (const DrawRule& rule : rules_) {
+    if (!rule.match.matches(frame, region)) continue;
+    return {.box = rule.box,
+            .label = rule.label.has_value(),
+            .points = rule.dot,
+            .masks = rule.mask,
+            .blur = rule.blur,
+            .rule = &rule};
+  }
+  return look;
 }
 
 Status MetaOverlay::open_canvas(const Frame& frame) {
@@ -140,24 +178,19 @@ Status MetaOverlay::open_canvas(const Frame& frame) {
 void MetaOverlay::choose_sizes() {
   const int height = canvas_.height();
   const int line = height < 300 ? 1 : std::max(2, (height + 180) / 360);
-  thickness_ = options_.thickness ? std::max(*options_.thickness, 1) : line;
+  usual_thickness_ = thickness_ = options_.thickness ? std::max(*options_.thickness, 1) : line;
   const int em =
       options_.font_scale ? int(std::lround(30 * *options_.font_scale)) : std::max(10, (height + 21) / 42);
   font_.set_size(std::clamp(em, 4, 400), std::clamp(options_.font_thickness, 1, 20));
   padding_ = std::max(2, em / 6);
 }
 
-MetaOverlay::Style MetaOverlay::style_of(const Region& region) const {
-  Color color;
-  if (options_.color_index >= 0)
-    color = palette_color(uint64_t(options_.color_index));
-  else if (region.track > 0)
-    color = palette_color(uint64_t(region.track - 1));
-  else if (region.label_id >= 0)
-    color = palette_color(uint64_t(region.label_id));
-  else
-    color = palette_color(region.label.empty() ? 0 : hash_of(region.label.view()));
-  return style_of(color);
+Color MetaOverlay::color_of(const Region& region, const std::optional<Color>& chosen) const {
+  if (chosen) return *chosen;
+  if (options_.color_index >= 0) return palette_color(uint64_t(options_.color_index));
+  if (region.track > 0) return palette_color(uint64_t(region.track - 1));
+  if (region.label_id >= 0) return palette_color(uint64_t(region.label_id));
+  return palette_color(region.label.empty() ? 0 : hash_of(region.label.view()));
 }
 
 MetaOverlay::Style MetaOverlay::style_of(Color color) const {
@@ -189,13 +222,34 @@ void MetaOverlay::blur(const Region& region) {
   canvas_.mosaic({x, y, w, h}, std::max(4, std::min(w, h) / 6));
 }
 
-Status MetaOverlay::draw_shape(const Region& region) {
-  const Style style = style_of(region);
+Status MetaOverlay::draw_shape(const Region& region, const Look& look) {
+  const DrawRule* rule = look.rule;
+  thickness_ = rule && rule->width ? *rule->width : usual_thickness_;
+  const Ink ink = canvas_.ink(color_of(region, rule ? rule->color : no_color));
+  const Ink tint = rule && rule->mask_color ? canvas_.ink(*rule->mask_color) : ink;
   // What is tinted lies below the lines.
-  if (auto drawn = draw_attributes(region.attributes, &style.ink); !drawn) return drawn;
+  if (auto drawn = draw_attributes(region.attributes, &tint, look); !drawn) return drawn;
+  if (look.box) draw_outline(region, ink);
+  if (rule && rule->dot) draw_dot(region, look);
+  thickness_ = usual_thickness_;
+  return {};
+}
+
+// Of an object that has no points of its own.
+void MetaOverlay::draw_dot(const Region& region, const Look& look) {
+  if (region.attributes &&
+      std::ranges::contains(region.attributes->items(), AttributeKind::keypoints, &Attribute::kind))
+    return;
+  const Point middle{(region.box.x + region.box.w / 2) * float(canvas_.width()),
+                     (region.box.y + region.box.h / 2) * float(canvas_.height())};
+  const float radius = look.rule->radius ? float(*look.rule->radius) : 1.25f * float(thickness_);
+  canvas_.line(middle, middle, 2 * radius, canvas_.ink(color_of(region, look.rule->dot_color)));
+}
+
+void MetaOverlay::draw_outline(const Region& region, const Ink& ink) {
   if (region.angle == 0 || !std::isfinite(region.angle)) {
-    canvas_.frame(outline(region), thickness_, style.ink);
-    return {};
+    canvas_.frame(outline(region), thickness_, ink);
+    return;
   }
   const float w = float(canvas_.width()), h = float(canvas_.height());
   const float cx = (region.box.x + region.box.w / 2) * w, cy = (region.box.y + region.box.h / 2) * h;
@@ -206,25 +260,25 @@ Status MetaOverlay::draw_shape(const Region& region) {
                 dy = (i < 2 ? -0.5f : 0.5f) * region.box.h * h;
     corners[i] = {cx + c * dx - s * dy, cy + s * dx + c * dy};
   }
-  for (int i = 0; i < 4; ++i) canvas_.line(corners[i], corners[(i + 1) % 4], float(thickness_), style.ink);
-  return {};
+  for (int i = 0; i < 4; ++i) canvas_.line(corners[i], corners[(i + 1) % 4], float(thickness_), ink);
 }
 
 // Masks first, then outlines, then points; texts come later.
-Status MetaOverlay::draw_attributes(const AttributesRef& list, const Ink* ink) {
+Status MetaOverlay::draw_attributes(const AttributesRef& list, const Ink* ink, const Look& look) {
   if (!list) return {};
   for (const Attribute& attribute : list->items())
-    if (attribute.kind == AttributeKind::mask && !options_.oriented_boxes)
+    if (attribute.kind == AttributeKind::mask && look.masks && !options_.oriented_boxes)
       if (auto drawn = draw_mask(attribute, ink); !drawn) return drawn;
   uint64_t number = 0;
   for (const Attribute& attribute : list->items()) {
     const bool is_contour = attribute.kind == AttributeKind::contour;
     if (!is_contour && attribute.kind != AttributeKind::keypoints) continue;
     const Ink own = ink ? *ink : canvas_.ink(palette_color(number++));
-    if (is_contour)
-      draw_contour(attribute, own);
-    else
-      draw_points(attribute, own);
+    const DrawRule* rule = look.rule;
+    if (is_contour && look.masks) draw_contour(attribute, own);
+    if (!is_contour && look.points)
+      draw_points(attribute, rule && rule->dot_color ? canvas_.ink(*rule->dot_color) : own,
+                  rule && rule->radius ? float(*rule->radius) : 1.25f * float(thickness_));
   }
   return {};
 }
@@ -240,7 +294,7 @@ void MetaOverlay::draw_contour(const Attribute& contour, const Ink& ink) {
   }
 }
 
-void MetaOverlay::draw_points(const Attribute& points, const Ink& ink) {
+void MetaOverlay::draw_points(const Attribute& points, const Ink& ink, float radius) {
   const float w = float(canvas_.width()), h = float(canvas_.height()), line = float(thickness_);
   const std::vector<float>& v = points.values;
   const auto is_found = [&](size_t i) { return 3 * i + 2 < v.size() && v[3 * i] >= 0 && v[3 * i + 1] >= 0; };
@@ -249,7 +303,7 @@ void MetaOverlay::draw_points(const Attribute& points, const Ink& ink) {
     for (const auto& [from, to] : points.legend->links)
       if (is_found(from) && is_found(to)) canvas_.line(place(from), place(to), line, ink);
   for (size_t i = 0; 3 * i < v.size(); ++i)
-    if (is_found(i)) canvas_.line(place(i), place(i), 2.5f * line, ink);
+    if (is_found(i)) canvas_.line(place(i), place(i), 2 * radius, ink);
 }
 
 Status MetaOverlay::draw_mask(const Attribute& mask, const Ink* ink) {
@@ -270,8 +324,9 @@ Status MetaOverlay::draw_mask(const Attribute& mask, const Ink* ink) {
 }
 
 // "#12 person, glad, 34"
-void MetaOverlay::compose(const Region& region) {
+void MetaOverlay::compose(const Region& region, const Look& look) {
   text_.clear();
+  if (look.rule) return look.rule->label->append(region, text_);
   if (region.track != 0) {
     char digits[24];
     const auto [end, error] = std::to_chars(digits, digits + sizeof digits, region.track);
@@ -291,6 +346,8 @@ void MetaOverlay::append_texts(const AttributesRef& list, Label but) {
     if (!has_text(attribute) || attribute.text == but.view()) continue;
     // Counts stand beside the outlines.
     if (attribute.kind == AttributeKind::number && attribute.model == analytics_) continue;
+    // What elements tell each other.
+    if (attribute.model == track_ || attribute.model == tag_ || attribute.model == stream_) continue;
     if (attribute.text.empty() && attribute.kind != AttributeKind::number) continue;
     if (!text_.empty()) text_ += ", ";
     if (!attribute.text.empty()) {
@@ -304,9 +361,12 @@ void MetaOverlay::append_texts(const AttributesRef& list, Label but) {
   }
 }
 
-void MetaOverlay::draw_label(const Region& region) {
-  compose(region);
-  if (!text_.empty()) draw_text_bar(outline(region), style_of(region));
+void MetaOverlay::draw_label(const Region& region, const Look& look) {
+  compose(region, look);
+  if (text_.empty()) return;
+  const DrawRule* rule = look.rule;
+  const std::optional<Color>& chosen = !rule ? no_color : rule->label_color ? rule->label_color : rule->color;
+  draw_text_bar(outline(region), style_of(color_of(region, chosen)));
 }
 
 // The text beside a rectangle.
@@ -349,9 +409,10 @@ Status MetaOverlay::attach_label_masks(Frame& frame) {
   choose_sizes();
   bars_.clear();
   const float w = float(canvas_.width()), h = float(canvas_.height());
-  for (Region& region : frame.regions) {
-    if (!is_drawable(region.box) || !is_shown(region.label, options_.show, options_.hide)) continue;
-    compose(region);
+  for (size_t i = 0; i < frame.regions.size(); ++i) {
+    Region& region = frame.regions[i];
+    if (!looks_[i].label) continue;
+    compose(region, looks_[i]);
     if (text_.empty()) continue;
     font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
     if (line_.items.empty() || line_.width < 1) continue;
@@ -515,8 +576,18 @@ const Registration registration({
               "draw how many frames per second there have been on average")
             .live(),
         param("obb", &Params::obb, "of objects with masks draw the boxes only").live(),
+        param("select", &Params::select, "selector of the objects that are drawn, as JSON; empty: all")
+            .live(),
+        param("draw", &Params::draw,
+              "how which objects are drawn, a list of rules as JSON: match, box, label, dot, blur, mask; "
+              "empty: "
+              "all that there is")
+            .live(),
     }),
     .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
+      const auto& values = params.as<Params>();
+      if (auto status = Selection::check(values.select, "select"); !status) return forward_error(status);
+      if (auto rules = parse_draw_rules(values.draw); !rules) return forward_error(rules);
       return std::make_unique<MetaOverlay>(params);
     },
 });

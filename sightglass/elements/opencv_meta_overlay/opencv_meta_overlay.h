@@ -8,6 +8,9 @@
 // With attach-label-mask the picture stays as it is and every text becomes a mask among the object's
 // attributes, `label-mask`, with its place in the picture.
 //
+// `select` says which objects are drawn, `draw` how which of them look (draw_rules.h); without rules all is
+// drawn that an object has.
+//
 // The colour comes from the track, else from the class. Lines and letters grow with the height of the picture
 // unless their sizes are set. Without a font the rest is drawn, and there is one warning. One stream, one
 // thread.
@@ -20,6 +23,7 @@
 
 #include "sightglass/core/element.h"
 #include "sightglass/elements/opencv_meta_overlay/canvas.h"
+#include "sightglass/elements/opencv_meta_overlay/draw_rules.h"
 #include "sightglass/elements/opencv_meta_overlay/font.h"
 #include "sightglass/elements/opencv_meta_overlay/mask_painter.h"
 #include "sightglass/elements/opencv_meta_overlay/overlay_options.h"
@@ -44,6 +48,7 @@ class MetaOverlay final : public TransformInplace {
     int text_x = 0, text_y = 25;
     std::string ff_custom_txt;
     bool displ_avgfps = false, obb = false;
+    std::string select, draw;
   };
   static constexpr const char* label_mask = "label-mask";
 
@@ -55,6 +60,12 @@ class MetaOverlay final : public TransformInplace {
   Result<Verdict> process(Frame& frame) override;
 
  private:
+  // How an object of this frame looks.
+  struct Look {
+    bool box = false, label = false, points = false, masks = false, blur = false;
+    const DrawRule* rule = nullptr;  // null: no rules are set
+    bool drawn() const { return box || label || points || masks; }
+  };
   struct Style {
     Color color;
     Ink ink, text_ink;
@@ -63,24 +74,29 @@ class MetaOverlay final : public TransformInplace {
   Status open_canvas(const Frame& frame);
   void choose_sizes();
   bool has_work(const Frame& frame) const;
-  Style style_of(const Region& region) const;
+  Status set_rules(const Params& params);
+  void choose_looks(const Frame& frame);
+  Look look_of(const Frame& frame, const Region& region) const;
+  Color color_of(const Region& region, const std::optional<Color>& chosen) const;
   Style style_of(Color color) const;
   Rect outline(const Region& region) const;
   void blur(const Region& region);
-  Status draw_shape(const Region& region);
+  Status draw_shape(const Region& region, const Look& look);
+  void draw_outline(const Region& region, const Ink& ink);
+  void draw_dot(const Region& region, const Look& look);
   // Of an object in its ink; of the frame, null, each in one of its own.
-  Status draw_attributes(const AttributesRef& list, const Ink* ink);
+  Status draw_attributes(const AttributesRef& list, const Ink* ink, const Look& look);
   Status draw_mask(const Attribute& mask, const Ink* ink);
-  void draw_points(const Attribute& points, const Ink& ink);
+  void draw_points(const Attribute& points, const Ink& ink, float radius);
   void draw_contour(const Attribute& contour, const Ink& ink);
   void draw_contour_texts(const AttributesRef& list);
   void draw_text_bar(const Rect& beside, const Style& style);
-  void draw_label(const Region& region);
+  void draw_label(const Region& region, const Look& look);
   Status attach_label_masks(Frame& frame);
   void draw_frame_text(const Frame& frame);
   void draw_bar(int x, int y, const Style& style);
   Rect place_bar(const Rect& box, int width, int height) const;
-  void compose(const Region& region);
+  void compose(const Region& region, const Look& look);
   void append_texts(const AttributesRef& list, Label but);
   void append_average_rate();
 
@@ -90,12 +106,17 @@ class MetaOverlay final : public TransformInplace {
   Font font_;
   Canvas canvas_;
   std::vector<Mapping> mappings_;
-  int thickness_ = 2, padding_ = 2;
+  int usual_thickness_ = 2, thickness_ = 2, padding_ = 2;
   std::string text_;
   TextLine line_;
-  std::vector<Rect> bars_;  // of this frame
+  std::vector<Rect> bars_;   // of this frame
+  std::vector<Look> looks_;  // of this frame, by region
+  Selection select_{"select"};
+  std::string draw_;  // the text of the rules
+  std::vector<DrawRule> rules_;
   MaskPainter mask_painter_;
-  Label analytics_{"object_analytics"}, label_mask_{label_mask};
+  Label analytics_{"object_analytics"}, track_{track_model}, tag_{tag_model}, stream_{stream_model},
+      label_mask_{label_mask};
   uint64_t frames_ = 0;
   std::chrono::steady_clock::time_point first_frame_;
 };

@@ -439,5 +439,73 @@ TEST(MetaOverlay, DoesNotAllocateOnceWarm) {
   EXPECT_TRUE(verdict);
 }
 
+TEST(MetaOverlay, OnlySelectedObjectsAreDrawn) {
+  TestPicture picture(PixelFormat::rgb, 640, 480);
+  picture.frame.regions = {region(0.1f, 0.5f, 0.1f, 0.1f, 1), region(0.5f, 0.5f, 0.1f, 0.1f, 2)};
+  Overlay overlay({{"select", R"({"track": {"id": 2}})"}});
+  overlay.draw(picture);
+  expect_near(picture.at(64, 260), ground);
+  expect_near(picture.at(320, 260), second_color);
+  overlay.change("select", "nobody");
+  EXPECT_EQ(overlay.element().take_warnings().size(), 1u);
+}
+
+TEST(MetaOverlay, TheFirstRuleThatMatchesSaysHowAnObjectLooks) {
+  TestPicture picture(PixelFormat::rgb, 640, 480);
+  picture.frame.regions = {region(0.1f, 0.5f, 0.1f, 0.1f, 1, "face"),
+                           region(0.3f, 0.5f, 0.1f, 0.1f, 1, "car"), region(0.5f, 0.5f, 0.1f, 0.1f, 1, "dog"),
+                           region(0.7f, 0.5f, 0.1f, 0.1f, 1, "cat")};
+  Overlay({{"draw",
+            R"([{"match": {"label": "face"}, "box": {"color": "lime", "width": 6}},
+                {"match": {"label": "car"}, "dot": {"color": "blue", "radius": 5}},
+                {"match": {"label": ["dog", "face"]}, "box": {"color": "red"}, "label": "{label}"}])"}})
+      .draw(picture);
+  const Color lime{0, 255, 0}, red{255, 0, 0}, blue{0, 0, 255};
+  for (int x = 62; x < 66; ++x) expect_near(picture.at(x, 260), lime);  // three to either side of 64
+  expect_near(picture.at(192, 260), ground);                            // no box
+  expect_near(picture.at(224, 264), blue);
+  expect_near(picture.at(227, 264), blue);
+  expect_near(picture.at(232, 264), ground);
+  expect_near(picture.at(320, 260), red);
+  EXPECT_GT(share(picture, {322, 228, 20, 10}, red), 0.3);     // its label
+  EXPECT_EQ(share(picture, {60, 222, 60, 12}, ground), 1.0);   // the face has none
+  EXPECT_EQ(share(picture, {440, 220, 80, 80}, ground), 1.0);  // the cat has no rule
+}
+
+TEST(MetaOverlay, ARuleBlursWhatItMatches) {
+  TestPicture picture(PixelFormat::gray8, 64, 64);
+  test::fill(picture.frame, [](int, int y, int x) { return (x + y) % 2 ? 255 : 0; });
+  picture.frame.regions = {region(0, 0, 0.5f, 0.5f, 0, "plate"), region(0.5f, 0.5f, 0.5f, 0.5f, 0, "car")};
+  Overlay({{"draw", R"([{"match": {"label": "plate"}, "blur": true}])"}}).draw(picture);
+  EXPECT_EQ(picture.at(10, 10), picture.at(11, 10));
+  EXPECT_FALSE(picture.at(50, 50) == picture.at(51, 50));
+}
+
+TEST(MetaOverlay, BadRulesAreAnErrorAtTheStartAndAWarningLater) {
+  ParamSet params(find_element("opencv_meta_overlay")->params);
+  ASSERT_TRUE(params.set_text("draw", "[{]"));
+  EXPECT_FALSE(find_element("opencv_meta_overlay")->create(params));
+  Overlay overlay({{"draw", R"([{"box": {"color": "lime"}}])"}});
+  overlay.change("draw", R"([{"box": {"color": "lyme"}}])");
+  EXPECT_EQ(overlay.element().take_warnings().size(), 1u);
+  TestPicture picture(PixelFormat::rgb, 640, 480);
+  picture.frame.regions = {region(0.1f, 0.5f, 0.1f, 0.1f)};
+  overlay.draw(picture);
+  expect_near(picture.at(64, 260), Color{0, 255, 0});
+}
+
+TEST(MetaOverlay, RulesDoNotAllocateOnceWarm) {
+  TestPicture picture(PixelFormat::nv12, 640, 480);
+  picture.frame.regions = {region(0.1f, 0.5f, 0.1f, 0.1f), region(0.5f, 0.5f, 0.1f, 0.1f, 2, "car")};
+  Overlay overlay(
+      {{"draw", R"([{"match": {"label": "car"}, "box": true, "label": "a long {label} #{track_id}"},
+                                {"dot": true}])"}});
+  for (int i = 0; i < 3; ++i) overlay.draw(picture);
+  auto& element = static_cast<TransformInplace&>(overlay.element());
+  const size_t before = allocation_count();
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(element.process(picture.frame));
+  EXPECT_EQ(allocation_count(), before);
+}
+
 }  // namespace
 }  // namespace sightglass

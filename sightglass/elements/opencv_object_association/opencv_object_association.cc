@@ -49,6 +49,11 @@ std::vector<Label> class_list(std::string_view text) {
   return labels;
 }
 
+Attribute state_attribute(TrackState state) {
+  return {
+      .name = Label(track_state_name), .text = std::string(to_string(state)), .model = Label(track_model)};
+}
+
 Box inside_picture(const Box& box) {
   const float x = std::clamp(box.x, 0.0f, 1.0f), y = std::clamp(box.y, 0.0f, 1.0f);
   return {x, y, std::clamp(box.right(), 0.0f, 1.0f) - x, std::clamp(box.bottom(), 0.0f, 1.0f) - y};
@@ -60,10 +65,18 @@ ObjectAssociation::ObjectAssociation(const Params& params)
     : params_(params),
       feature_name_(params.spatial_feature_metadata_name),
       classes_(class_list(params.object_class)),
-      tracker_(tracker_params(params)) {}
+      tracker_(tracker_params(params)) {
+  if (auto status = select_.set(params.select); !status) warnings_.push_back(status.error().message);
+  if (params.write_states) {
+    lost_ = with(nullptr, state_attribute(TrackState::lost));
+    tentative_ = with(nullptr, state_attribute(TrackState::tentative));
+  }
+}
 
 void ObjectAssociation::update(const ParamSet& params) {
-  classes_ = class_list(params.as<Params>().object_class);
+  const Params& values = params.as<Params>();
+  classes_ = class_list(values.object_class);
+  if (auto status = select_.set(values.select); !status) warnings_.push_back(kept_as_it_was(status.error()));
 }
 
 Status ObjectAssociation::configure(const Format& input, const Format&) {
@@ -73,6 +86,7 @@ Status ObjectAssociation::configure(const Format& input, const Format&) {
 
 void ObjectAssociation::flush() {
   tracker_.reset();
+  select_.reset();
   last_pts_ = no_time;
 }
 
@@ -100,23 +114,34 @@ Result<Verdict> ObjectAssociation::process(Frame& frame) {
     likenesses_[track.slot] = {region.label, region.model, region.label_id, region.angle};
   }
   mappings_.clear();
+  if (params_.write_states) write_tentative(frame);
   return Verdict::pass;
+}
+
+// Objects that are tracked and have no number yet.
+void ObjectAssociation::write_tentative(Frame& frame) const {
+  for (const size_t index : region_of_) {
+    Region& region = frame.regions[index];
+    if (region.track != 0) continue;
+    region.attributes = region.attributes ? with(region.attributes, tentative_->items()[0]) : tentative_;
+  }
 }
 
 Status ObjectAssociation::collect(Frame& frame, float width, float height) {
   detections_.clear();
   region_of_.clear();
   mappings_.clear();
-  for (size_t i = 0; i < frame.regions.size(); ++i) {
-    Region& region = frame.regions[i];
-    if (!wanted(region)) continue;
+  select_.begin(frame);
+  for (size_t i = 0; i < frame.regions.size(); ++i)
+    if (wanted(frame, frame.regions[i])) region_of_.push_back(i);
+  for (const size_t index : region_of_) {
+    Region& region = frame.regions[index];
     region.track = 0;
     Detection& detection = detections_.emplace_back();
     detection.box = {region.box.x * width, region.box.y * height, region.box.w * width,
                      region.box.h * height};
     detection.score = region.confidence > 0 ? region.confidence : 1;  // 0: the source knows no confidence
     detection.label = region.label;
-    region_of_.push_back(i);
     if (params_.spatial_feature_distance == FeatureDistance::none) continue;
     if (auto found = find_feature(region); !found) return found;
   }
@@ -160,11 +185,13 @@ void ObjectAssociation::generate(Frame& frame, const Track& track, const Box& bo
   region.label_id = likeness.label_id;
   region.model = likeness.model;
   region.track = track.id;
+  region.attributes = lost_;
   frame.regions.push_back(std::move(region));
 }
 
-bool ObjectAssociation::wanted(const Region& region) const {
-  return classes_.empty() || std::ranges::contains(classes_, region.label);
+bool ObjectAssociation::wanted(const Frame& frame, const Region& region) const {
+  return (classes_.empty() || std::ranges::contains(classes_, region.label)) &&
+         select_.matches(frame, region);
 }
 
 // The first frame, and one whose clock runs backwards, counts as one ordinary step.
@@ -238,10 +265,17 @@ const Registration registration({
         param("object-class", &Params::object_class,
               "labels that are tracked, separated by commas; empty: all")
             .live(),
+        param("select", &Params::select,
+              "selector of the objects that are tracked, as JSON; others are passed by; empty: all")
+            .live(),
+        param("write-states", &Params::write_states,
+              "say of objects whether they are tentative or lost, as the attribute state of the model track"),
         param("write-roi-meta", &Params::write_roi_meta,
               "write GstVideoRegionOfInterestMeta as well, for older elements"),
     }),
     .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
+      if (auto status = Selection::check(params.as<Params>().select, "select"); !status)
+        return forward_error(status);
       return std::make_unique<ObjectAssociation>(params.as<Params>());
     },
 });

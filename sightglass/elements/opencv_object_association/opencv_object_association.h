@@ -8,6 +8,8 @@
 // The algorithm is in tracker.h. Time steps come from the frames' PTS, so dropped frames and any frame rate
 // are handled; without PTS the frame rate counts. A young object has no number until `min-hits` detections
 // have confirmed it. Numbers count from 1 for each stream and are never given twice, also after a flush.
+// With `select` only the objects that it selects are tracked, the others are passed by. With `write-states`
+// objects say what their number does not (selection/track_state.h): tentative or lost.
 // Nested regions are tracked like others. Boxes that are no boxes (NaN, no area) are passed by. An object
 // that is filled in was seen five times as often before as it is missing now, and half a second ago at most.
 //
@@ -24,10 +26,12 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sightglass/core/element.h"
 #include "sightglass/elements/opencv_object_association/tracker.h"
+#include "sightglass/elements/selection/selection.h"
 #include "sightglass/memory/mapping.h"
 
 namespace sightglass {
@@ -49,12 +53,15 @@ class ObjectAssociation final : public TransformInplace {
     unsigned feature_history = 1;
     unsigned reid_max_age = 0;
     std::string object_class;
+    std::string select;  // selector, beside object_class; empty: all
+    bool write_states = false;
     bool write_roi_meta = false;  // the runtime's part: GstVideoRegionOfInterestMeta as well
   };
 
   explicit ObjectAssociation(const Params& params);
 
   void update(const ParamSet& params) override;
+  std::vector<std::string> take_warnings() override { return std::exchange(warnings_, {}); }
   Status configure(const Format& input, const Format& output) override;
   Result<Verdict> process(Frame& frame) override;
   void flush() override;
@@ -71,11 +78,15 @@ class ObjectAssociation final : public TransformInplace {
   Status collect(Frame& frame, float width, float height);
   Status find_feature(const Region& region);
   void generate(Frame& frame, const Track& track, const Box& box, size_t detected) const;
-  bool wanted(const Region& region) const;
+  bool wanted(const Frame& frame, const Region& region) const;
+  void write_tentative(Frame& frame) const;
 
   Params params_;
   Label feature_name_;
   std::vector<Label> classes_;  // empty: all
+  Selection select_{"select"};
+  std::vector<std::string> warnings_;
+  AttributesRef lost_, tentative_;  // lists of objects that have nothing else
   Tracker tracker_;
   Format format_;
   Time last_pts_ = no_time;

@@ -209,5 +209,39 @@ TEST_F(ObjectAssociationTest, RefusesUnknownChoicesAndRanges) {
   EXPECT_TRUE(params.set_text("spatial_feature_distance", "cosine"));
 }
 
+TEST_F(ObjectAssociationTest, WhatIsNotSelectedIsPassedByUntouched) {
+  make({{"select", R"({"confidence": {"ge": 0.5}})"}});
+  for (int i = 0; i < 3; ++i) {
+    Region other = person(0.6f, 0.3f);
+    other.track = 77;
+    Frame& seen = frame({person(0.1f), other});
+    EXPECT_EQ(seen.regions.size(), 2u);
+    EXPECT_EQ(seen.regions[0].track, 1);
+    EXPECT_EQ(seen.regions[1].track, 77);
+    EXPECT_EQ(seen.regions[1].box, other.box);
+  }
+  ASSERT_TRUE(params_->set_text("select", ""));
+  element_->update(*params_);
+  EXPECT_EQ(frame({person(0.1f), person(0.6f, 0.6f)}).regions[1].track, 2);
+}
+
+TEST_F(ObjectAssociationTest, SaysWhichTracksAreTentativeAndWhichAreLost) {
+  make({{"write-states", "true"}, {"min-hits", "2"}});
+  Frame& first = frame({person(0.3f)});
+  EXPECT_EQ(track_state(first.regions[0]), TrackState::tentative);
+  for (int i = 0; i < 6; ++i) {
+    Region seen = person(0.3f);
+    if (i == 3) seen.attributes = with(nullptr, {.name = Label("hat"), .text = "red"});
+    frame({seen});
+    EXPECT_EQ(track_state(frame_.regions[0]), TrackState::confirmed);
+    EXPECT_EQ(frame_.regions[0].attributes == seen.attributes, true);
+  }
+  Frame& missed = frame({});
+  ASSERT_EQ(missed.regions.size(), 1u);
+  EXPECT_EQ(track_state(missed.regions[0]), TrackState::lost);
+  make();
+  EXPECT_FALSE(frame({person(0.3f)}).regions[0].attributes);
+}
+
 }  // namespace
 }  // namespace sightglass

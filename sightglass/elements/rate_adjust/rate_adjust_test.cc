@@ -93,5 +93,56 @@ TEST(RateAdjust, RatiosBeyondOneAreRefused) {
   EXPECT_FALSE(RateAdjust({.ratio = {1, 0}}).start());
 }
 
+Frame tagged(Time pts, const char* tag) {
+  Frame frame = whole(pts);
+  if (*tag) frame.attributes = with(nullptr, {.name = Label(tag), .model = Label("tag")});
+  return frame;
+}
+
+TEST(RateAdjust, FramesThatTheConditionLeavesOutAreNotCounted) {
+  auto element = test::make<TransformInplace>(
+      "rate_adjust", {{"ratio", "1/2"}, {"when", R"({"not": {"frame": {"tag": "skip"}}})"}});
+  ASSERT_TRUE(element->start());
+  std::string text;
+  for (const char* tag : {"", "skip", "", "", "skip", "skip", ""})
+    text += passes(*element, tagged(0, tag)) ? 'x' : '.';
+  EXPECT_EQ(text, "x..x...");
+  EXPECT_TRUE(passes(*element, region(1, 0)));  // regions are not asked
+}
+
+TEST(RateAdjust, TheConditionChangesWhileFramesFlowAndABadOneIsRefused) {
+  const ElementDesc* desc = find_element("rate_adjust");
+  ParamSet params(desc->params);
+  auto made = desc->create(params);
+  auto& element = static_cast<TransformInplace&>(**made);
+  ASSERT_TRUE(element.start());
+  EXPECT_TRUE(passes(element, tagged(0, "")));
+  ASSERT_TRUE(params.set_text("when", R"({"frame": {"tag": "event"}})"));
+  element.update(params);
+  EXPECT_FALSE(passes(element, tagged(1, "")));
+  EXPECT_TRUE(passes(element, tagged(2, "event")));
+  ASSERT_TRUE(params.set_text("when", R"({"label": "face"})"));
+  element.update(params);
+  EXPECT_EQ(element.take_warnings(),
+            std::vector<std::string>{"when.label: is about objects, but here whole frames are asked for; use "
+                                     "'frame' or 'child'; what was set before goes on"});
+  EXPECT_FALSE(passes(element, tagged(3, "")));
+  EXPECT_THROW(test::make<TransformInplace>("rate_adjust", {{"when", "{"}}), std::runtime_error);
+}
+
+TEST(RateAdjust, AnObjectThatHasGrownPassesEarly) {
+  auto element = test::make<TransformInplace>("rate_adjust", {{"ratio", "1/4"}, {"reuse-growth", "1.3"}});
+  ASSERT_TRUE(element->start());
+  std::string text;
+  Time pts = 0;
+  for (const float height : {0.1f, 0.12f, 0.131f, 0.14f, 0.14f, 0.14f, 0.14f, 0.05f, 0.2f}) {
+    Frame frame = region(1, pts++, 0, true);
+    frame.regions.push_back({.box = {0, 0, 0.1f, height}});
+    text += passes(*element, frame) ? 'x' : '.';
+  }
+  EXPECT_EQ(text, "x.x...x.x");  // a third higher: at once, and four frames after that; then twice as high
+  EXPECT_THROW(test::make<TransformInplace>("rate_adjust", {{"reuse-growth", "0.5"}}), std::runtime_error);
+}
+
 }  // namespace
 }  // namespace sightglass

@@ -23,15 +23,35 @@ std::vector<Label> comma_list(std::string_view text) {
 
 }  // namespace
 
-RoiSplit::RoiSplit(const Params& params) { set(params); }
+RoiSplit::RoiSplit(const Params& params) {
+  if (auto status = set(params); !status) warnings_.push_back(status.error().message);
+}
 
-void RoiSplit::update(const ParamSet& params) { set(params.as<Params>()); }
+void RoiSplit::update(const ParamSet& params) {
+  if (auto status = set(params.as<Params>()); !status) warnings_.push_back(kept_as_it_was(status.error()));
+}
 
-void RoiSplit::set(const Params& params) {
+Status RoiSplit::set(const Params& params) {
   classes_ = comma_list(params.object_class);
   model_ = Label(params.source);
   min_size_ = params.min_size;
   max_regions_ = params.max_regions;
+  if (auto status = select_.set(params.select); !status) return status;
+  if (params.functions == functions_text_) return {};
+  auto functions = make_functions(params.functions, "functions", FunctionHook::region);
+  if (!functions) return forward_error(functions);
+  functions_ = *std::move(functions);
+  functions_text_ = params.functions;
+  return {};
+}
+
+// What is looked at of an object.
+Box RoiSplit::viewed(const Region& region, const VideoInfo& video) const {
+  Box box = region.box;
+  const PictureExtent extent{float(video.width), float(video.height)};
+  for (const NamedFunction& one : functions_)
+    box = static_cast<const RegionFunction&>(*one.function).region(box, extent);
+  return box;
 }
 
 Status RoiSplit::configure(const Format& input, const Format&) {
@@ -42,12 +62,15 @@ Status RoiSplit::configure(const Format& input, const Format&) {
 
 void RoiSplit::select(const Frame& frame) {
   selected_.clear();
+  select_.begin(frame);
   for (size_t i = 0; i < frame.regions.size(); ++i) {
     const Region& region = frame.regions[i];
     if (!classes_.empty() && std::ranges::find(classes_, region.label) == classes_.end()) continue;
     if (!model_.empty() && !(region.model == model_)) continue;
-    const Crop crop = grow(region.box, 1, *frame.video);
+    if (!select_.matches(frame, region)) continue;
+    Crop crop = grow(region.box, 1, *frame.video);
     if (unsigned(std::max(0, std::min(crop.w, crop.h))) < min_size_) continue;
+    if (!functions_.empty()) crop = grow(viewed(region, *frame.video), 1, *frame.video);
     selected_.push_back({i, crop, region.confidence});
   }
   if (max_regions_ == 0 || selected_.size() <= max_regions_) return;
@@ -92,6 +115,7 @@ Status RoiSplit::process(const Frame& frame, Output& output) {
       part_.crop = selected.crop;
       part_.source = source;
       part_.regions.assign(1, region);
+      if (!functions_.empty()) part_.regions[0].box = viewed(region, *frame.video);
       sent = output.push(part_);
     }
     if (!sent) break;
@@ -123,8 +147,17 @@ const Registration registration({
               "most objects of a frame, those of the highest confidence; 0: all"),
         param("source", &RoiSplit::Params::source,
               "name of the model whose objects pass; empty: every model"),
+        param("select", &RoiSplit::Params::select, "selector of the objects that pass, as JSON; empty: all")
+            .live(),
+        param("functions", &RoiSplit::Params::functions,
+              "functions that change the box that is looked at, as JSON: crop_expand")
+            .live(),
     }),
     .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
+      const auto& values = params.as<RoiSplit::Params>();
+      if (auto status = Selection::check(values.select, "select"); !status) return forward_error(status);
+      if (auto made = make_functions(values.functions, "functions", FunctionHook::region); !made)
+        return forward_error(made);
       return std::make_unique<RoiSplit>(params.as<RoiSplit::Params>());
     },
 });

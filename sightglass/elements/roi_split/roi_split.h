@@ -4,7 +4,8 @@
 // out  one frame per region, in the order of the regions: same memory, `crop` the pixels that the box
 // touches,
 //      `source` says which region, `regions` is that one, so that its exact box is known downstream; without
-//      the attributes of the whole frame
+//      the attributes of the whole frame. `functions` change the box that is looked at; results still go to
+//      the region as it is
 //
 // A region that covers no pixel becomes a gap with its `source`; a frame without any region that passes, a
 // gap of the whole frame, so that joins downstream never wait. The last of a frame is marked.
@@ -13,9 +14,12 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sightglass/core/element.h"
+#include "sightglass/elements/functions/function.h"
+#include "sightglass/elements/selection/selection.h"
 
 namespace sightglass {
 
@@ -26,16 +30,20 @@ class RoiSplit final : public Transform {
     unsigned min_size = 0;     // pixels, of the shorter side
     unsigned max_regions = 0;  // 0: all; else those of the highest confidence
     std::string source;        // model whose objects count; empty: every model
+    std::string select;        // selector of the objects, beside the above; empty: all
+    std::string functions;     // of the hook region, as JSON; empty: none
   };
 
   explicit RoiSplit(const Params& params);
 
   void update(const ParamSet& params) override;
+  std::vector<std::string> take_warnings() override { return std::exchange(warnings_, {}); }
   std::vector<FormatSpec> transform_format(Direction, const FormatSpec& spec) const override {
     return {spec};
   }
   Status configure(const Format& input, const Format& output) override;
   Status process(const Frame& frame, Output& output) override;
+  void flush() override { select_.reset(); }
 
  private:
   struct Selected {
@@ -44,13 +52,18 @@ class RoiSplit final : public Transform {
     float confidence;
   };
 
-  void set(const Params& params);
+  Status set(const Params& params);
   void select(const Frame& frame);
+  Box viewed(const Region& region, const VideoInfo& video) const;
   SourceId source_of(const Frame& frame) const;
 
   std::vector<Label> classes_;
   Label model_;
   unsigned min_size_ = 0, max_regions_ = 0;
+  Selection select_{"select"};
+  std::string functions_text_;
+  std::vector<NamedFunction> functions_;
+  std::vector<std::string> warnings_;
   std::vector<Selected> selected_;
   Frame part_;  // what is sent; its vectors keep their memory
 };

@@ -188,5 +188,43 @@ TEST(RoiSplit, DoesNotAllocateOnceWarm) {
   EXPECT_EQ(allocation_count(), before);
 }
 
+TEST(RoiSplit, ASelectorChoosesBesideTheOtherFilters) {
+  const Frame frame =
+      with_regions({region(0, px(0, 0, 60, 60)), region(1, px(0, 0, 40, 40)),
+                    region(2, px(0, 0, 60, 60), "car"), region(3, px(0, 0, 60, 60), "person", .9f)});
+  EXPECT_EQ(ids(split(frame, {{"select", R"({"box.width": {"ge": 50}, "confidence": {"lt": 0.8}})"}})),
+            (std::vector<uint32_t>{0, 2}));
+  EXPECT_EQ(ids(split(frame, {{"select", R"({"box.width": {"ge": 50}})"}, {"object-class", "car"}})),
+            (std::vector<uint32_t>{2}));
+}
+
+TEST(RoiSplit, ABadSelectorIsAnErrorAtTheStartAndAWarningLater) {
+  EXPECT_THROW(test::make<Transform>("roi_split", {{"select", "person"}}), std::runtime_error);
+  const ElementDesc* desc = find_element("roi_split");
+  ParamSet params(desc->params);
+  ASSERT_TRUE(params.set_text("select", R"({"label": "car"})"));
+  auto element = desc->create(params);
+  ASSERT_TRUE(params.set_text("select", R"({"label": 1.5})"));
+  (*element)->update(params);
+  EXPECT_EQ((*element)->take_warnings().size(), 1u);
+  const Frame frame = with_regions({region(0, px(0, 0, 60, 60)), region(1, px(0, 0, 40, 40), "car")});
+  test::Collected out;
+  ASSERT_TRUE(static_cast<Transform&>(**element).process(frame, out));
+  EXPECT_EQ(ids(out), (std::vector<uint32_t>{1}));
+}
+
+TEST(RoiSplit, FunctionsChangeWhatIsLookedAtAndNotTheFilters) {
+  const Frame frame = with_regions({region(0, px(80, 40, 100, 50)), region(1, px(190, 40, 200, 50))});
+  const auto out = split(frame, {{"functions", R"([{"crop_expand": {"factor": 2}}])"}, {"min-size", "10"}});
+  ASSERT_EQ(out.items.size(), 2u);
+  EXPECT_EQ(out.frame(0).crop, (Crop{70, 35, 40, 20}));
+  EXPECT_NEAR(out.frame(0).regions[0].box.w, 0.2f, 1e-6);
+  EXPECT_EQ(out.frame(1).crop, (Crop{185, 35, 15, 20}));
+  EXPECT_EQ(split(frame, {{"functions", "crop_expand"}}).frame(0).crop, (Crop{80, 40, 20, 10}));
+  EXPECT_TRUE(
+      split(frame, {{"functions", R"([{"crop_expand": {"factor": 2}}])"}, {"min-size", "11"}}).is_gap(0));
+  EXPECT_THROW(test::make<Transform>("roi_split", {{"functions", "nms"}}), std::runtime_error);
+}
+
 }  // namespace
 }  // namespace sightglass

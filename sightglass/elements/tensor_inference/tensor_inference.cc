@@ -96,7 +96,13 @@ std::string shapes_of(const std::vector<TensorInfo>& tensors) {
 }  // namespace
 
 TensorInference::TensorInference(const ParamSet& params, std::string_view engine)
-    : options_(session_options(params, engine)), strict_zero_copy_(params.as<Params>().strict_zero_copy) {}
+    : options_(session_options(params, engine)),
+      strict_zero_copy_(params.as<Params>().strict_zero_copy),
+      model_name_(params.as<Params>().model_name) {}
+
+std::string TensorInference::model_name() const {
+  return model_name_.empty() ? std::filesystem::path(session_->model()).stem().string() : model_name_;
+}
 
 Status TensorInference::open() const {
   if (session_) return {};
@@ -105,7 +111,7 @@ Status TensorInference::open() const {
   if (!opened) return forward_error(opened);
   session_ = std::move(opened->session);
   joined_ = opened->joined;
-  remember_tensor_ids(std::filesystem::path(session_->model()).stem().string(), session_->signature());
+  remember_tensor_ids(model_name(), session_->signature());
   std::ranges::move(opened->warnings, std::back_inserter(warnings_));
   return {};
 }
@@ -192,7 +198,7 @@ std::vector<FormatSpec> TensorInference::transform_format(Direction from, const 
           info.shape[axis] = std::max<int64_t>(info.shape[axis], 1);
     }
   }
-  return {spec_of(outputs, std::filesystem::path(session_->model()).stem())};
+  return {spec_of(outputs, model_name())};
 }
 
 Status TensorInference::configure(const Format& input, const Format& output) {
@@ -321,6 +327,8 @@ ElementDesc TensorInference::descriptor(std::string_view config_keys) {
       param("constant-inputs", &Params::constant_inputs,
             "inputs that are always the same, with their values or one for all: <image_info:416:416:1>"),
       param("warmup", &Params::warmup, "runs before the first frame").range(0, 1000),
+      param("model-name", &Params::model_name,
+            "what results are said to come from; empty: the name of the model's file"),
       param("scheduling-policy", &Params::scheduling_policy,
             "throughput: single-threaded requests side by side; latency: one request at a time on all cores, "
             "earliest pts first")

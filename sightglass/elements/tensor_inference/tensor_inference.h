@@ -43,6 +43,7 @@ class TensorInference final : public Transform {
     std::vector<std::string> outputs;
     std::vector<std::string> constant_inputs;  // NAME:value:value…
     unsigned warmup = 1;
+    std::string model_name;
     SchedulingPolicy scheduling_policy = SchedulingPolicy::throughput;
     bool strict_zero_copy = false;
   };
@@ -78,6 +79,7 @@ class TensorInference final : public Transform {
  private:
   // Who only names an id may start before the one who names the model; such a session is opened at its first
   // use.
+  std::string model_name() const;
   Status open() const;
   enum class Outer : uint8_t { present, left_out, batch };  // the first axis: 1, not there, a whole batch
   FormatSpec input_spec(Outer outer) const;
@@ -85,6 +87,7 @@ class TensorInference final : public Transform {
 
   const Result<SessionOptions> options_;
   const bool strict_zero_copy_;
+  const std::string model_name_;  // empty: by the file
   mutable std::shared_ptr<Session> session_;
   mutable bool joined_ = false;
   mutable std::vector<std::string> warnings_;

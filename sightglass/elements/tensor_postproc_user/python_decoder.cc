@@ -1,88 +1,15 @@
-// Decoders written in Python. Where no interpreter runs in this process one is started and never ended: its
-// threads may be in the middle of a decoder. The package `sightglass` does the rest: it is looked for where
-// Python looks, then beside this library.
-#include <Python.h>
+// Decoders written in Python; the package `sightglass` does the rest.
+#include "sightglass/elements/tensor_postproc_user/python_interpreter.h"
 
-#include <filesystem>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "sightglass/elements/tensor_postproc_user/python_call.h"
-#include "sightglass/memory/module.h"
 
 namespace sightglass {
 namespace {
 
-class InterpreterLock {
- public:
-  InterpreterLock() : state_(PyGILState_Ensure()) {}
-  ~InterpreterLock() { PyGILState_Release(state_); }
-  InterpreterLock(const InterpreterLock&) = delete;
-
- private:
-  PyGILState_STATE state_;
-};
-
-// One reference; the lock is held wherever one is made or goes.
-struct Object {
-  PyObject* held = nullptr;
-  explicit Object(PyObject* reference) : held(reference) {}
-  Object(const Object&) = delete;
-  ~Object() { Py_XDECREF(held); }
-  explicit operator bool() const { return held != nullptr; }
-};
-
-// The exception that is set, as "ValueError: no such class", and takes it off.
-std::string take_exception() {
-  const Object exception(PyErr_GetRaisedException());
-  if (!exception) return "an unknown error";
-  std::string text = Py_TYPE(exception.held)->tp_name;
-  const Object shown(PyObject_Str(exception.held));
-  const char* message = shown ? PyUnicode_AsUTF8(shown.held) : nullptr;
-  if (message && *message) text.append(": ").append(message);
-  PyErr_Clear();
-  return text;
-}
-
-// Appended to the places where modules are looked for; `first`: put in front.
-void add_path(const std::string& folder, bool first) {
-  PyObject* path = PySys_GetObject("path");  // borrowed
-  const Object text(PyUnicode_DecodeFSDefault(folder.c_str()));
-  if (!path || !text || PySequence_Contains(path, text.held) == 1) return PyErr_Clear();
-  if (first)
-    PyList_Insert(path, 0, text.held);
-  else
-    PyList_Append(path, text.held);
-  PyErr_Clear();
-}
-
-Status start_interpreter() {
-  static std::once_flag once;
-  static Status status;
-  std::call_once(once, [] {
-    if (Py_IsInitialized()) return;
-    PyConfig config;
-    PyConfig_InitPythonConfig(&config);
-    config.install_signal_handlers = 0;
-    config.parse_argv = 0;
-    const PyStatus started = Py_InitializeFromConfig(&config);
-    PyConfig_Clear(&config);
-    if (PyStatus_Exception(started)) {
-      status = fail(ErrorCode::unavailable, "Python does not start: {}",
-                    started.err_msg ? started.err_msg : "no reason is given");
-      return;
-    }
-    add_path("", true);  // modules in the working folder, as with `python -c`
-    const auto here = library_folder();
-    for (const char* beside : {"../python", "python3/dist-packages", "../lib/python3/dist-packages", "../.."})
-      if (std::error_code ignored;
-          std::filesystem::exists(here / beside / "sightglass" / "__init__.py", ignored))
-        add_path(std::filesystem::weakly_canonical(here / beside, ignored).string(), false);
-    PyEval_SaveThread();
-  });
-  return status;
-}
+using namespace python_interpreter;
 
 class PythonDecoder final : public UserDecoder {
  public:
