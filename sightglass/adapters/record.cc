@@ -1,0 +1,242 @@
+#include "sightglass/adapters/record.h"
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <string_view>
+#include <utility>
+
+#include "sightglass/adapters/wire_metadata.h"
+#include "sightglass/core/json_writer.h"
+#include "sightglass/elements/metaconvert/frame_json.h"
+#include "sightglass/stream/lifecycle/time_base.h"
+#include "sightglass/stream/uuid.h"
+
+namespace sightglass::adapters {
+namespace {
+
+constexpr std::string_view tag_model = "tag";
+
+std::array<char, 36> to_text(const stream::Uuid& uuid) {
+  static constexpr std::string_view digits = "0123456789abcdef";
+  std::array<char, 36> text;
+  size_t at = 0;
+  for (size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
+    text[at++] = digits[uuid[i] >> 4];
+    text[at++] = digits[uuid[i] & 15];
+  }
+  return text;
+}
+
+std::string_view name_of(RecordKind kind) {
+  switch (kind) {
+    case RecordKind::frame:
+      return "frame";
+    case RecordKind::frame_update:
+      return "frame_update";
+    case RecordKind::stream_update:
+      return "stream_update";
+    case RecordKind::end_of_stream:
+      return "end_of_stream";
+    case RecordKind::user_data:
+      return "user_data";
+  }
+  return "?";
+}
+
+std::string_view name_of(stream::StreamState state) {
+  switch (state) {
+    case stream::StreamState::starting:
+      return "starting";
+    case stream::StreamState::running:
+      return "running";
+    case stream::StreamState::blocked:
+      return "blocked";
+    case stream::StreamState::stalled:
+      return "stalled";
+    case stream::StreamState::ended:
+      return "ended";
+    case stream::StreamState::quarantined:
+      return "quarantined";
+    case stream::StreamState::rejected:
+      return "rejected";
+    case stream::StreamState::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+std::string_view name_of(stream::EndReason reason) {
+  switch (reason) {
+    case stream::EndReason::end:
+      return "end";
+    case stream::EndReason::idle:
+      return "idle";
+    case stream::EndReason::changed:
+      return "changed";
+    case stream::EndReason::error:
+      return "error";
+    case stream::EndReason::evicted:
+      return "evicted";
+    case stream::EndReason::drain:
+      return "drain";
+    case stream::EndReason::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+// The attributes of a message without a frame of its own.
+AttributesRef core_attributes(const std::vector<stream::Attribute>& from, int width, int height) {
+  std::vector<Attribute> attributes;
+  for (const stream::Attribute& attribute : from)
+    if (auto read = to_attribute(attribute, width, height)) attributes.push_back(std::move(*read));
+  return attributes.empty() ? nullptr : make_ref<const AttributeList>(std::move(attributes));
+}
+
+void write_note(JsonWriter& json, const Record& record) {
+  const stream::Message& message = *record.message;
+  if (message.stream_update) {
+    const stream::StreamUpdate& update = *message.stream_update;
+    json.field("state", name_of(update.state));
+    if (update.codec) json.field("codec", *update.codec);
+    if (update.width) json.field("width", *update.width);
+    if (update.height) json.field("height", *update.height);
+    if (update.discontinuity) json.field("discontinuity", true);
+    if (!update.reason.empty()) json.field("reason", update.reason);
+  }
+  if (message.end_of_stream) {
+    const stream::EndOfStream& end = *message.end_of_stream;
+    json.field("reason", name_of(end.reason));
+    if (end.frames >= 0) json.field("frames", end.frames);
+    if (end.last_frame) {
+      const auto last = to_text(*end.last_frame);
+      json.field("last_frame", std::string_view(last.data(), last.size()));
+    }
+  }
+  if (message.frame_update) {
+    const auto frame = to_text(message.frame_update->frame);
+    json.field("frame", std::string_view(frame.data(), frame.size()));
+  }
+}
+
+}  // namespace
+
+RecordRef record_of(const stream::Delivery& delivery) {
+  const stream::Message& message = *delivery.message;
+  auto record = std::make_shared<Record>();
+  record->source_id = message.source_id;
+  record->epoch = message.epoch;
+  record->seq = message.seq;
+  record->received_ns = delivery.received_ns;
+  record->message = delivery.message;
+  if (message.frame) {
+    const stream::VideoFrame& frame = *message.frame;
+    record->uuid = frame.uuid;
+    record->keyframe = frame.keyframe;
+    record->is_replay = frame.replay;
+    record->pts = stream::rescale(frame.pts, {frame.time_base.num, frame.time_base.den}).value_or(no_time);
+    record->results.video = VideoInfo{.width = frame.width, .height = frame.height};
+    to_frame(frame, record->results);
+    if (!delivery.payloads.empty()) record->payload = delivery.payloads[0];
+    return record;
+  }
+  record->uuid = stream::make_uuid_v7();
+  if (message.frame_update) {
+    record->kind = RecordKind::frame_update;
+    record->results.attributes = core_attributes(message.frame_update->attributes, 1, 1);
+  } else if (message.stream_update) {
+    record->kind = RecordKind::stream_update;
+  } else if (message.end_of_stream) {
+    record->kind = RecordKind::end_of_stream;
+  } else if (message.user_data) {
+    record->kind = RecordKind::user_data;
+    record->results.attributes = core_attributes(message.user_data->attributes, 1, 1);
+  } else {
+    return nullptr;
+  }
+  return record;
+}
+
+void write_record_json(const Record& record, std::string& text) {
+  // What a user's function has made of it.
+  if (!record.results.json.empty()) {
+    text += record.results.json;
+    return;
+  }
+  const auto uuid = to_text(record.uuid);
+  const FrameIdentity identity{.uuid = {uuid.data(), uuid.size()},
+                               .source_id = record.source_id,
+                               .epoch = record.epoch,
+                               .seq = record.seq,
+                               .pts = record.pts};
+  FrameJsonOptions options;
+  options.identity = &identity;
+  if (record.kind == RecordKind::frame) return write_frame_json(record.results, options, text);
+  JsonWriter json(text);
+  json.begin_object();
+  json.field("schema", "sightglass.stream/1");
+  json.field("kind", name_of(record.kind));
+  json.field("uuid", identity.uuid);
+  json.field("source_id", record.source_id);
+  json.field("epoch", record.epoch);
+  json.field("seq", record.seq);
+  if (record.message) write_note(json, record);
+  // What comes with it, in the form of a frame.
+  if (!record.results.regions.empty() || record.results.attributes) {
+    json.key("results");
+    thread_local std::string results;
+    results.clear();
+    write_frame_json(record.results, options, results);
+    json.raw(results);
+  }
+  json.end_object();
+}
+
+void to_message(const Record& record, stream::Message& message, uint64_t* left_out) {
+  message = *record.message;
+  if (!message.frame) return;
+  stream::VideoFrame& frame = *message.frame;
+  uint64_t unsaid = 0;
+  // What core cannot hold is passed on as it came.
+  std::erase_if(frame.attributes, [&](const stream::Attribute& attribute) {
+    return bool(to_attribute(attribute, frame.width, frame.height));
+  });
+  frame.tags.clear();
+  if (record.results.attributes)
+    for (const Attribute& attribute : record.results.attributes->items()) {
+      if (attribute.model.view() == tag_model) {
+        frame.tags.emplace_back(attribute.name.view());
+        continue;
+      }
+      if (is_reserved(attribute)) continue;
+      stream::Attribute wire;
+      if (to_wire(attribute, frame.width, frame.height, wire))
+        frame.attributes.push_back(std::move(wire));
+      else
+        ++unsaid;
+    }
+  frame.objects.resize(record.results.regions.size());
+  for (size_t i = 0; i < frame.objects.size(); ++i)
+    to_wire(record.results.regions[i], frame.width, frame.height, frame.objects[i], unsaid);
+  if (left_out) *left_out += unsaid;
+}
+
+void to_frame(const stream::VideoFrame& message, Frame& frame) {
+  frame.regions.clear();
+  frame.regions.reserve(message.objects.size());
+  for (const stream::Object& object : message.objects)
+    frame.regions.push_back(to_region(object, message.width, message.height));
+  frame.attributes = core_attributes(message.attributes, message.width, message.height);
+  if (message.tags.empty()) return;
+  static const Label tag(tag_model);
+  std::vector<Attribute> attributes;
+  if (frame.attributes) attributes = frame.attributes->items();
+  for (const std::string& name : message.tags)
+    attributes.push_back(
+        {.name = wire_label(name), .kind = AttributeKind::number, .number = 1, .model = tag});
+  frame.attributes = make_ref<const AttributeList>(std::move(attributes));
+}
+
+}  // namespace sightglass::adapters

@@ -1,0 +1,301 @@
+// The sink video_file: the encoded picture of each record, as it is, into MP4 or Matroska files of one source
+// each. Segments begin at keyframes; MP4 is written in fragments, so that what a crash leaves can be played.
+extern "C" {
+#include <libavcodec/bsf.h>
+#include <libavformat/avformat.h>
+}
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "sightglass/adapters/adapter.h"
+
+namespace sightglass::adapters {
+namespace {
+
+namespace fs = std::filesystem;
+
+enum class Container { mp4, mkv };
+enum class Naming { segment, source };
+
+struct Params {
+  std::string folder;
+  Container container = Container::mp4;
+  Naming naming = Naming::segment;
+  double segment = 60;
+  bool metadata = true;
+};
+
+std::string av_text(int error) {
+  std::array<char, AV_ERROR_MAX_STRING_SIZE> text{};
+  av_strerror(error, text.data(), text.size());
+  return text.data();
+}
+
+AVCodecID codec_id(std::string_view wire_name) {
+  if (wire_name == "h264") return AV_CODEC_ID_H264;
+  if (wire_name == "hevc") return AV_CODEC_ID_HEVC;
+  if (wire_name == "av1") return AV_CODEC_ID_AV1;
+  if (wire_name == "vp8") return AV_CODEC_ID_VP8;
+  if (wire_name == "vp9") return AV_CODEC_ID_VP9;
+  if (wire_name == "jpeg" || wire_name == "mjpeg") return AV_CODEC_ID_MJPEG;
+  if (wire_name == "png") return AV_CODEC_ID_PNG;
+  return AV_CODEC_ID_NONE;
+}
+
+struct CloseOutput {
+  void operator()(AVFormatContext* output) const {
+    avio_closep(&output->pb);
+    avformat_free_context(output);
+  }
+};
+struct FreePacket {
+  void operator()(AVPacket* packet) const { av_packet_free(&packet); }
+};
+struct FreeFilter {
+  void operator()(AVBSFContext* filter) const { av_bsf_free(&filter); }
+};
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using PacketPtr = std::unique_ptr<AVPacket, FreePacket>;
+
+// What a header needs to know of the codec (parameter sets), out of a keyframe.
+std::vector<uint8_t> header_data(AVCodecID codec, const AVPacket& keyframe) {
+  AVBSFContext* made = nullptr;
+  const AVBitStreamFilter* const extract = av_bsf_get_by_name("extract_extradata");
+  if (!extract || av_bsf_alloc(extract, &made) < 0) return {};
+  const std::unique_ptr<AVBSFContext, FreeFilter> filter(made);
+  filter->par_in->codec_type = AVMEDIA_TYPE_VIDEO;
+  filter->par_in->codec_id = codec;
+  const PacketPtr packet(av_packet_clone(&keyframe));
+  // Codecs without such data are refused here.
+  if (!packet || av_bsf_init(filter.get()) < 0 || av_bsf_send_packet(filter.get(), packet.get()) < 0)
+    return {};
+  const PacketPtr out(av_packet_alloc());
+  if (av_bsf_receive_packet(filter.get(), out.get()) < 0) return {};
+  size_t size = 0;
+  const uint8_t* const data = av_packet_get_side_data(out.get(), AV_PKT_DATA_NEW_EXTRADATA, &size);
+  return data ? std::vector<uint8_t>(data, data + size) : std::vector<uint8_t>();
+}
+
+// A file being written.
+class Segment {
+ public:
+  static Result<std::unique_ptr<Segment>> open(const std::string& path, const Params& params,
+                                               const Record& first, const AVPacket& packet) {
+    const stream::VideoFrame& frame = *first.message->frame;
+    const AVCodecID codec = codec_id(frame.codec.value_or(""));
+    AVFormatContext* made = nullptr;
+    const bool is_mp4 = params.container == Container::mp4;
+    if (avformat_alloc_output_context2(&made, nullptr, is_mp4 ? "mp4" : "matroska", path.c_str()) < 0)
+      return fail(ErrorCode::exhausted, "{}: no memory for a writer", path);
+    auto segment = std::make_unique<Segment>();
+    segment->output_.reset(made);
+    AVStream* const video = avformat_new_stream(made, nullptr);
+    if (codec == AV_CODEC_ID_NONE || avformat_query_codec(made->oformat, codec, FF_COMPLIANCE_NORMAL) != 1)
+      return fail(ErrorCode::unsupported, "{}: {} cannot hold frames of codec {}", path, made->oformat->name,
+                  frame.codec.value_or("none"));
+    auto& par = *video->codecpar;
+    par.codec_type = AVMEDIA_TYPE_VIDEO;
+    par.codec_id = codec;
+    par.width = frame.width;
+    par.height = frame.height;
+    const auto extra =
+        frame.codec_data && !frame.codec_data->empty() ? *frame.codec_data : header_data(codec, packet);
+    if (!extra.empty()) {
+      par.extradata = static_cast<uint8_t*>(av_mallocz(extra.size() + AV_INPUT_BUFFER_PADDING_SIZE));
+      std::copy(extra.begin(), extra.end(), par.extradata);
+      par.extradata_size = int(extra.size());
+    }
+    video->time_base = {1, 90000};
+    if (frame.framerate && frame.framerate->num > 0)
+      video->avg_frame_rate = {frame.framerate->num, frame.framerate->den};
+    if (const int error = avio_open(&made->pb, path.c_str(), AVIO_FLAG_WRITE); error < 0)
+      return fail(ErrorCode::io, "{}: {}", path, av_text(error));
+    AVDictionary* options = nullptr;
+    if (is_mp4) av_dict_set(&options, "movflags", "frag_keyframe+empty_moov+default_base_moof", 0);
+    const int error = avformat_write_header(made, &options);
+    av_dict_free(&options);
+    if (error < 0) return fail(ErrorCode::io, "{}: {}", path, av_text(error));
+    if (params.metadata) {
+      const std::string side = fs::path(path).replace_extension(".jsonl");
+      segment->side_.reset(std::fopen(side.c_str(), "w"));
+      if (!segment->side_) return fail(ErrorCode::io, "{}: cannot be written", side);
+    }
+    segment->path_ = path;
+    segment->epoch_ = first.epoch;
+    segment->codec_ = codec;
+    segment->width_ = frame.width;
+    segment->height_ = frame.height;
+    segment->first_pts_ = first.pts;
+    return segment;
+  }
+
+  ~Segment() {
+    if (output_ && output_->pb && is_written_) av_write_trailer(output_.get());
+  }
+
+  bool fits(const Record& record) const {
+    const stream::VideoFrame& frame = *record.message->frame;
+    return record.epoch == epoch_ && codec_id(frame.codec.value_or("")) == codec_ && frame.width == width_ &&
+           frame.height == height_;
+  }
+  bool is_full(const Record& record, double seconds) const {
+    return seconds > 0 && double(record.pts - first_pts_) / 1e9 >= seconds;
+  }
+
+  Status write(const Record& record, AVPacket& packet) {
+    const stream::VideoFrame& frame = *record.message->frame;
+    const AVRational ns{1, 1'000'000'000}, base = output_->streams[0]->time_base;
+    packet.stream_index = 0;
+    packet.pts = av_rescale_q(record.pts - first_pts_, ns, base);
+    // Where the writer has told no dts, order of decoding is order of display.
+    packet.dts = packet.pts;
+    if (frame.dts)
+      packet.dts = packet.pts - av_rescale_q(frame.pts - *frame.dts,
+                                             AVRational{frame.time_base.num, frame.time_base.den}, base);
+    if (packet.dts <= last_dts_) packet.dts = last_dts_ + 1;
+    packet.pts = std::max(packet.pts, packet.dts);
+    last_dts_ = packet.dts;
+    if (frame.duration)
+      packet.duration =
+          av_rescale_q(*frame.duration, AVRational{frame.time_base.num, frame.time_base.den}, base);
+    is_written_ = true;
+    if (const int error = av_write_frame(output_.get(), &packet); error < 0)
+      return fail(ErrorCode::io, "{}: {}", path_, av_text(error));
+    if (!side_) return {};
+    line_.clear();
+    write_record_json(record, line_);
+    line_ += '\n';
+    if (std::fwrite(line_.data(), 1, line_.size(), side_.get()) != line_.size())
+      return fail(ErrorCode::io, "{}: the side file cannot be written", path_);
+    return {};
+  }
+
+  Status flush() {
+    avio_flush(output_->pb);
+    if (output_->pb->error < 0) return fail(ErrorCode::io, "{}: {}", path_, av_text(output_->pb->error));
+    if (side_ && std::fflush(side_.get()))
+      return fail(ErrorCode::io, "{}: the side file cannot be written", path_);
+    return {};
+  }
+
+ private:
+  std::unique_ptr<AVFormatContext, CloseOutput> output_;
+  std::unique_ptr<std::FILE, CloseFile> side_;
+  std::string path_, line_;
+  int64_t epoch_ = 0, last_dts_ = INT64_MIN;
+  AVCodecID codec_ = AV_CODEC_ID_NONE;
+  int width_ = 0, height_ = 0;
+  Time first_pts_ = 0;
+  bool is_written_ = false;
+};
+
+class VideoFile final : public Sink {
+ public:
+  static Result<std::unique_ptr<Sink>> create(const ParamSet& set, const SinkContext& context) {
+    auto sink = std::make_unique<VideoFile>();
+    sink->params_ = set.as<Params>();
+    if (sink->params_.folder.empty())
+      return fail(ErrorCode::invalid_argument,
+                  "folder: the folder that video files are written to is missing");
+    sink->folder_ = fs::path(context.folder) / sink->params_.folder;
+    return sink;
+  }
+
+  Status start() override {
+    std::error_code error;
+    fs::create_directories(folder_, error);
+    if (error) return fail(ErrorCode::io, "{}: {}", folder_.string(), error.message());
+    return {};
+  }
+
+  Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
+    for (size_t i = 0; i < records.size(); ++i) {
+      const Record& record = *records[i];
+      if (record.kind == RecordKind::end_of_stream) {
+        open_.erase(record.source_id);
+      } else if (record.kind == RecordKind::frame && !record.payload.bytes.empty() && record.message &&
+                 record.message->frame && !record.is_replay) {
+        if (auto written = write(record); !written) {
+          open_.erase(record.source_id);
+          if (written.error().code != ErrorCode::unsupported) return written;
+          outcome[i] = Stored::never;
+        }
+      }
+    }
+    return {};
+  }
+
+  Status flush() override {
+    for (auto& [source, segment] : open_)
+      if (auto flushed = segment->flush(); !flushed) return flushed;
+    return {};
+  }
+
+  void stop() override { open_.clear(); }
+
+ private:
+  Status write(const Record& record) {
+    const PacketPtr packet(av_packet_alloc());
+    if (!packet || av_new_packet(packet.get(), int(record.payload.bytes.size())) < 0)
+      return fail(ErrorCode::exhausted, "no memory for a frame of {} bytes", record.payload.bytes.size());
+    std::ranges::copy(record.payload.bytes, packet->data);
+    if (record.keyframe) packet->flags |= AV_PKT_FLAG_KEY;
+    auto& segment = open_[record.source_id];
+    if (segment && (!segment->fits(record) || (record.keyframe && segment->is_full(record, params_.segment))))
+      segment.reset();
+    if (!segment) {
+      // Nothing can be played before a keyframe.
+      if (!record.keyframe) return {};
+      auto made = Segment::open(next_path(record), params_, record, *packet);
+      if (!made) return forward_error(made);
+      segment = std::move(*made);
+    }
+    return segment->write(record, *packet);
+  }
+
+  std::string next_path(const Record& record) {
+    const std::string ending = params_.container == Container::mp4 ? ".mp4" : ".mkv";
+    if (params_.naming == Naming::source) {
+      const unsigned number = ++made_[record.source_id];
+      return folder_ / (number == 1 ? record.source_id + ending
+                                    : std::format("{}-{}{}", record.source_id, number, ending));
+    }
+    std::string uuid;
+    for (const uint8_t byte : record.uuid) uuid += std::format("{:02x}", byte);
+    return folder_ / std::format("{}_{}_{}{}", record.source_id, record.epoch, uuid, ending);
+  }
+
+  Params params_;
+  fs::path folder_;
+  std::map<std::string, std::unique_ptr<Segment>> open_;
+  std::map<std::string, unsigned> made_;
+};
+
+const SinkRegistration registration(SinkDesc{
+    .name = "video_file",
+    .doc = "Writes the encoded frames of each source to video files, in segments that begin at keyframes",
+    .nature = SinkNature::video,
+    .params = ParamTable::of<Params>({
+        param("folder", &Params::folder, "folder of the files"),
+        param("container", &Params::container, "of the files").choices({"mp4", "mkv"}),
+        param("naming", &Params::naming,
+              "segment: SOURCE_EPOCH_UUID, with the UUID of the first frame; source: SOURCE, then SOURCE-2…")
+            .choices({"segment", "source"}),
+        param("segment", &Params::segment,
+              "length after which the next keyframe begins a file; 0: one per epoch")
+            .in("s")
+            .range(0, 86400),
+        param("metadata", &Params::metadata, "write the results beside each file, as FILE.jsonl"),
+    }),
+    .create = &VideoFile::create,
+});
+
+}  // namespace
+}  // namespace sightglass::adapters

@@ -1,0 +1,140 @@
+// Records as messages, to the next module or any other reader. On a dealer a record counts as stored once the
+// reader has acknowledged it, on push and pub once ZeroMQ has it.
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "sightglass/adapters/adapter.h"
+#include "sightglass/adapters/zeromq_params.h"
+#include "sightglass/stream/message_writer.h"
+#include "sightglass/stream/zeromq/writer.h"
+
+namespace sightglass::adapters {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Params : ZmqParams {
+  double send_timeout = 5;
+  bool payload = true;
+};
+
+class ZmqSink final : public Sink {
+ public:
+  ZmqSink(Params params, stream::Url url, stream::ZmqWriterOptions options)
+      : params_(std::move(params)), url_(std::move(url)), options_(std::move(options)) {}
+
+  static Result<std::unique_ptr<Sink>> create(const ParamSet& set, const SinkContext& context) {
+    Params params = set.as<Params>();
+    if (params.url.size() != 1)
+      return fail(ErrorCode::invalid_argument, "{}: one url is needed, as in push+connect:ipc:///run/next",
+                  context.name);
+    auto url = stream::parse_writer_url(params.url[0], context.name + ".url");
+    if (!url) return forward_error(url);
+    stream::ZmqWriterOptions options;
+    options.socket.high_water_mark = int(params.high_water_mark);
+    options.socket.curve = curve_options(params, context.folder);
+    options.socket.require_auth = context.require_auth;
+    options.send_timeout = std::chrono::milliseconds(int64_t(params.send_timeout * 1000));
+    options.name = context.module;
+    return std::make_unique<ZmqSink>(std::move(params), std::move(*url), std::move(options));
+  }
+
+  Status start() override {
+    options_.dead_letter = [this](const stream::DeadLetter& letter) {
+      const std::lock_guard lock(mutex_);
+      dead_.insert({letter.packet->source, letter.packet->epoch, letter.packet->seq});
+    };
+    auto writer = stream::ZmqWriter::open(url_, options_);
+    if (!writer) return forward_error(writer);
+    writer_ = std::move(*writer);
+    return {};
+  }
+
+  Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
+    std::vector<Place> places(records.size());
+    for (size_t i = 0; i < records.size(); ++i) {
+      const Record& record = *records[i];
+      to_message(record, message_);
+      if (message_.frame) set_content(record);
+      const Status sent = writer_->send(message_, params_.payload ? record.payload : stream::Payload());
+      if (!sent) {
+        // What no reader would take is not sent again.
+        const bool never = sent.error().code == ErrorCode::invalid_argument;
+        std::fill(outcome.begin() + ptrdiff_t(i), outcome.end(), Stored::retry);
+        if (never) outcome[i] = Stored::never;
+        return i > 0 || never ? Status() : sent;
+      }
+      places[i] = {message_.source_id, message_.epoch, message_.seq};
+    }
+    return stream::acknowledges(url_.type) ? wait_for_acks(places, outcome) : Status();
+  }
+
+  Status flush() override { return writer_ ? writer_->flush(10s) : Status(); }
+  void stop() override { writer_.reset(); }
+  void cancel() override {
+    cancelled_ = true;
+    if (writer_) writer_->close();
+  }
+
+ private:
+  struct Place {
+    std::string source;
+    int64_t epoch = 0, seq = 0;
+    auto operator<=>(const Place&) const = default;
+  };
+
+  void set_content(const Record& record) {
+    stream::VideoFrame& frame = *message_.frame;
+    if (params_.payload && !record.payload.bytes.empty()) {
+      stream::set_part(frame, record.payload.bytes);
+      frame.keyframe = record.keyframe;
+    } else {
+      frame.content = {};
+      frame.crc32c.reset();
+    }
+  }
+
+  // The writer goes on sending by itself, for as long as the reader is away.
+  Status wait_for_acks(const std::vector<Place>& places, std::span<Stored> outcome) {
+    while (!writer_->flush(1s))
+      if (cancelled_) return fail(ErrorCode::cancelled, "{}: not acknowledged", url_.to_string());
+    const std::lock_guard lock(mutex_);
+    for (size_t i = 0; i < places.size(); ++i)
+      if (dead_.erase(places[i]) > 0) outcome[i] = Stored::never;
+    return {};
+  }
+
+  const Params params_;
+  const stream::Url url_;
+  stream::ZmqWriterOptions options_;
+  std::unique_ptr<stream::ZmqWriter> writer_;
+  stream::Message message_;
+  std::atomic<bool> cancelled_ = false;
+  std::mutex mutex_;
+  std::set<Place> dead_;
+};
+
+std::vector<ParamDesc> params() {
+  auto all = zmq_params<Params>("address of the reader: push+connect:ipc:///run/next");
+  all.push_back(param("send-timeout", &Params::send_timeout, "after which the policy of the queue decides")
+                    .range(0, 3600)
+                    .in("s"));
+  all.push_back(param("payload", &Params::payload, "also the pictures, not only what is known of them"));
+  return all;
+}
+
+const SinkRegistration registration(SinkDesc{
+    .name = "zeromq",
+    .doc = "the next module, or any reader of messages",
+    .nature = SinkNature::socket,
+    .batch_records = 64,
+    .params = ParamTable::of<Params>(params()),
+    .create = &ZmqSink::create,
+});
+
+}  // namespace
+}  // namespace sightglass::adapters

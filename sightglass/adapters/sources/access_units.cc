@@ -1,0 +1,285 @@
+#include "sightglass/adapters/sources/access_units.h"
+
+#include <chrono>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sightglass/elements/ffmpeg_media/av_handles.h"
+
+extern "C" {
+#include <libavcodec/bsf.h>
+#include <libavutil/imgutils.h>
+}
+
+namespace sightglass::adapters {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct FreeFilter {
+  void operator()(AVBSFContext* filter) const { av_bsf_free(&filter); }
+};
+using FilterPtr = std::unique_ptr<AVBSFContext, FreeFilter>;
+
+std::string_view codec_name(AVCodecID id) {
+  switch (id) {
+    case AV_CODEC_ID_H264:
+      return "h264";
+    case AV_CODEC_ID_HEVC:
+      return "hevc";
+    case AV_CODEC_ID_AV1:
+      return "av1";
+    case AV_CODEC_ID_VP8:
+      return "vp8";
+    case AV_CODEC_ID_VP9:
+      return "vp9";
+    case AV_CODEC_ID_MJPEG:
+      return "mjpeg";
+    case AV_CODEC_ID_PNG:
+      return "png";
+    default:
+      return {};
+  }
+}
+
+// What brings packets into the form that messages have; empty: they are.
+std::string filter_for(const AVCodecParameters& codec) {
+  // Byte streams begin with a start code, the length-prefixed form with a version.
+  const bool prefixed = codec.extradata_size > 0 && codec.extradata[0] == 1;
+  if (codec.codec_id == AV_CODEC_ID_H264) return prefixed ? "h264_mp4toannexb" : "dump_extra=freq=keyframe";
+  if (codec.codec_id == AV_CODEC_ID_HEVC) return prefixed ? "hevc_mp4toannexb" : "dump_extra=freq=keyframe";
+  return {};
+}
+
+std::string message_of(int error) {
+  char text[AV_ERROR_MAX_STRING_SIZE] = {};
+  av_strerror(error, text, sizeof text);
+  return text;
+}
+
+Fraction fraction(AVRational value, Fraction fallback) {
+  return value.num > 0 && value.den > 0 ? Fraction{value.num, value.den} : fallback;
+}
+
+class Reader final : public AccessUnits {
+ public:
+  Reader(std::string location, int timeout_ms) : location_(std::move(location)), timeout_(timeout_ms) {}
+
+  Status open() {
+    AVFormatContext* input = avformat_alloc_context();
+    if (!input) return failed(AVERROR(ENOMEM));
+    input->interrupt_callback = {&Reader::interrupted, this};
+    renew_deadline();
+    if (const int error = avformat_open_input(&input, location_.c_str(), nullptr, nullptr); error < 0)
+      return failed(error);  // which has freed `input`
+    input_.reset(input);
+    if (const int error = avformat_find_stream_info(input, nullptr); error < 0) return failed(error);
+    const int index = av_find_best_stream(input, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+    if (index < 0) return fail(ErrorCode::unsupported, "{}: has no video", location_);
+    for (unsigned i = 0; i < input->nb_streams; ++i)
+      if (int(i) != index) input->streams[i]->discard = AVDISCARD_ALL;
+    stream_ = input->streams[index];
+    const AVCodecParameters& codec = *stream_->codecpar;
+    info_.codec = codec_name(codec.codec_id);
+    info_.width = codec.width, info_.height = codec.height;
+    info_.framerate = fraction(av_guess_frame_rate(input, stream_, nullptr), {0, 1});
+    info_.pixel_aspect = fraction(av_guess_sample_aspect_ratio(input, stream_, nullptr), {1, 1});
+    info_.time_base = {stream_->time_base.num, stream_->time_base.den};
+    is_image_ = std::string_view(input->iformat->name).find("image2") != std::string_view::npos ||
+                std::string_view(input->iformat->name).ends_with("_pipe");
+    if (is_image_ && info_.codec == "mjpeg") info_.codec = "jpeg";
+    packet_.reset(av_packet_alloc());
+    if (!packet_) return failed(AVERROR(ENOMEM));
+    return info_.codec.empty() ? open_decoder() : open_filter(filter_for(codec));
+  }
+
+  const MediaInfo& info() const override { return info_; }
+
+  Result<std::optional<AccessUnit>> next() override { return decoder_ ? next_picture() : next_packet(); }
+
+  Status seek(double seconds) override {
+    int64_t to = int64_t(seconds * AV_TIME_BASE);
+    if (input_->start_time != AV_NOPTS_VALUE) to += input_->start_time;
+    renew_deadline();
+    if (const int error = av_seek_frame(input_.get(), -1, to, AVSEEK_FLAG_BACKWARD); error < 0)
+      return failed(error);
+    if (filter_) av_bsf_flush(filter_.get());
+    if (decoder_) avcodec_flush_buffers(decoder_.get());
+    next_pts_ = 0;
+    return {};
+  }
+
+  void cancel() override { cancelled_ = true; }
+
+ private:
+  static int interrupted(void* self) {
+    auto& reader = *static_cast<Reader*>(self);
+    return reader.cancelled_.load(std::memory_order_relaxed) || Clock::now() >= reader.deadline_;
+  }
+  void renew_deadline() { deadline_ = Clock::now() + std::chrono::milliseconds(timeout_); }
+
+  std::unexpected<Error> failed(int error) const {
+    if (cancelled_) return fail(ErrorCode::cancelled, "{}: stopped on request", location_);
+    if (error == AVERROR_EXIT)
+      return fail(ErrorCode::io, "{}: nothing has come for {} ms", location_, timeout_);
+    const ErrorCode code = error == AVERROR(ENOENT)       ? ErrorCode::not_found
+                           : error == AVERROR_INVALIDDATA ? ErrorCode::corrupt
+                           : error == AVERROR(ENOMEM)     ? ErrorCode::exhausted
+                                                          : ErrorCode::io;
+    return fail(code, "{}: {}", location_, message_of(error));
+  }
+
+  Status open_filter(const std::string& name) {
+    if (name.empty()) return {};
+    AVBSFContext* filter = nullptr;
+    if (const int error = av_bsf_list_parse_str(name.c_str(), &filter); error < 0) return failed(error);
+    filter_.reset(filter);
+    avcodec_parameters_copy(filter->par_in, stream_->codecpar);
+    filter->time_base_in = stream_->time_base;
+    if (const int error = av_bsf_init(filter); error < 0) return failed(error);
+    return {};
+  }
+
+  Status open_decoder() {
+    const AVCodec* codec = avcodec_find_decoder(stream_->codecpar->codec_id);
+    if (!codec)
+      return fail(ErrorCode::unsupported, "{}: this FFmpeg has no decoder for its video", location_);
+    decoder_.reset(avcodec_alloc_context3(codec));
+    picture_.reset(av_frame_alloc());
+    if (!decoder_ || !picture_) return failed(AVERROR(ENOMEM));
+    int error = avcodec_parameters_to_context(decoder_.get(), stream_->codecpar);
+    decoder_->pkt_timebase = stream_->time_base;
+    if (error >= 0) error = avcodec_open2(decoder_.get(), codec, nullptr);
+    if (error < 0) return failed(error);
+    info_.codec = "raw";
+    info_.is_transcoded = true;
+    return {};
+  }
+
+  // A packet of the stream, as it stands in the file; false: the end.
+  Result<bool> read(AVPacket& packet) {
+    for (;;) {
+      av_packet_unref(&packet);
+      renew_deadline();
+      const int error = av_read_frame(input_.get(), &packet);
+      if (error == AVERROR_EOF) return false;
+      if (error < 0) return failed(error);
+      if (packet.stream_index == stream_->index && packet.size > 0) return true;
+    }
+  }
+
+  Result<std::optional<AccessUnit>> next_packet() {
+    AvPacketPtr packet(av_packet_alloc());
+    if (!packet) return failed(AVERROR(ENOMEM));
+    if (!filter_) {
+      Result<bool> more = read(*packet);
+      if (!more) return forward_error(more);
+      if (!*more) return std::nullopt;
+      return unit(std::move(packet));
+    }
+    for (;;) {
+      const int error = av_bsf_receive_packet(filter_.get(), packet.get());
+      if (error == 0) return unit(std::move(packet));
+      if (error == AVERROR_EOF) return std::nullopt;
+      if (error != AVERROR(EAGAIN)) return failed(error);
+      Result<bool> more = read(*packet_);
+      if (!more) return forward_error(more);
+      if (const int sent = av_bsf_send_packet(filter_.get(), *more ? packet_.get() : nullptr); sent < 0)
+        return failed(sent);
+    }
+  }
+
+  std::optional<AccessUnit> unit(AvPacketPtr packet) {
+    AccessUnit made;
+    made.pts = time_or_next(packet->pts, packet->duration);
+    made.duration = packet->duration;
+    if (packet->dts != AV_NOPTS_VALUE) made.dts = packet->dts;
+    made.keyframe = packet->flags & AV_PKT_FLAG_KEY;
+    const std::span bytes(packet->data, size_t(packet->size));
+    made.payload = {bytes, std::shared_ptr<AVPacket>(packet.release(), AvFree())};
+    return made;
+  }
+
+  // Times that a file leaves out follow each other at its frame rate.
+  int64_t time_or_next(int64_t pts, int64_t duration) {
+    if (pts == AV_NOPTS_VALUE) pts = next_pts_;
+    if (duration <= 0 && info_.framerate.num > 0)
+      duration = av_rescale_q(1, {info_.framerate.den, info_.framerate.num}, stream_->time_base);
+    next_pts_ = pts + std::max<int64_t>(duration, 1);
+    return pts;
+  }
+
+  Result<std::optional<AccessUnit>> next_picture() {
+    for (;;) {
+      const int error = avcodec_receive_frame(decoder_.get(), picture_.get());
+      if (error == 0) return picture();
+      if (error == AVERROR_EOF) return std::nullopt;
+      if (error != AVERROR(EAGAIN)) return failed(error);
+      Result<bool> more = read(*packet_);
+      if (!more) return forward_error(more);
+      // A packet that cannot be decoded costs its picture only.
+      const int sent = avcodec_send_packet(decoder_.get(), *more ? packet_.get() : nullptr);
+      if (sent < 0 && sent != AVERROR_INVALIDDATA && sent != AVERROR_EOF) return failed(sent);
+    }
+  }
+
+  Result<std::optional<AccessUnit>> picture() {
+    const AVFrame& frame = *picture_;
+    scaler_.reset(sws_getCachedContext(scaler_.release(), frame.width, frame.height,
+                                       AVPixelFormat(frame.format), frame.width, frame.height,
+                                       AV_PIX_FMT_YUV420P, SWS_POINT, nullptr, nullptr, nullptr));
+    if (!scaler_)
+      return fail(ErrorCode::unsupported, "{}: its pictures cannot be converted to I420", location_);
+    info_.width = frame.width, info_.height = frame.height;
+    const auto strides = raw_strides(frame.width);
+    const size_t luma = size_t(strides[0]) * size_t((frame.height + 1) & ~1);
+    const size_t chroma = size_t(strides[1]) * size_t((frame.height + 1) / 2);
+    std::vector<uint8_t> bytes(luma + 2 * chroma);
+    uint8_t* planes[] = {bytes.data(), bytes.data() + luma, bytes.data() + luma + chroma, nullptr};
+    sws_scale(scaler_.get(), frame.data, frame.linesize, 0, frame.height, planes, strides);
+    AccessUnit made;
+    made.pts = time_or_next(frame.best_effort_timestamp, frame.duration);
+    made.duration = frame.duration;
+    made.keyframe = true;
+    made.payload = stream::own(std::move(bytes));
+    return made;
+  }
+
+  // As GStreamer lays out I420: rows of a multiple of four bytes, planes of whole pairs of rows.
+  struct Strides {
+    int values[4];
+    operator const int*() const { return values; }
+    int operator[](size_t i) const { return values[i]; }
+  };
+  static Strides raw_strides(int width) {
+    const int luma = (width + 3) & ~3;
+    const int chroma = (((width + 1) & ~1) / 2 + 3) & ~3;
+    return {{luma, chroma, chroma, 0}};
+  }
+
+  const std::string location_;
+  const int timeout_;
+  std::atomic<bool> cancelled_ = false;
+  Clock::time_point deadline_;
+  AvInputPtr input_;
+  AVStream* stream_ = nullptr;
+  FilterPtr filter_;
+  AvCodecPtr decoder_;
+  AvPacketPtr packet_;
+  AvFramePtr picture_;
+  SwsPtr scaler_;
+  MediaInfo info_;
+  int64_t next_pts_ = 0;  // for units without a time
+  bool is_image_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<AccessUnits>> AccessUnits::open(const std::string& location, int timeout_ms) {
+  auto reader = std::make_unique<Reader>(location, timeout_ms);
+  if (Status status = reader->open(); !status) return forward_error(status);
+  return reader;
+}
+
+}  // namespace sightglass::adapters

@@ -1,0 +1,50 @@
+// Reads a media file or URL as messages carry video: encoded frames in decoding order, H.264 and HEVC as byte
+// stream with parameter sets at keyframes, each frame one AVPacket that the payload shares. Codecs which
+// messages do not know (MPEG-4 part 2, …) are decoded, and come as raw I420 pictures.
+//
+//   auto units = AccessUnits::open("street.mp4");
+//   while (auto unit = (*units)->next()) { if (!*unit) break; … }
+//
+// One thread; cancel() from any.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "sightglass/core/result.h"
+#include "sightglass/core/video.h"
+#include "sightglass/stream/delivery.h"
+
+namespace sightglass::adapters {
+
+struct MediaInfo {
+  std::string codec;  // as in VideoFrame
+  int width = 0, height = 0;
+  Fraction framerate{0, 1}, pixel_aspect{1, 1};
+  Fraction time_base{1, 1'000'000'000};  // of the times of units, in seconds
+  bool is_transcoded = false;            // decoded here
+};
+
+struct AccessUnit {
+  stream::Payload payload;
+  int64_t pts = 0, duration = 0;  // in MediaInfo::time_base; duration 0: unknown
+  std::optional<int64_t> dts;
+  bool keyframe = false;
+};
+
+class AccessUnits {
+ public:
+  // `location` is a path or a URL of FFmpeg. Waits of more than `timeout_ms` for the network are errors.
+  static Result<std::unique_ptr<AccessUnits>> open(const std::string& location, int timeout_ms = 10'000);
+  virtual ~AccessUnits() = default;
+  virtual const MediaInfo& info() const = 0;
+  virtual Result<std::optional<AccessUnit>> next() = 0;  // none: the end
+  // To the keyframe at or before a time from the beginning, seconds.
+  virtual Status seek(double seconds) = 0;
+  virtual void cancel() = 0;
+};
+
+}  // namespace sightglass::adapters

@@ -1,0 +1,71 @@
+#include "sightglass/adapters/sources/frame_messages.h"
+
+#include <chrono>
+
+#include "sightglass/stream/uuid.h"
+
+namespace sightglass::adapters {
+namespace {
+
+int64_t wall_clock_us() {
+  using namespace std::chrono;
+  return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
+}
+
+int64_t steady_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+}  // namespace
+
+void FrameMessages::begin_epoch() {
+  ++epoch_;
+  seq_ = frames_ = 0;
+  previous_frame_.reset();
+  previous_keyframe_.reset();
+}
+
+std::shared_ptr<stream::Message> FrameMessages::message(stream::Kind kind) {
+  auto made = std::make_shared<stream::Message>();
+  made->kind = kind;
+  made->source_id = source_id_;
+  made->producer = producer_;
+  made->epoch = epoch_;
+  made->seq = seq_++;
+  made->sent_us = wall_clock_us();
+  return made;
+}
+
+stream::Delivery FrameMessages::frame(const MediaInfo& info, const AccessUnit& unit, int64_t shift) {
+  auto made = message(stream::Kind::frame);
+  stream::VideoFrame& frame = made->frame.emplace();
+  frame.uuid = stream::make_uuid_v7();
+  frame.created_us = made->sent_us;
+  frame.previous_frame = previous_frame_;
+  frame.previous_keyframe = previous_keyframe_;
+  frame.width = info.width, frame.height = info.height;
+  if (info.framerate.num > 0) frame.framerate = stream::Rational{info.framerate.num, info.framerate.den};
+  frame.pixel_aspect = {info.pixel_aspect.num, info.pixel_aspect.den};
+  frame.time_base = {info.time_base.num, info.time_base.den};
+  frame.pts = unit.pts + shift;
+  if (unit.dts) frame.dts = *unit.dts + shift;
+  if (unit.duration > 0) frame.duration = unit.duration;
+  frame.codec = info.codec;
+  frame.keyframe = unit.keyframe;
+  frame.encoding = info.is_transcoded ? stream::Encoding::transcoded : stream::Encoding::original;
+  frame.content = stream::Part{.index = 0, .size = int64_t(unit.payload.bytes.size())};
+  if (info.codec == "raw") frame.raw.emplace().format = "I420";
+  previous_frame_ = frame.uuid;
+  if (frame.keyframe) previous_keyframe_ = frame.uuid;
+  ++frames_;
+  return {.message = std::move(made), .payloads = {unit.payload}, .received_ns = steady_ns()};
+}
+
+stream::Delivery FrameMessages::end(stream::EndReason reason) {
+  auto made = message(stream::Kind::end_of_stream);
+  stream::EndOfStream& end = made->end_of_stream.emplace();
+  end.reason = reason;
+  end.frames = frames_;
+  end.last_frame = previous_frame_;
+  return {.message = std::move(made), .received_ns = steady_ns()};
+}
+
+}  // namespace sightglass::adapters

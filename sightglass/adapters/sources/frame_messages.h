@@ -1,0 +1,37 @@
+// Makes the messages of one virtual stream: counts, names each frame (uuid version 7) and refers each to its
+// predecessor and keyframe. One thread; one object per stream.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "sightglass/adapters/sources/access_units.h"
+#include "sightglass/stream/delivery.h"
+
+namespace sightglass::adapters {
+
+class FrameMessages {
+ public:
+  // `producer` is drawn once per process, see stream/uuid.h.
+  FrameMessages(std::string source_id, const stream::Uuid& producer)
+      : source_id_(std::move(source_id)), producer_(producer) {}
+
+  // The frame travels as payload part 0. Times are moved by `shift` (of the media's time base).
+  stream::Delivery frame(const MediaInfo& info, const AccessUnit& unit, int64_t shift = 0);
+  stream::Delivery end(stream::EndReason reason);
+  int64_t frames() const { return frames_; }
+  void begin_epoch();          // behind end()
+  void skip_seq() { ++seq_; }  // as if a message had been lost on its way
+
+ private:
+  std::shared_ptr<stream::Message> message(stream::Kind kind);
+
+  std::string source_id_;
+  stream::Uuid producer_;
+  int64_t epoch_ = 0, seq_ = 0, frames_ = 0;
+  std::optional<stream::Uuid> previous_frame_, previous_keyframe_;
+};
+
+}  // namespace sightglass::adapters
