@@ -1,0 +1,132 @@
+#include "sightglass/module/ingress.h"
+
+#include <chrono>
+#include <thread>
+
+#include "sightglass/module/record_maker.h"
+
+namespace sightglass::module {
+namespace {
+
+constexpr std::chrono::milliseconds look_again{100};
+
+std::string_view name_of(stream::Kind kind) {
+  switch (kind) {
+    case stream::Kind::frame:
+      return "frame";
+    case stream::Kind::frame_update:
+      return "frame_update";
+    case stream::Kind::stream_update:
+      return "stream_update";
+    case stream::Kind::end_of_stream:
+      return "end_of_stream";
+    case stream::Kind::user_data:
+      return "user_data";
+    case stream::Kind::shutdown:
+      return "shutdown";
+    default:
+      return "other";
+  }
+}
+
+}  // namespace
+
+void IngressCounters::count_received(stream::Kind kind) {
+  const std::scoped_lock lock(mutex_);
+  const auto known = received_.find(name_of(kind));
+  ++(known == received_.end() ? received_[std::string(name_of(kind))] : known->second);
+}
+
+void IngressCounters::count_rejected(std::string_view reason) {
+  const std::scoped_lock lock(mutex_);
+  const auto known = rejected_.find(reason);
+  ++(known == rejected_.end() ? rejected_[std::string(reason)] : known->second);
+}
+
+std::map<std::string, uint64_t> IngressCounters::received() const {
+  const std::scoped_lock lock(mutex_);
+  return {received_.begin(), received_.end()};
+}
+
+std::map<std::string, uint64_t> IngressCounters::rejected() const {
+  const std::scoped_lock lock(mutex_);
+  return {rejected_.begin(), rejected_.end()};
+}
+
+Status Ingress::take(stream::Delivery delivery, int deadline_ms) {
+  if (!delivery.message) return fail(ErrorCode::invalid_argument, "a delivery without a message");
+  const int64_t start = steady_now_ns();
+  if (!delivery.received_ns) delivery.received_ns = start;
+  const stream::Message& message = *delivery.message;
+  shared_.counters.count_received(message.kind);
+  if (message.kind == stream::Kind::shutdown && message.shutdown) {
+    if (shared_.on_shutdown) shared_.on_shutdown(*message.shutdown);
+    if (delivery.settlement) delivery.settlement->processed();
+    return {};
+  }
+  stream::FrameFacts facts;
+  if (!facts_of(delivery, facts)) {
+    if (delivery.settlement) delivery.settlement->processed();
+    return {};
+  }
+  const auto refuse = [&](std::string_view reason, bool retry) -> Status {
+    shared_.counters.count_rejected(reason);
+    // Of a source that is known it counts as received; for others no state is made.
+    if (auto account = shared_.services->accounts->find(message.source_id);
+        account && message.kind == stream::Kind::frame)
+      Receipt(account, delivery.settlement, delivery.received_ns).refuse(reason, retry);
+    else if (delivery.settlement)
+      delivery.settlement->refused(reason, retry);
+    return fail(ErrorCode::exhausted, "{}: refused ({})", message.source_id, reason);
+  };
+  if (shared_.is_closed) return refuse("draining", true);
+  auto found = reader_.find(message.source_id, start);
+  if (found.refusal != stream::Denial::none)
+    return refuse(to_string(found.refusal), found.refusal != stream::Denial::source_id);
+  auto& stream = static_cast<StreamRunner&>(*found.pin);
+
+  auto job = std::make_shared<Job>();
+  job->delivery = std::move(delivery);
+  if (facts.kind == stream::MessageKind::frame)
+    job->receipt =
+        std::make_unique<Receipt>(stream.account(), job->delivery.settlement, job->delivery.received_ns);
+  const auto give_up = [&](std::string_view reason) {
+    if (job->receipt)
+      job->receipt->refuse(reason, true);
+    else if (job->delivery.settlement)
+      job->delivery.settlement->refused(reason, true);
+  };
+  const std::string source_id = message.source_id;  // the message may be gone once it is taken
+  for (bool has_waited = false;;) {
+    switch (stream.push(facts, job)) {
+      case StreamRunner::Queue::Status::taken:
+      case StreamRunner::Queue::Status::dropped:
+        return {};
+      case StreamRunner::Queue::Status::closed:
+        give_up("draining");
+        return fail(ErrorCode::cancelled, "{}: the module is shutting down", source_id);
+      case StreamRunner::Queue::Status::full:
+        break;
+    }
+    auto wait = std::chrono::nanoseconds(look_again);
+    if (deadline_ms >= 0) {
+      const int64_t left = start + int64_t(deadline_ms) * 1'000'000 - steady_now_ns();
+      if (left <= 0) {
+        give_up("queue_full");
+        return fail(ErrorCode::exhausted, "{}: its queue was full for {} ms", source_id, deadline_ms);
+      }
+      wait = std::min(wait, std::chrono::nanoseconds(left));
+    }
+    if (shared_.is_closed) {
+      give_up("draining");
+      return fail(ErrorCode::cancelled, "{}: the module is shutting down", source_id);
+    }
+    // There may be room, only not for this one: then it is asked again a little later.
+    if (stream.wait_for_room(wait)) {
+      if (has_waited) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      has_waited = true;
+    }
+  }
+}
+
+}  // namespace sightglass::module

@@ -1,0 +1,60 @@
+#include "sightglass/module/source_runner.h"
+
+#include <chrono>
+
+namespace sightglass::module {
+
+SourceRunner::SourceRunner(std::string name, std::unique_ptr<adapters::Source> source,
+                           std::unique_ptr<adapters::Deliver> ingress, std::function<void()> ended)
+    : name_(std::move(name)) {
+  state_->source = std::move(source);
+  state_->ingress = std::move(ingress);
+  state_->ended = std::move(ended);
+}
+
+SourceRunner::~SourceRunner() {
+  request_stop();
+  (void)join(steady_now_ns() + 2'000'000'000);
+}
+
+Status SourceRunner::start() {
+  auto started = state_->source->start();
+  if (!started && started.error().element.empty()) started.error().element = name_;
+  return started;
+}
+
+void SourceRunner::run() {
+  thread_ = std::jthread([state = state_](std::stop_token stop) {
+    auto status = state->source->run(*state->ingress, stop);
+    if (!status && status.error().code == ErrorCode::cancelled) status = {};
+    {
+      const std::scoped_lock lock(state->mutex);
+      state->status = std::move(status);
+      state->has_ended = true;
+      state->changed.notify_all();
+    }
+    if (state->ended) state->ended();
+  });
+}
+
+bool SourceRunner::join(int64_t deadline_ns) {
+  if (!thread_.joinable()) return true;
+  {
+    std::unique_lock lock(state_->mutex);
+    const auto wait = std::chrono::nanoseconds(std::max<int64_t>(deadline_ns - steady_now_ns(), 0));
+    if (!state_->changed.wait_for(lock, wait, [&] { return state_->has_ended.load(); })) {
+      lock.unlock();
+      thread_.detach();
+      return false;
+    }
+  }
+  thread_.join();
+  return true;
+}
+
+Status SourceRunner::status() const {
+  const std::scoped_lock lock(state_->mutex);
+  return state_->status;
+}
+
+}  // namespace sightglass::module

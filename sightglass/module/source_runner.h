@@ -1,0 +1,54 @@
+// One source of a module at work: its adapter on a thread of its own, delivering into the module.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "sightglass/adapters/adapter.h"
+#include "sightglass/module/ingress.h"
+
+namespace sightglass::module {
+
+class SourceRunner {
+ public:
+  // `ended` is called on the source's thread.
+  SourceRunner(std::string name, std::unique_ptr<adapters::Source> source,
+               std::unique_ptr<adapters::Deliver> ingress, std::function<void()> ended);
+  ~SourceRunner();
+
+  Status start();  // opens it; nothing is delivered yet
+  void run();
+  void request_stop() { thread_.request_stop(); }
+  // Takes nothing more in; what has nothing to acknowledge is stopped.
+  void drain() {
+    if (!state_->source->drain()) request_stop();
+  }
+  adapters::Source& source() { return *state_->source; }
+  // False: it does not come back; its thread was left behind.
+  bool join(int64_t deadline_ns);
+  bool has_ended() const { return state_->has_ended; }
+  Status status() const;  // the error that has ended it
+  const std::string& name() const { return name_; }
+
+ private:
+  // What the thread uses, which may have to be left behind.
+  struct State {
+    std::unique_ptr<adapters::Source> source;
+    std::unique_ptr<adapters::Deliver> ingress;
+    std::function<void()> ended;
+    std::atomic<bool> has_ended{false};
+    mutable std::mutex mutex;
+    std::condition_variable changed;
+    Status status;
+  };
+  const std::string name_;
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
+  std::jthread thread_;
+};
+
+}  // namespace sightglass::module

@@ -1,0 +1,476 @@
+#include "sightglass/module/stream_runner.h"
+
+#include <algorithm>
+#include <future>
+#include <utility>
+
+#include "sightglass/core/result.h"
+
+namespace sightglass::module {
+namespace {
+
+using stream::DropReason;
+using stream::MessageKind;
+using stream::StreamMachine;
+using stream::Verdict;
+
+// So many messages, then others have their turn.
+constexpr int most_in_a_row = 32;
+
+uint64_t next_number() {
+  static std::atomic<uint64_t> numbers{0};
+  return ++numbers;
+}
+
+StreamMachine::Fault fault_of(FailureKind kind) {
+  switch (kind) {
+    case FailureKind::decoder:
+      return StreamMachine::Fault::decoder;
+    case FailureKind::element:
+    case FailureKind::module:
+      return StreamMachine::Fault::element;
+    case FailureKind::no_decoder:
+      return StreamMachine::Fault::no_decoder;
+    case FailureKind::output:
+      return StreamMachine::Fault::output;
+  }
+  return StreamMachine::Fault::element;
+}
+
+void settle_other(const Job& job, bool processed, std::string_view reason, bool retry) {
+  if (!job.delivery.settlement) return;
+  if (processed)
+    job.delivery.settlement->processed();
+  else
+    job.delivery.settlement->refused(reason, retry);
+}
+
+}  // namespace
+
+void ParameterRollout::done(Status status) {
+  const std::scoped_lock lock(mutex_);
+  if (waiting_) --waiting_;
+  if (!status && status_) status_ = std::move(status);
+  changed_.notify_all();
+}
+
+Status ParameterRollout::wait(std::chrono::nanoseconds timeout) {
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_for(lock, timeout, [&] { return !waiting_ || !status_; }))
+    return fail(ErrorCode::internal, "{} stream{} did not take the parameters in time", waiting_,
+                waiting_ == 1 ? "" : "s");
+  return status_;
+}
+
+std::shared_ptr<StreamRunner> StreamRunner::make(const stream::StreamTable::NewStream& stream,
+                                                 std::shared_ptr<const StreamServices> services) {
+  std::shared_ptr<StreamRunner> runner(new StreamRunner(stream, std::move(services)));
+  const std::weak_ptr<StreamRunner> weak = runner;
+  runner->strand_ = runner->services_->strands->make([weak] {
+    if (const auto self = weak.lock()) self->on_timer();
+  });
+  runner->waker_ = [weak] {
+    if (const auto self = weak.lock()) self->wake();
+  };
+  return runner;
+}
+
+StreamRunner::StreamRunner(const stream::StreamTable::NewStream& stream,
+                           std::shared_ptr<const StreamServices> services)
+    : StreamEntry(std::string(stream.id)),
+      services_(std::move(services)),
+      account_(services_->accounts->open(stream.id)),
+      number_(next_number()),
+      queue_({.frames = services_->buffers.frames, .bytes = services_->buffers.bytes}),
+      policy_(uint8_t(stream::QueuePolicy::block)),
+      machine_(stream.rules, std::hash<std::string_view>{}(stream.id)),
+      rules_(stream.rules) {
+  status_.id = id();
+  status_.state = stream::to_string(machine_.state());
+  since_ = now();
+}
+
+StreamRunner::~StreamRunner() {
+  if (strand_) strand_->close();
+}
+
+StreamRunner::Queue::Status StreamRunner::push(const stream::FrameFacts& facts, std::shared_ptr<Job>& job) {
+  if (facts.kind == MessageKind::frame) {
+    const auto policy = stream::stream_queue_policy(stream::QueuePolicy(services_->buffers.policy),
+                                                    job->delivery.lossless, facts.codec);
+    if (policy_.exchange(uint8_t(policy)) != uint8_t(policy)) queue_.set_policy(policy);
+  }
+  const auto settlement = job->delivery.settlement;  // the job may be gone before we are asked again
+  const auto pushed = queue_.push(facts, job, [](const stream::FrameFacts&, std::shared_ptr<Job>& dropped) {
+    if (dropped->receipt)
+      dropped->receipt->drop(to_string(DropReason::queue_full));
+    else
+      settle_other(*dropped, true, {}, false);
+  });
+  if (pushed.status == Queue::Status::taken && settlement) settlement->accepted();
+  if (pushed.wake) wake();
+  return pushed.status;
+}
+
+bool StreamRunner::command(Command command) {
+  auto promise = std::make_shared<std::promise<bool>>();
+  auto answer = promise->get_future();
+  post({.kind = Event::Kind::command, .command = command, .answer = [promise](bool done) {
+          promise->set_value(done);
+        }});
+  return answer.wait_for(std::chrono::seconds(1)) == std::future_status::ready && answer.get();
+}
+
+void StreamRunner::post_command(Command command) { post({.kind = Event::Kind::command, .command = command}); }
+
+void StreamRunner::apply(std::shared_ptr<ParameterRollout> rollout) {
+  post({.kind = Event::Kind::parameters, .rollout = std::move(rollout)});
+}
+
+void StreamRunner::set_rules(std::shared_ptr<const stream::StreamRules> rules) {
+  post({.kind = Event::Kind::rules, .rules = std::move(rules)});
+}
+
+void StreamRunner::on_forgotten() {
+  queue_.close();
+  close();
+}
+
+void StreamRunner::post(Event event) {
+  if (is_closed_) {
+    if (event.answer) event.answer(false);
+    if (event.rollout) event.rollout->done({});
+    return;
+  }
+  {
+    const std::scoped_lock lock(inbox_mutex_);
+    inbox_.push_back(std::move(event));
+  }
+  wake();
+}
+
+void StreamRunner::wake() {
+  if (is_scheduled_.exchange(true)) return;
+  strand_->post([self = shared_from_this()] { self->run(); });
+}
+
+// ── strand ──
+
+void StreamRunner::run() {
+  is_scheduled_ = false;
+  {
+    const std::scoped_lock lock(inbox_mutex_);
+    events_.swap(inbox_);
+  }
+  for (auto& event : events_) handle(event);
+  events_.clear();
+  finish_run();
+}
+
+void StreamRunner::on_timer() {
+  if (is_closed_) return;
+  stream::Actions actions;
+  machine_.tick(now(), actions);
+  execute(actions);
+  finish_run();
+}
+
+void StreamRunner::finish_run() {
+  if (is_closed_) return;
+  if (const uint64_t frames = settled_->stored.exchange(0)) machine_.settled(true, frames);
+  if (const uint64_t frames = settled_->dropped.exchange(0)) machine_.settled(false, frames);
+  if (flush_egress() && pump()) wake();
+  strand_->arm(machine_.next_deadline());
+  publish();
+}
+
+void StreamRunner::handle(Event& event) {
+  if (is_closed_) {
+    if (event.answer) event.answer(false);
+    if (event.rollout) event.rollout->done({});
+    return;
+  }
+  stream::Actions actions;
+  switch (event.kind) {
+    case Event::Kind::first_frame:
+      if (Live* const live = find(event.instance)) live->is_decoded = true;
+      machine_.first_decoded(event.instance, now(), actions);
+      break;
+    case Event::Kind::result:
+      return handle_result(event);
+    case Event::Kind::room:
+      machine_.room(event.instance, now());
+      break;
+    case Event::Kind::ended:
+      machine_.ended(event.instance, now(), actions);
+      break;
+    case Event::Kind::failed:
+      if (!find(event.instance)) return;  // has been reaped
+      if (event.failure == FailureKind::module && services_->on_module_failure)
+        services_->on_module_failure(event.element, event.text);
+      machine_.failed(event.instance, fault_of(event.failure),
+                      event.element.empty() ? event.text : event.element + ": " + event.text, now(), actions);
+      break;
+    case Event::Kind::torn_down:
+      machine_.torn_down(event.instance, now(), actions);
+      break;
+    case Event::Kind::slot_granted:
+      if (!services_->table->has_slot(*this)) return;  // given back meanwhile
+      machine_.slot_granted(now(), actions);
+      break;
+    case Event::Kind::command: {
+      const bool done = machine_.command(event.command, now(), actions);
+      if (event.answer) event.answer(done);
+      break;
+    }
+    case Event::Kind::parameters:
+      return handle_parameters(*event.rollout);
+    case Event::Kind::rules:
+      rules_ = event.rules;
+      machine_.set_rules(event.rules);
+      return;
+    case Event::Kind::close:
+      return close_here();
+  }
+  execute(actions);
+}
+
+void StreamRunner::handle_result(Event& event) {
+  Live* const live = find(event.instance);
+  if (!live) return;  // settled when it was reaped
+  InstanceResult& result = event.result;
+  const auto flying = std::ranges::find(live->in_flight, result.ticket, &InFlight::ticket);
+  if (flying == live->in_flight.end()) return;
+  const std::shared_ptr<Job> job = std::move(flying->job);
+  live->in_flight.erase(flying);
+  const bool replay = result.ticket->replay;
+  StreamMachine::Outcome outcome = StreamMachine::Outcome::replay;
+  if (!replay) switch (result.outcome) {
+      case FrameOutcome::stored:
+        outcome = StreamMachine::Outcome::stored;
+        break;
+      case FrameOutcome::no_picture:
+        outcome = StreamMachine::Outcome::no_picture;
+        break;
+      case FrameOutcome::dropped:
+        outcome = StreamMachine::Outcome::dropped;
+        break;
+    }
+  const Time time = now();
+  machine_.result(event.instance, outcome, time);
+  if (outcome == StreamMachine::Outcome::stored) {
+    account_->count_result(job->delivery.received_ns, time);
+    auto record = frame_record(result, live->epoch);
+    merge_updates(*record);
+    EpochCount& count = count_of(live->epoch);
+    ++count.frames;
+    count.last = record->uuid;
+    last_seq_ = record->seq;
+    last_pts_ = record->pts;
+    job->receipt->move_to(Stage::sinks);
+    if (job->delivery.message->frame->keyframe) {
+      const std::scoped_lock lock(status_mutex_);
+      snapshot_job_ = job;
+      snapshot_record_ = record;
+    }
+    deliver_from(*live, std::make_shared<const Parcel>(std::move(record), job, settled_));
+    release_notes(*live);
+    return;
+  }
+  const bool is_error = outcome == StreamMachine::Outcome::no_picture ||
+                        (outcome == StreamMachine::Outcome::dropped && result.reason.starts_with("error"));
+  if (outcome == StreamMachine::Outcome::dropped)
+    job->receipt->drop(result.reason.empty() ? to_string(DropReason::element) : result.reason);
+  else
+    job->receipt->drop(to_string(replay ? DropReason::replay : DropReason::no_picture));
+  release_notes(*live);
+  if (!is_error) return;
+  stream::Actions actions;
+  machine_.frame_error(event.instance, time, actions);
+  execute(actions);
+}
+
+void StreamRunner::handle_parameters(ParameterRollout& rollout) {
+  Status status;
+  for (Live& live : live_) {
+    if (!live.instance) continue;
+    if (auto set = live.instance->set_parameters(rollout.set); !set && status) {
+      status = std::move(set);
+      status.error().stream = id();
+    }
+  }
+  rollout.done(std::move(status));
+}
+
+// Messages from the queue until there are none, or it has to wait. True: there is more, but others come
+// first.
+bool StreamRunner::pump() {
+  for (int i = 0; i < most_in_a_row; ++i) {
+    if (!egress_.empty() || is_closed_) return false;
+    Queue::Item* const item = queue_.front();
+    if (!item) return false;
+    offered_ = item->payload;
+    writer_ = item->facts.producer, writer_epoch_ = item->facts.epoch;
+    if (item->facts.kind == MessageKind::frame && item->facts.keyframe) key_job_ = offered_;
+    stream::Actions actions;
+    const Verdict verdict = machine_.offer(item->facts, now(), actions);
+    const bool has_changed = execute(actions);
+    switch (verdict.kind) {
+      case Verdict::Kind::hold:
+        if (!has_changed) return false;
+        break;
+      case Verdict::Kind::push:
+        if (!push_frame(verdict, *item)) return false;
+        break;
+      case Verdict::Kind::drop:
+        drop(verdict, *item);
+        break;
+      case Verdict::Kind::pass: {
+        const auto job = std::move(item->payload);
+        queue_.take();
+        deliver(std::make_shared<const Parcel>(passed_record(job->delivery, machine_.epoch()), nullptr,
+                                               nullptr, job->delivery.settlement));
+        break;
+      }
+      case Verdict::Kind::update: {
+        const auto job = std::move(item->payload);
+        queue_.take();
+        merge_update(job);
+        break;
+      }
+      case Verdict::Kind::end:
+        eos_ = std::move(item->payload);
+        queue_.take();
+        break;
+    }
+    offered_.reset();
+  }
+  return true;
+}
+
+// False: the instance takes nothing now.
+bool StreamRunner::push_frame(const Verdict& verdict, Queue::Item& item) {
+  Live* const live = find(verdict.instance);
+  const auto job = item.payload;
+  if (item.facts.kind == MessageKind::user_data) {
+    queue_.take();
+    auto note = std::make_shared<const Parcel>(passed_record(job->delivery, machine_.epoch()), nullptr,
+                                               nullptr, job->delivery.settlement);
+    if (live) {
+      live->in_flight.push_back({.note = std::move(note)});
+      release_notes(*live);
+    }
+    stream::Actions noted;
+    machine_.pushed(now(), noted);
+    execute(noted);
+    return true;
+  }
+  const stream::VideoFrame& frame = *job->delivery.message->frame;
+  auto ticket = std::make_shared<Ticket>();
+  ticket->delivery = job->delivery;
+  ticket->pts = verdict.pts;
+  ticket->original_pts = original_pts(frame);
+  ticket->queued_ns = job->delivery.received_ns;
+  ticket->pushed_ns = steady_now_ns();
+  ticket->replay = verdict.replay;
+  // Before it is pushed: its result may be there at once.
+  if (live) live->in_flight.push_back({ticket, job});
+  const auto pushed = live && live->instance ? live->instance->push(ticket) : StreamInstance::Push::failed;
+  if (pushed != StreamInstance::Push::ok) {
+    if (live) live->in_flight.pop_back();
+    machine_.full(now());
+    // What is wrong usually comes as an event of its own, in front of this one.
+    if (pushed == StreamInstance::Push::failed)
+      post({.kind = Event::Kind::failed,
+            .instance = verdict.instance,
+            .failure = FailureKind::decoder,
+            .text = "the pipeline of the stream takes no more frames"});
+    return false;
+  }
+  job->receipt->move_to(Stage::elements);
+  retains_ = !live->is_decoded;
+  queue_.take(retains_);
+  stream::Actions actions;
+  machine_.pushed(now(), actions);
+  execute(actions);
+  return true;
+}
+
+void StreamRunner::drop(const Verdict& verdict, Queue::Item& item) {
+  const auto job = std::move(item.payload);
+  queue_.take();
+  const std::string_view reason = to_string(verdict.reason);
+  const bool is_refused = verdict.answer != Verdict::Answer::acknowledge;
+  const bool retry = verdict.answer == Verdict::Answer::refuse_retry;
+  if (verdict.reason == DropReason::duplicate) account_->count_duplicate();
+  if (verdict.reason == DropReason::fenced) account_->count_fenced();
+  if (!job->receipt)
+    settle_other(*job, !is_refused, reason, retry);
+  else if (is_refused)
+    job->receipt->refuse(reason, retry);
+  else
+    job->receipt->drop(reason);
+}
+
+// An update of a frame that is in the module waits for it; any other becomes an upsert.
+void StreamRunner::merge_update(const std::shared_ptr<Job>& job) {
+  const stream::Uuid& uuid = job->delivery.message->frame_update->frame;
+  for (const Live& live : live_)
+    for (const InFlight& flying : live.in_flight)
+      if (flying.job && flying.job->delivery.message->frame->uuid == uuid) {
+        updates_.push_back(job);
+        return;
+      }
+  deliver(std::make_shared<const Parcel>(passed_record(job->delivery, machine_.epoch()), nullptr, nullptr,
+                                         job->delivery.settlement));
+}
+
+void StreamRunner::merge_updates(adapters::Record& record) {
+  if (updates_.empty()) return;
+  std::erase_if(updates_, [&](const std::shared_ptr<Job>& job) {
+    const stream::FrameUpdate& update = *job->delivery.message->frame_update;
+    if (update.frame != record.uuid) return false;
+    const bool merged =
+        merge(update, record.message->frame->width, record.message->frame->height, record.results);
+    settle_other(*job, merged, "rejected", false);
+    return true;
+  });
+}
+
+void StreamRunner::close_here() {
+  is_closed_ = true;
+  while (!live_.empty()) {
+    for (auto& flying : live_.back().in_flight)
+      if (flying.job) flying.job->receipt->refuse("unfinished", true);
+    live_.back().in_flight.clear();
+    live_.back().held.clear();
+    reap(live_.back().id);
+  }
+  for (auto& orphan : orphans_) orphan->receipt->refuse("unfinished", true);
+  orphans_.clear();
+  egress_.clear();  // the parcels tell their writers
+  while (Queue::Item* const item = queue_.front()) {
+    if (item->payload->receipt)
+      item->payload->receipt->refuse("unfinished", true);
+    else
+      settle_other(*item->payload, false, "unfinished", true);
+    queue_.take();
+  }
+  queue_.close();
+  queue_.forget_taken();
+  for (auto& update : updates_) settle_other(*update, false, "unfinished", true);
+  updates_.clear();
+  if (eos_) settle_other(*std::exchange(eos_, nullptr), false, "unfinished", true);
+  key_job_.reset();
+  is_drained_ = true;
+  is_occupied_ = false;
+  {
+    const std::scoped_lock lock(status_mutex_);
+    unfinished_ = 0;
+    snapshot_job_.reset();
+    snapshot_record_.reset();
+  }
+  strand_->close();
+}
+
+}  // namespace sightglass::module

@@ -1,0 +1,116 @@
+// Functions for function_test, one entry point each.
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "sightglass/frame_function.h"
+
+namespace {
+
+using sightglass::ErrorCode;
+using sightglass::FrameFunction;
+using sightglass::FunctionFrame;
+using sightglass::Result;
+using sightglass::Status;
+
+// Shows what it has been given, and adds, changes and removes.
+struct Marks : FrameFunction {
+  explicit Marks(const SightglassFunctionOptions& options) : args(options.args) {
+    if (args.contains("refuse")) throw std::runtime_error("these arguments are not for me");
+  }
+  Status start(const SightglassStreamInfo& stream) override {
+    source = stream.source_id;
+    parameters = stream.parameters;
+    return {};
+  }
+  Status apply(std::string_view changed) override {
+    parameters = changed;
+    return {};
+  }
+  Status process(FunctionFrame& frame) override {
+    frame.set_text(-1, "source", source.c_str());
+    frame.set_text(-1, "args", args.c_str());
+    frame.set_text(-1, "parameters", parameters.c_str());
+    if (frame.format() == "GRAY8") frame.set_number(-1, "first", frame.plane(0).data[0]);
+    for (int32_t i = 0; i < frame.region_count(); ++i) {
+      SightglassRegion region = frame.region(i);
+      if (region.label == std::string_view("remove")) frame.remove(i);
+      if (region.label == std::string_view("drop")) frame.drop();
+      if (region.label != std::string_view("grow")) continue;
+      region.w *= 2;
+      frame.set(i, region);
+      frame.set_text(i, "colour", "red", 0.5f);
+    }
+    SightglassRegion added{};
+    added.w = added.h = 0.5f;
+    added.confidence = 1;
+    added.label = "added";
+    frame.add(added);
+    frame.set_tag("marked");
+    return {};
+  }
+  std::string args, source, parameters;
+};
+
+// Does on a frame what its first object is called.
+struct Obeys : FrameFunction {
+  static constexpr bool pixels = false;
+  Status process(FunctionFrame& frame) override {
+    const std::string order = frame.region_count() > 0 ? frame.region(0).label : "";
+    frame.set_number(-1, "seen", 1);
+    if (order == "throw") throw std::runtime_error("as ordered");
+    if (order == "fail") return sightglass::fail(ErrorCode::internal, "cannot, for {} reasons", 3);
+    if (order == "sleep") std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    if (order == "nan") frame.add({.x = 0.f / 0.f, .w = 1, .h = 1, .label = "nan"});
+    return {};
+  }
+};
+
+int stops_seen = 0;
+struct DoesNotStart : FrameFunction {
+  Status start(const SightglassStreamInfo&) override { throw std::runtime_error("no licence"); }
+  Status process(FunctionFrame&) override { return {}; }
+  void stop(std::string_view) override { ++stops_seen; }
+};
+
+struct Paints : FrameFunction {
+  static constexpr bool writes_pixels = true;
+  Status process(FunctionFrame& frame) override { return paint(frame, 9); }
+  Status draw(FunctionFrame& frame) override { return paint(frame, 8); }
+  Status paint(FunctionFrame& frame, int value) {
+    std::memset(frame.plane(0).data, value, size_t(frame.plane(0).width));
+    return {};
+  }
+};
+
+struct Filters : FrameFunction {
+  Result<bool> accept(FunctionFrame& frame) override { return frame.region_count() > 0; }
+  Status region(FunctionFrame& frame, int32_t index, float (&box)[4]) override {
+    if (frame.region(index).confidence < 0) return sightglass::fail(ErrorCode::internal, "not this one");
+    box[0] = 0.25f;
+    return {};
+  }
+  Result<std::string> map(std::string_view record) override {
+    return record == "leave out" ? "" : "[" + std::string(record) + "]";
+  }
+};
+
+}  // namespace
+
+SIGHTGLASS_FUNCTION_AS(marks, Marks)
+SIGHTGLASS_FUNCTION_AS(obeys, Obeys)
+SIGHTGLASS_FUNCTION_AS(does_not_start, DoesNotStart)
+SIGHTGLASS_FUNCTION_AS(paints, Paints)
+SIGHTGLASS_FUNCTION_AS(filters, Filters)
+
+extern "C" __attribute__((visibility("default"))) const SightglassFunction* of_the_future(uint32_t) {
+  static SightglassFunction table{};
+  table.version = SIGHTGLASS_FUNCTION_VERSION + 1;
+  return &table;
+}
+extern "C" __attribute__((visibility("default"))) const SightglassFunction* of_the_past(uint32_t) {
+  return nullptr;
+}
+extern "C" __attribute__((visibility("default"))) int stops() { return stops_seen; }
