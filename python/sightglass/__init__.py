@@ -11,7 +11,7 @@ one's own; flows that run graphs of elements in threads.
 
 import atexit as _atexit
 
-from . import elements
+from . import elements, functions
 from ._core import Attribute, Box, Format, Frame, FrameMapping, Region, Tensor, _end_all_flows, plan
 from ._decoder import Decoder
 from ._element import Element
@@ -28,6 +28,8 @@ from ._errors import (
     Unsupported,
 )
 from ._flow import Flow
+from ._function import Function, FunctionFrame, StreamInfo
+from ._module import Module
 from ._user import Sink, Source, Transform, TransformInplace
 
 # Threads that call into Python must be gone before the interpreter is.
@@ -46,18 +48,23 @@ __all__ = [
     "Format",
     "Frame",
     "FrameMapping",
+    "Function",
+    "FunctionFrame",
     "IOFailed",
     "InvalidArgument",
+    "Module",
     "NotFound",
     "NotNegotiated",
     "Region",
     "Sink",
     "Source",
+    "StreamInfo",
     "Tensor",
     "Transform",
     "TransformInplace",
     "Unavailable",
     "Unsupported",
     "elements",
+    "functions",
     "plan",
 ]

@@ -99,5 +99,7 @@ void bind_mapping(nb::module_& module);
 void bind_decoder(nb::module_& module);
 void bind_element(nb::module_& module);
 void bind_flow(nb::module_& module);
+void bind_function(nb::module_& module);
+void bind_functions(nb::module_& module);
 
 }  // namespace sightglass::python

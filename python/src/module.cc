@@ -14,4 +14,6 @@ NB_MODULE(_core, module) {
   bind_element(module);
   bind_flow(module);
   bind_decoder(module);
+  bind_function(module);
+  bind_functions(module);
 }

@@ -26,8 +26,43 @@ def mypy(tmp_path, text):
 def test_the_package_is_typed():
     folder = Path(sightglass.__file__).parent
     assert (folder / "py.typed").exists()
-    for module in ("_core", "_gst", "elements"):
+    for module in ("_core", "_gst", "_module_runner", "_stream", "elements"):
         assert (folder / f"{module}.pyi").exists()
+
+
+def test_a_typed_function_passes(tmp_path):
+    found = mypy(
+        tmp_path,
+        """
+        import sightglass as sg
+        from sightglass.stream import Attribute, FrameSender, ResultReceiver
+
+        class Report(sg.Function):
+            pixels = False
+
+            def __init__(self, line: float = 0.5) -> None:
+                self.line = line
+
+            def start(self, info: sg.StreamInfo) -> None:
+                self.source: str = info.source_id
+
+            def process(self, frame: sg.FunctionFrame) -> None:
+                for obj in frame.objects:
+                    if obj.box.bottom > self.line:
+                        obj.add(sg.Attribute("zone", "front"))
+                        frame.tags.add("crossing")
+
+        def split(a: str, b: str) -> None:
+            sender = FrameSender(b, name="middle")
+            for result in ResultReceiver(a):
+                labels: list[str] = [o.label for o in result.objects]
+                uuid: str | None = sender.forward(result, attributes=[Attribute("a", "b", 1)])
+
+        module = sg.Module({"name": "gate"})
+        uuid: str = module.push("cam-1", b"")
+        """,
+    )
+    assert "Success" in found, found
 
 
 def test_a_typed_program_passes(tmp_path):
