@@ -23,6 +23,7 @@ Start-up is taken out by running each pipeline twice, with few frames and with m
     batching           four streams that share batches against one with as many frames, ten regions per frame
                        against the engine alone
     overhead           what is left with an engine that computes nothing, and of elements with nothing to do
+    stream             a message of 100 kB over a hop of ipc: latency, and messages per second
     runtimes           CPU per frame of the demo's elements in GStreamer, in the flow runtime, in Python
 
 Needs the build with benchmarks (preset release), fetched models, and for YOLOX-Nano the test data. What is
@@ -414,6 +415,44 @@ def runtimes(rounds, quick):
     ]
 
 
+def stream(rounds, quick):
+    """A message with 100 kB of picture from one end's send() to the other's next(), over ipc."""
+    times = nanoseconds("zmq_hop", rounds, quick)
+    figures = []
+    for pair in ("push", "dealer"):
+        hop, rate = times[f"hop/{pair}/real_time"], times[f"rate/{pair}/real_time"]
+        figures += [
+            Figure(f"hop over ipc, {pair}", [t / 1e6 for t in hop], "ms", at_most=1),
+            Figure(f"messages over ipc, {pair}", [1e9 / t for t in rate], "/s"),
+        ]
+    return figures
+
+
+def modules(rounds, quick):
+    """Streams of a module without models: how soon, how many, and beside a sink that stands still."""
+    clip = OUT / "clip"
+    clip.mkdir(parents=True, exist_ok=True)
+    if not any(clip.iterdir()):
+        run(
+            gst(
+                f"{test_source(120)} ! x264enc tune=zerolatency key-int-max=30 bframes=0 "
+                "! video/x-h264,stream-format=byte-stream,alignment=au,profile=main "
+                f"! multifilesink location={clip}/%05d.h264"
+            )
+        )
+    command = [sys.executable, ROOT / "bench/module_runs.py", clip, 600 if quick else 6000, rounds]
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE)
+    if done.returncode:
+        raise Missing("bench/module_runs.py has failed")
+    figures = json.loads(done.stdout)
+    return [
+        Figure("modules: first result of a new stream", figures["first"], "ms", at_most=150),
+        Figure("modules: frames of one stream", figures["one"], "/s"),
+        Figure("modules: frames of 32 streams together", figures["many"], "/s"),
+        Figure("modules: time beside a sink that stands still", figures["stalled"], at_most=1.02),
+    ]
+
+
 def ffmpeg(rounds, quick):
     times = nanoseconds("ffmpeg", rounds, quick, "--benchmark_filter=system|take")
     names = {
@@ -584,6 +623,8 @@ BENCHMARKS = {
     "flow": flow,
     "batching": batching,
     "overhead": overhead,
+    "stream": stream,
+    "modules": modules,
     "runtimes": runtimes,
 }
 

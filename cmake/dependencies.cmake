@@ -1,10 +1,10 @@
 # Every library from outside, as an imported target; all come from Debian (env/packages.txt).
 #
 #   PkgConfig::gstreamer (core and base), PkgConfig::gstreamer_{video,audio,app,analytics,allocators,check},
-#   PkgConfig::ffmpeg, PkgConfig::freetype, PkgConfig::hwy, yaml-cpp::yaml-cpp, nlohmann_json::nlohmann_json, pugixml::pugixml,
-#   ZXing::ZXing, CLI11::CLI11, spdlog::spdlog, onnxruntime::headers, OpenCL::OpenCL, dlpack::headers, torch::torch
-#   (optional); for tests and benchmarks GTest::gmock_main, benchmark::benchmark_main, opencv::core,
-#   opencv::imgproc.
+#   PkgConfig::ffmpeg, PkgConfig::freetype, PkgConfig::hwy, PkgConfig::soup, PkgConfig::zmq (with cppzmq), yaml-cpp::yaml-cpp,
+#   nlohmann_json::nlohmann_json, pugixml::pugixml, ZXing::ZXing, ZLIB::ZLIB, prometheus-cpp::core, CLI11::CLI11, spdlog::spdlog, onnxruntime::headers,
+#   OpenCL::OpenCL, dlpack::headers, torch::torch (optional); for tests and benchmarks GTest::gmock_main,
+#   benchmark::benchmark_main, opencv::core, opencv::imgproc.
 
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -15,6 +15,8 @@ endforeach()
 pkg_check_modules(ffmpeg REQUIRED IMPORTED_TARGET libavformat libavcodec libavdevice libswscale libavutil)
 pkg_check_modules(freetype REQUIRED IMPORTED_TARGET freetype2)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(soup REQUIRED IMPORTED_TARGET libsoup-3.0)
+pkg_check_modules(zmq REQUIRED IMPORTED_TARGET libzmq)
 
 find_package(yaml-cpp REQUIRED CONFIG)
 find_package(nlohmann_json REQUIRED CONFIG)
@@ -24,6 +26,8 @@ find_package(CLI11 REQUIRED CONFIG)
 find_package(spdlog REQUIRED CONFIG)
 find_package(GTest REQUIRED CONFIG)
 find_package(OpenCL REQUIRED)
+find_package(prometheus-cpp REQUIRED CONFIG)
+find_package(ZLIB REQUIRED)
 if(SIGHTGLASS_PYTHON)
   find_package(Python REQUIRED COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.Embed)
   find_package(nanobind REQUIRED CONFIG)

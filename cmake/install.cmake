@@ -39,7 +39,7 @@ install(DIRECTORY sightglass/core sightglass/memory
         PATTERN mat_memory.h EXCLUDE PATTERN opencl_block.h EXCLUDE PATTERN opencl_context.h EXCLUDE
         PATTERN opencl_error.h EXCLUDE PATTERN opencl_probe.h EXCLUDE 
         PATTERN umat_memory.h EXCLUDE PATTERN av_picture.h EXCLUDE PATTERN pixel_formats.h EXCLUDE PATTERN "*_internal.h" EXCLUDE)
-install(FILES sightglass/decoder.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass COMPONENT dev)
+install(FILES sightglass/decoder.h sightglass/frame_function.h sightglass/function.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass COMPONENT dev)
 install(FILES sightglass/flow/flow.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/flow COMPONENT dev)
 install(FILES sightglass/elements/availability.h sightglass/elements/module_element.h sightglass/elements/plugins.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/elements COMPONENT dev)

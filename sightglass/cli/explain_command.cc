@@ -5,6 +5,7 @@
 
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/flow_runner.h"
+#include "sightglass/cli/module_explain.h"
 #include "sightglass/cli/text.h"
 #include "sightglass/memory/map_to.h"
 
@@ -15,7 +16,8 @@ struct Options {
   std::vector<std::string> pipeline;
   std::vector<std::string> map;
   uint64_t limit = 100;
-  bool strict_zero_copy = false;
+  bool strict_zero_copy = false, load_models = false;
+  std::string svg;
 };
 
 int explain_map(const std::string& from_text, const std::string& to_text) {
@@ -72,6 +74,9 @@ int explain_pipeline(const Options& options) {
 int run(const Options& options) {
   if (!options.map.empty()) return explain_map(options.map[0], options.map[1]);
   if (options.pipeline.empty()) return complain("give a pipeline{}", ", or --map FROM TO");
+  const auto& first = options.pipeline.front();
+  if (options.pipeline.size() == 1 && (first.ends_with(".yml") || first.ends_with(".yaml")))
+    return explain_module(first, options.svg, options.load_models);
   return explain_pipeline(options);
 }
 
@@ -79,9 +84,12 @@ int run(const Options& options) {
 
 void add_explain_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand(
-      "explain", "Run a pipeline in the flow runtime and show formats, memory, copies and time per element");
-  command->add_option("pipeline", options->pipeline, "the pipeline, as for `sightglass run --flow`")
+  auto* command = app.add_subcommand("explain",
+                                     "Show formats, memory and copies per link: of a module file, or of a "
+                                     "pipeline that is run in the flow runtime");
+  command
+      ->add_option("pipeline", options->pipeline,
+                   "a module (FILE.yml), or a pipeline as for `sightglass run --flow`")
       ->type_name("PIPELINE");
   command->add_option("--map", options->map, "the way between two forms instead: cuda:NV12 opencv-umat:BGR")
       ->expected(2)
@@ -89,6 +97,9 @@ void add_explain_command(CLI::App& app) {
   command->add_option("--limit", options->limit, "end after so many frames; 0: at the end of the input")
       ->type_name("N");
   command->add_flag("--strict-zero-copy", options->strict_zero_copy, "refuse a pipeline that copies");
+  command->add_option("--svg", options->svg, "of a module: also as a picture")->type_name("FILE");
+  command->add_flag("--load-models", options->load_models,
+                    "of a module: load its models, for sizes that only they know");
   command->footer("sightglass explain --map system:NV12 opencv:BGR");
   command->callback([options] { exit_with(run(*options)); });
 }

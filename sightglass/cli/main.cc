@@ -7,12 +7,17 @@
 #include <CLI/CLI.hpp>
 
 #include "sightglass/cli/detect_command.h"
+#include "sightglass/cli/diff_command.h"
 #include "sightglass/cli/doctor_command.h"
 #include "sightglass/cli/explain_command.h"
+#include "sightglass/cli/init_command.h"
 #include "sightglass/cli/inspect_command.h"
 #include "sightglass/cli/models_command.h"
 #include "sightglass/cli/run_command.h"
 #include "sightglass/cli/schema_command.h"
+#include "sightglass/cli/send_command.h"
+#include "sightglass/cli/streams_command.h"
+#include "sightglass/cli/validate_command.h"
 #include "sightglass/cli/version.h"
 #include "sightglass/elements/plugins.h"
 
@@ -34,6 +39,12 @@ int run(int argc, char** argv) {
   sightglass::cli::add_detect_command(app);
   sightglass::cli::add_run_command(app);
   sightglass::cli::add_explain_command(app);
+  sightglass::cli::add_init_command(app);
+  sightglass::cli::add_validate_command(app);
+  sightglass::cli::add_diff_command(app);
+  sightglass::cli::add_send_command(app);
+  sightglass::cli::add_recv_command(app);
+  sightglass::cli::add_streams_command(app);
   sightglass::cli::add_inspect_command(app);
   sightglass::add_models_command(app);
   sightglass::cli::add_doctor_command(app);

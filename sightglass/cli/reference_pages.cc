@@ -8,6 +8,8 @@
 #include "sightglass/cli/element_info.h"
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/metaconvert/frame_schema.h"
+#include "sightglass/module/schema_text.h"
+#include "sightglass/module/spec_schema.h"
 
 namespace sightglass::cli {
 namespace {
@@ -38,14 +40,15 @@ const std::vector<Group>& groups() {
        "Regions, rates, batches, joins",
        "Which frames and regions are looked at, how they travel together, and how results come back.",
        {"roi_split", "rate_adjust", "gvadrop", "gvafpsthrottle", "capsrelax", "batch_create", "batch_split",
-        "meta_aggregate", "meta_smooth", "tensor_sliding_window", "tensor_histogram", "gvaattachroi"}},
+        "meta_aggregate", "meta_smooth", "prepare_objects", "tensor_sliding_window", "tensor_histogram",
+        "gvaattachroi"}},
       {"inference", "Inference", "Run a model on tensors.", {}},
       {"decoders", "Decoders", "From the numbers of a model to objects and attributes.", {}},
       {"objects",
        "Objects and drawing",
        "What is done with objects once they are found.",
        {"opencv_object_association", "opencv_remove_background", "opencv_find_contours",
-        "opencv_barcode_detector", "opencv_meta_overlay", "object_analytics"}},
+        "opencv_barcode_detector", "opencv_meta_overlay", "object_analytics", "postprocess_objects"}},
       {"results",
        "Results and measuring",
        "From results to text, files and brokers; how fast it goes.",
@@ -168,6 +171,7 @@ std::vector<GeneratedPage> reference(const std::vector<ElementInfo>& elements) {
     }
     pages.push_back({fs::path("reference") / (std::string(group.page) + ".md"), std::move(page)});
   }
+  index += "\n## [Modules](module.md)\n\nEvery key of a module's file.\n";
   pages.push_back({"reference/README.md", std::move(index)});
   return pages;
 }
@@ -239,6 +243,9 @@ Result<std::vector<GeneratedPage>> generated_pages() {
   auto pages = reference(elements);
   pages.push_back(migrating());
   pages.push_back({"schema/frame.schema.json", std::string(frame_schema())});
+  pages.push_back({"schema/module.json", module::json_schema(module::module_schema())});
+  pages.push_back(
+      {"reference/module.md", std::string(made_by) + module::reference_page(module::module_schema())});
   return pages;
 }
 

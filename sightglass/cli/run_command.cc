@@ -6,6 +6,7 @@
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/flow_runner.h"
 #include "sightglass/cli/gst_setup.h"
+#include "sightglass/cli/module_command.h"
 #include "sightglass/cli/pipeline_runner.h"
 #include "sightglass/cli/pipeline_text.h"
 
@@ -13,9 +14,10 @@ namespace sightglass::cli {
 namespace {
 
 struct Options {
-  std::vector<std::string> pipeline;
+  std::vector<std::string> pipeline, inputs;
+  std::string output;
   uint64_t limit = 0;
-  bool is_quiet = false, is_flow = false, strict_zero_copy = false;
+  bool is_quiet = false, is_flow = false, strict_zero_copy = false, is_development = false;
 };
 
 bool is_module_file(const std::string& text) {
@@ -46,9 +48,16 @@ int run_in_flow(const std::string& text, const Options& options) {
 int run(const Options& options) {
   std::string text;
   for (const auto& word : options.pipeline) text += (text.empty() ? "" : " ") + word;
-  if (options.is_flow) return run_in_flow(text, options);
   if (is_module_file(text))
-    return complain("{}: this build has no module runner; give a pipeline as text", text);
+    return run_module({.file = text,
+                       .inputs = options.inputs,
+                       .output = options.output,
+                       .limit = options.limit,
+                       .is_quiet = options.is_quiet,
+                       .is_development = options.is_development});
+  if (!options.inputs.empty() || !options.output.empty())
+    return complain("--input and --output are for modules; {} is not a .yml or .yaml file that exists", text);
+  if (options.is_flow) return run_in_flow(text, options);
   if (auto status = init_gstreamer(); !status) return complain(status.error());
   auto pipeline = parse_pipeline(text);
   if (!pipeline) return complain(pipeline.error());
@@ -67,17 +76,28 @@ int run(const Options& options) {
 
 void add_run_command(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("run", "Run a pipeline that is given as text");
-  command->add_option("pipeline", options->pipeline, "the pipeline, as for gst-launch-1.0")
+  auto* command = app.add_subcommand("run", "Run a pipeline that is given as text, or a module (FILE.yml)");
+  command
+      ->add_option("pipeline", options->pipeline, "the pipeline, as for gst-launch-1.0, or the module's file")
       ->required()
       ->type_name("PIPELINE");
   command->add_option("--limit", options->limit, "end after so many frames")->type_name("N");
+  command->add_option("--input", options->inputs, "of a module: read these in the place of its source")
+      ->type_name("FILE or URL");
+  command
+      ->add_option(
+          "--output", options->output,
+          "of a module: write SOURCE.jsonl, SOURCE.mp4 and summary.json there, in the place of its sinks")
+      ->type_name("DIR");
+  command->add_flag("--development", options->is_development,
+                    "of a module: take changed code of functions while streams run");
   command->add_flag("--flow", options->is_flow, "run it without GStreamer, in the flow runtime");
   command->add_flag("--strict-zero-copy", options->strict_zero_copy,
                     "with --flow: refuse a pipeline that copies");
   command->add_flag("-q,--quiet", options->is_quiet, "neither progress nor summary");
   command->footer(
-      "sightglass run 'filesrc location=street.mp4 ! decodebin ! object_detect model=centernet ! fakesink'");
+      "sightglass run 'filesrc location=street.mp4 ! decodebin ! object_detect model=centernet ! fakesink'\n"
+      "sightglass run gate.yml --input street.mp4 --output out");
   command->callback([options] { exit_with(run(*options)); });
 }
 

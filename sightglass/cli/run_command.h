@@ -1,4 +1,5 @@
-// `sightglass run 'PIPELINE'`: a pipeline as text, in GStreamer or (--flow) without.
+// `sightglass run 'PIPELINE'`: a pipeline as text, in GStreamer or (--flow) without; `sightglass run
+// FILE.yml`: a module.
 #pragma once
 
 #include <CLI/CLI.hpp>
