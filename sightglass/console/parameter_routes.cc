@@ -113,10 +113,10 @@ class ParameterRoutes {
     const ChangeOutcome outcome = apply({change}, request);
     if (status_of(outcome.result) != 200) return refused(outcome);
     const auto set = module_.parameters().current();
-    const module::ParameterValue* now = set->find(change.name, change.source_id);
-    return json_response({{"value", now ? to_json(now->value) : Json()},
-                          {"layer", now ? module::to_string(now->layer) : ""},
-                          {"revision", outcome.revision}});
+    const auto& specs = module_.spec().parameters;
+    const auto spec = std::ranges::find(specs, change.name,
+                                        [](const auto& entry) -> const std::string& { return entry.first; });
+    return json_response(describe(change.name, spec->second, *set, change.source_id));
   }
 
   Response remove(const Request& request) { return answer(apply({change_of(request)}, request)); }
