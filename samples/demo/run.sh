@@ -34,7 +34,7 @@ case $name in
         h264parse ! mp4mux ! filesink location=$clip.part"
       mv "$clip.part" "$clip"
     fi
-    echo "Four streams share one model: street-0 to street-2 are well, broken-0 is damaged on its way. Watch the"
+    echo "Four streams share one model: street-0 to street-2 are well, on broken-0 a function fails. Watch the"
     echo "others while it fails, is quarantined, and is tried again. The results lie in $out."
     SIGHTGLASS_PARAM_CLIP=$clip SIGHTGLASS_PARAM_RESULTS=$out exec sightglass run "$root/samples/demo/module.yml" "$@"
     ;;
