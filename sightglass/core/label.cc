@@ -5,6 +5,8 @@
 #include <string>
 #include <unordered_set>
 
+#include "sightglass/core/find_label.h"
+
 namespace sightglass {
 namespace {
 
@@ -30,6 +32,13 @@ Label::Label(std::string_view name) {
   auto found = names.known.find(name);
   if (found == names.known.end()) found = names.known.insert(names.texts.emplace_back(name)).first;
   text_ = found->data();
+}
+
+Label find_label(std::string_view name) {
+  Table& names = table();
+  std::lock_guard lock(names.mutex);
+  const auto found = names.known.find(name);
+  return found == names.known.end() ? Label() : Label::from_static(found->data());
 }
 
 Label Label::from_static(const char* text) {

@@ -188,7 +188,13 @@ Result<ResultReceiver> ResultReceiver::open(std::string_view url, ReceiverOption
   return ResultReceiver(std::move(*reader));
 }
 
+void ResultReceiver::close() {
+  if (last_) std::exchange(last_, nullptr)->processed();
+  reader_.reset();  // sends the acknowledgements that are left
+}
+
 Result<std::optional<ResultRecord>> ResultReceiver::next(std::chrono::milliseconds timeout) {
+  if (!reader_) return fail(ErrorCode::cancelled, "the receiver has been closed");
   if (last_) std::exchange(last_, nullptr)->processed();
   auto received = reader_->next(timeout);
   if (!received) return forward_error(received);

@@ -119,7 +119,8 @@ struct ReceiverOptions {
   Limits limits;
 };
 
-// One thread calls next(), all the time. On a router a result is acknowledged when the next one is asked for.
+// One thread calls next(), all the time. On a router a result is acknowledged when the next one is asked for,
+// the last one by close(): without, it comes again.
 class ResultReceiver {
  public:
   // sub, pull or router.
@@ -128,6 +129,9 @@ class ResultReceiver {
   // Nothing: the time is over, or interrupt() was called.
   Result<std::optional<ResultRecord>> next(std::chrono::milliseconds timeout);
   void interrupt() { reader_->interrupt(); }  // any thread
+  // What next() has given last is done with; the socket closes. Nothing else is called afterwards but next(),
+  // which is an error then, and close().
+  void close();
 
   const Url& url() const { return reader_->url(); }
   const std::vector<std::string>& warnings() const { return reader_->warnings(); }

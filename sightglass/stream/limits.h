@@ -32,6 +32,7 @@ struct Limits {
   size_t name = 256;  // names, labels, hints
   size_t string = 64 * KiB;
   size_t tensor = 4 * MiB;
+  int64_t mask_cells = 16'777'216;  // of all masks of a message; a few runs of bytes stand for any number
   size_t schema_text = 256 * KiB;
   // pictures
   int32_t side = 16'384;

@@ -12,6 +12,8 @@ namespace sightglass::stream {
 namespace {
 
 constexpr int32_t protocol_version = 1;
+// Of epochs and seqs: far from where counting on would overflow.
+constexpr int64_t most_number = int64_t(1) << 62;
 
 std::string_view text_of(Bytes bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
@@ -34,6 +36,7 @@ Rejection check_envelope(const Message& message, std::string_view topic) {
   if (message.source_id != topic) return Rejection::source_mismatch;
   if (is_zero(message.producer)) return Rejection::uuid;
   if (message.epoch < 0 || message.seq < 0 || message.attempt < 0) return Rejection::encoding;
+  if (message.epoch > most_number || message.seq > most_number) return Rejection::encoding;
   const Kind kind = kind_of(message);
   if (message.kind == Kind::unknown) {
     const bool none = !message.frame && !message.frame_update && !message.stream_update &&
@@ -43,6 +46,23 @@ Rejection check_envelope(const Message& message, std::string_view topic) {
   }
   if (kind != message.kind) return Rejection::body;
   return is_control(kind) == (topic == control_topic) ? Rejection::none : Rejection::source_id;
+}
+
+// The first fields of our schema are the envelope, and the rest may be what it likes.
+bool read_envelope(Bytes datum, const Limits& limits, Message& message) {
+  BinaryReader in(datum, limits);
+  (void)in.read_long();  // kind
+  (void)in.read_long();  // protocol
+  in.read_string(message.source_id, limits.name);
+  in.read_fixed(message.producer);
+  message.epoch = in.read_long();
+  message.seq = in.read_long();
+  return in.ok();
+}
+
+bool is_identified(const Message& message, std::string_view topic) {
+  return message.source_id == topic && !is_zero(message.producer) && message.epoch >= 0 &&
+         message.epoch <= most_number && message.seq >= 0 && message.seq <= most_number;
 }
 
 // The planes of a raw picture lie in its bytes.
@@ -117,7 +137,17 @@ Rejection MessageReader::decode_body(Bytes body, Message& message, Reading& read
   }
   BinaryReader in(datum, options_.limits);
   decode(in, message);
-  return in.ok() && in.left() == 0 ? Rejection::none : Rejection::encoding;
+  if (in.ok() && in.left() == 0) return Rejection::none;
+  // Which message it was can often be told nevertheless, so that it can be refused.
+  reading.identified = read_envelope(datum, options_.limits, message);
+  return Rejection::encoding;
+}
+
+// Of a message that is too large for the rest to be looked at.
+bool MessageReader::identify(Bytes body, Message& message) const {
+  const auto fingerprint = avro::read_header(body);
+  return fingerprint == schema_fingerprint &&
+         read_envelope(body.subspan(avro::header_size), options_.limits, message);
 }
 
 Reading MessageReader::read(std::span<const Bytes> parts, Message& message,
@@ -143,10 +173,18 @@ Reading MessageReader::read(std::span<const Bytes> parts, Message& message,
 }
 
 Rejection MessageReader::check(std::span<const Bytes> parts, Message& message, Reading& reading, Time now) {
-  if (const Rejection r = check_framing(parts, options_.limits); r != Rejection::none) return r;
-  if (const Rejection r = decode_body(parts[1], message, reading, now); r != Rejection::none) return r;
-  if (const Rejection r = check_envelope(message, text_of(parts[0])); r != Rejection::none) {
-    reading.identified = r == Rejection::body || r == Rejection::kind_unknown;
+  if (const Rejection r = check_framing(parts, options_.limits); r != Rejection::none) {
+    reading.identified =
+        r == Rejection::oversize && identify(parts[1], message) && is_identified(message, text_of(parts[0]));
+    return r;
+  }
+  const std::string_view topic = text_of(parts[0]);
+  if (const Rejection r = decode_body(parts[1], message, reading, now); r != Rejection::none) {
+    reading.identified = reading.identified && is_identified(message, topic);
+    return r;
+  }
+  if (const Rejection r = check_envelope(message, topic); r != Rejection::none) {
+    reading.identified = is_identified(message, topic);
     return r;
   }
   reading.identified = true;

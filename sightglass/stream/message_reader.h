@@ -88,6 +88,7 @@ class MessageReader {
   using Time = std::chrono::steady_clock::time_point;
   Rejection check(std::span<const Bytes> parts, Message& message, Reading& reading, Time now);
   Rejection decode_body(Bytes body, Message& message, Reading& reading, Time now);
+  bool identify(Bytes body, Message& message) const;
   Rejection find_payload(const Content& content, std::span<const Bytes> parts, Reading& reading) const;
 
   ReaderOptions options_;

@@ -394,6 +394,67 @@ TEST(W04, RefusesAnotherProtocol) {
   EXPECT_EQ(reason_of(m), Rejection::schema);
 }
 
+TEST(W03, TellsWhichMessageItWasThatCannotBeRead) {
+  // Whoever has sent it can be told so, and does not send it for ever.
+  const auto expect_known = [](const Read& read, Rejection reason) {
+    EXPECT_EQ(read.reading.reason, reason);
+    EXPECT_TRUE(read.reading.identified);
+    EXPECT_EQ(read.message.source_id, "cam-1");
+    EXPECT_EQ(read.message.producer, test::uuid(1));
+    EXPECT_EQ(read.message.seq, 41);
+  };
+  test::Parts parts = parts_of(frame());
+  parts.bytes[1].push_back(0);
+  expect_known(Read(parts), Rejection::encoding);
+  Message m = frame();
+  m.labels.resize(65, "x");
+  expect_known(Read(m), Rejection::encoding);
+  m = frame();
+  m.protocol = 2;
+  expect_known(Read(m), Rejection::schema);
+  ReaderOptions small;
+  small.limits.body = 64;
+  expect_known(Read(frame(), small), Rejection::oversize);
+  // Cut off within these fields it is nobody's.
+  parts = parts_of(frame());
+  parts.bytes[1].resize(avro::header_size + 12);
+  EXPECT_FALSE(Read(parts).reading.identified);
+  parts = parts_of(frame());
+  parts.bytes[0] = {'c', 'a', 'm', '-', '2'};
+  EXPECT_FALSE(Read(parts).reading.identified);
+}
+
+TEST(W04, RefusesNumbersThatCannotBeCountedOn) {
+  Message m = frame();
+  m.seq = INT64_MAX;
+  EXPECT_EQ(reason_of(m), Rejection::encoding);
+  m.seq = 0, m.epoch = (int64_t(1) << 62) + 1;
+  EXPECT_EQ(reason_of(m), Rejection::encoding);
+  m.epoch = int64_t(1) << 62;
+  EXPECT_EQ(reason_of(m), Rejection::none);
+}
+
+// F-22: twenty bytes must not become 64 MiB, again and again.
+TEST(W03, MasksAreCoveredByTheirRunsAndShareABudget) {
+  const auto left = [](std::vector<Mask> masks) {
+    Message m = frame();
+    Attribute& attribute = m.frame->attributes.emplace_back();
+    attribute.name = "m";
+    for (Mask& mask : masks) attribute.values.push_back({std::nullopt, std::move(mask)});
+    const Read read(m);
+    EXPECT_TRUE(read.accepted());
+    size_t count = 0;
+    for (const auto& value : read.frame().attributes.at(0).values)
+      count += std::holds_alternative<Mask>(value.value);
+    EXPECT_EQ(read.count(Rejection::geometry), masks.size() - count);
+    return count;
+  };
+  EXPECT_EQ(left({{4, 2, {8}}, {4, 2, {0, 3, 5}}}), 2u);
+  EXPECT_EQ(left({{4, 2, {7}}, {4, 2, {9}}, {4, 2, {}}, {4, 2, {-1, 9}}, {0, 0, {}}, {-4, -2, {8}}}), 0u);
+  EXPECT_EQ(left({{INT32_MAX, INT32_MAX, {INT32_MAX}}, {4096, 4096, {4096 * 4096}}}), 0u);
+  EXPECT_EQ(left(std::vector<Mask>(100, {1000, 1000, {1'000'000}})), 16u);
+}
+
 TEST(W05, RefusesImpossibleGeometry) {
   const auto reason = [](auto&& change) {
     Message m = frame();

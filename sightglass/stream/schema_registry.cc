@@ -1,5 +1,8 @@
 #include "sightglass/stream/schema_registry.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace sightglass::stream {
 
 SchemaRegistry::SchemaRegistry(Limits limits)
@@ -35,15 +38,26 @@ Rejection SchemaRegistry::announce(const Uuid& producer, std::string_view text, 
   auto found = entries_.find(number);
   if (found != entries_.end() && found->second.canonical != canonical) return Rejection::schema_bad;
   if (found != entries_.end() && found->second.compiled_in) return Rejection::none;
-  if (found == entries_.end() && entries_.size() >= most_schemas) return Rejection::schema_bad;
-  if (found == entries_.end() || !std::ranges::contains(found->second.producers, producer)) {
-    size_t& count = announced_[producer];
-    if (count >= schemas_per_producer) return Rejection::schema_bad;
-    ++count;
+  if (!announced_.contains(producer) && announced_.size() >= most_producers) {
+    forget_locked(
+        std::ranges::min_element(announced_, {}, [](const auto& each) { return each.second.used; })->first,
+        true);
+    found = entries_.find(number);
   }
-  if (found == entries_.end())
-    found = entries_.emplace(number, Entry{std::move(canonical), {}, false, now, {}}).first;
+  Announcer& announcer = announced_[producer];
+  announcer.used = ++uses_;
+  if (found == entries_.end() || !std::ranges::contains(found->second.producers, producer)) {
+    if (announcer.schemas >= schemas_per_producer) return Rejection::schema_bad;
+    ++announcer.schemas;
+  }
+  if (found == entries_.end()) {
+    if (entries_.size() >= most_schemas) make_room();
+    found = entries_.try_emplace(number).first;
+    found->second.canonical = std::move(canonical);
+    found->second.at = now;
+  }
   Entry& entry = found->second;
+  entry.used = uses_;
   if (!std::ranges::contains(entry.producers, producer)) entry.producers.push_back(producer);
   if (!entry.resolution) {
     entry.at = now;
@@ -58,7 +72,11 @@ SchemaRegistry::Found SchemaRegistry::find(uint64_t fingerprint, Time now) {
   const std::lock_guard lock(mutex_);
   const auto found = entries_.find(fingerprint);
   if (found == entries_.end()) return {};
-  const Entry& entry = found->second;
+  Entry& entry = found->second;
+  if (entry.resolution) {
+    entry.used = ++uses_;
+    entry.has_messages = true;
+  }
   if (entry.resolution || entry.compiled_in) return {entry.resolution, !entry.resolution};
   // After a minute it may be asked for again: whoever writes it may have been replaced.
   return {nullptr, now - entry.at < remember_incompatible};
@@ -66,11 +84,31 @@ SchemaRegistry::Found SchemaRegistry::find(uint64_t fingerprint, Time now) {
 
 void SchemaRegistry::forget(const Uuid& producer) {
   const std::lock_guard lock(mutex_);
-  announced_.erase(producer);
+  forget_locked(producer, false);
+}
+
+void SchemaRegistry::forget_locked(const Uuid& producer, bool keep_used) {
+  const Uuid gone = producer;  // it may be the key that is erased
+  announced_.erase(gone);
   std::erase_if(entries_, [&](auto& item) {
     Entry& entry = item.second;
-    return std::erase(entry.producers, producer) > 0 && entry.producers.empty() && !entry.compiled_in;
+    return std::erase(entry.producers, gone) > 0 && entry.producers.empty() && !entry.compiled_in &&
+           !(keep_used && entry.has_messages);
   });
+}
+
+void SchemaRegistry::make_room() {
+  auto victim = entries_.end();
+  const auto rank = [](const Entry& entry) { return std::pair(entry.resolution != nullptr, entry.used); };
+  for (auto each = entries_.begin(); each != entries_.end(); ++each) {
+    if (each->second.compiled_in) continue;
+    if (victim == entries_.end() || rank(each->second) < rank(victim->second)) victim = each;
+  }
+  if (victim == entries_.end()) return;
+  for (const Uuid& producer : victim->second.producers) {
+    if (const auto found = announced_.find(producer); found != announced_.end()) --found->second.schemas;
+  }
+  entries_.erase(victim);
 }
 
 }  // namespace sightglass::stream

@@ -6,8 +6,10 @@
 //   the parked
 //
 // The fingerprint of a text is always computed here. What is compiled in cannot be replaced, nor can a schema
-// that was announced before. Any thread; a lock is held for the search alone, and only messages in foreign
-// schemas need one.
+// that was announced before. Who invents producers and schemas pushes out what is not used: at the bounds the
+// producer that was silent for longest is forgotten, and of schemas first those that cannot be read, then the
+// one that no message was in for longest. Any thread; a lock is held for the search alone, and only messages
+// in foreign schemas need one.
 #pragma once
 
 #include <chrono>
@@ -31,6 +33,7 @@ class SchemaRegistry {
   using Time = std::chrono::steady_clock::time_point;
   static constexpr size_t schemas_per_producer = 8;
   static constexpr size_t most_schemas = 1024;
+  static constexpr size_t most_producers = 1024;
   static constexpr std::chrono::seconds remember_incompatible{60};
 
   explicit SchemaRegistry(Limits limits = {});
@@ -55,13 +58,22 @@ class SchemaRegistry {
     std::shared_ptr<const avro::Resolution> resolution;  // null: incompatible
     bool compiled_in = false;
     Time at{};
+    uint64_t used = 0;  // when a message came in it last, or it was announced
+    bool has_messages = false;
     std::vector<Uuid> producers;
   };
+  struct Announcer {
+    size_t schemas = 0;
+    uint64_t used = 0;
+  };
+  void forget_locked(const Uuid& producer, bool keep_used);
+  void make_room();
   Limits limits_;
   avro::Schema ours_;
   std::mutex mutex_;
   std::map<uint64_t, Entry> entries_;
-  std::map<Uuid, size_t> announced_;
+  std::map<Uuid, Announcer> announced_;
+  uint64_t uses_ = 0;
 };
 
 }  // namespace sightglass::stream

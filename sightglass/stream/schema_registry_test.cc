@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <format>
 #include <string>
 #include <nlohmann/json.hpp>
 
@@ -116,6 +117,33 @@ TEST(W02, AProducerAnnouncesABoundedNumber) {
   EXPECT_EQ(registry.find(fingerprint_of(more), start).resolution, nullptr);
   registry.forget(test::uuid(1));
   EXPECT_EQ(registry.announce(test::uuid(1), more, start), Rejection::none);
+}
+
+// F-22: whoever announces may invent both.
+TEST(W02, InventedProducersAndSchemasDoNotPushOutThoseInUse) {
+  SchemaRegistry schemas;
+  const auto text_with = [](int n) {
+    std::string text(schema_text());
+    const size_t kinds = text.find("\"FRAME\"");
+    return text.insert(text.find(']', kinds), std::format(", \"LATER{}\"", n));
+  };
+  uint64_t ours = 0, last = 0;
+  ASSERT_EQ(schemas.announce(test::uuid(1), text_with(0), start, &ours), Rejection::none);
+  ASSERT_TRUE(schemas.find(ours, start).resolution);
+  // Cheap ones that cannot be read as ours.
+  for (int i = 0; i < 2 * int(SchemaRegistry::most_schemas); ++i) {
+    Uuid invented = test::uuid(2);
+    invented[0] = uint8_t(i >> 8), invented[1] = uint8_t(i);
+    const std::string text = std::format(
+        R"({{"type":"record","name":"Message","namespace":"sightglass.v1","fields":[{{"name":"x{}","type":"int"}}]}})",
+        i);
+    EXPECT_EQ(schemas.announce(invented, text, start, &last), Rejection::schema_incompatible) << i;
+  }
+  EXPECT_TRUE(schemas.find(last, start).incompatible);
+  EXPECT_TRUE(schemas.find(ours, start).resolution);
+  uint64_t another = 0;
+  EXPECT_EQ(schemas.announce(test::uuid(1), text_with(1), start, &another), Rejection::none);
+  EXPECT_TRUE(schemas.find(another, start).resolution);
 }
 
 TEST(SchemaRegistry, ReadsAllReleases) {

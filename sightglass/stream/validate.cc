@@ -40,6 +40,9 @@ void check_confidence(std::optional<float>& confidence) {
   }
 }
 
+// Models have masks of their own size, which in small pictures may be more than these have pixels.
+constexpr int64_t any_mask_cells = 1024 * 1024;
+
 // In a picture of this size, or in any when it is 0. The box that counts is the upright one around the turned
 // one.
 bool is_possible(const Box& box, double width, double height) {
@@ -101,6 +104,7 @@ Rejection Validator::check_frame(VideoFrame& frame) {
   if (frame.duration && (*frame.duration < 0 || !fits_nanoseconds(*frame.duration, base)))
     frame.duration.reset();
 
+  most_cells_ = std::max(int64_t(frame.width) * frame.height, any_mask_cells);
   if (const Rejection r = check_attributes(frame.attributes); r != Rejection::none) return r;
   return check_objects(
       frame.objects, [](Object& object) -> Object& { return object; }, frame.width, frame.height, true);
@@ -144,8 +148,27 @@ Rejection Validator::check_attribute(Attribute& attribute) {
       value.value = std::monostate();
       rejections_.count(Rejection::box);
     }
+    const auto* mask = std::get_if<Mask>(&value.value);
+    if (mask && !is_possible_mask(*mask)) {
+      value.value = std::monostate();
+      rejections_.count(Rejection::geometry);
+    }
   }
   return Rejection::none;
+}
+
+// Its runs cover it exactly, and there is room for what it becomes.
+bool Validator::is_possible_mask(const Mask& mask) {
+  const int64_t cells = int64_t(mask.width) * mask.height;
+  if (mask.width < 1 || mask.height < 1 || cells > most_cells_) return false;
+  int64_t sum = 0;
+  for (const int32_t run : mask.rle) {
+    if (run < 0) return false;
+    sum += run;
+  }
+  if (sum != cells || cells > limits_.mask_cells - mask_cells_) return false;
+  mask_cells_ += cells;
+  return true;
 }
 
 template <class T, class Owner>

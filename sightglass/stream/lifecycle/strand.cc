@@ -103,19 +103,22 @@ StrandPool::StrandPool(Options options) : now_(std::move(options.now)) {
   timer_thread_ = std::thread([this] { keep_time(); });
 }
 
-StrandPool::~StrandPool() {
+StrandPool::~StrandPool() { stop(); }
+
+void StrandPool::stop() {
   {
     std::lock_guard lock(timer_mutex_);
     timers_stop_ = true;
   }
   timer_wake_.notify_all();
-  timer_thread_.join();
+  if (timer_thread_.joinable()) timer_thread_.join();
   {
     std::lock_guard lock(work_mutex_);
     stops_ = true;
   }
   work_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  for (std::thread& thread : threads_)
+    if (thread.joinable()) thread.join();
   // Tasks may hold their own strand: only closing ends such a circle.
   for (; !ready_.empty(); ready_.pop()) std::exchange(ready_.front(), nullptr)->close();
 }

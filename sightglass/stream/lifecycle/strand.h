@@ -146,6 +146,8 @@ class StrandPool {
   std::shared_ptr<Strand> make(std::function<void()> on_timer = {});
   Time now() const { return now_(); }
   void check_timers();
+  // Joins the threads; nothing runs any more. The destructor does it too, but strands may outlive this call.
+  void stop();
 
  private:
   friend class Strand;

@@ -30,6 +30,7 @@ Verdict StreamMachine::offer(const FrameFacts& facts, Time now, Actions& actions
       return offer_frame(facts, now, actions);
     // From anybody, at any time: its frame may be gone long since.
     case MessageKind::frame_update: {
+      held_since_ = no_time;
       if (has_writer_ && facts.producer == writer_ && facts.epoch == writer_epoch_)
         note_seen(facts, true, actions);
       return {.kind = Verdict::Kind::update};
@@ -196,6 +197,14 @@ void StreamMachine::full(Time now) {
   plan_.is_set = false;
   current_.has_room = false;
   hold(now);
+}
+
+// Blocked, which is neither silence (L-14, L-15) nor a decoder that gives nothing (L-06).
+void StreamMachine::held(Time now, Actions& actions) {
+  note_activity(now, actions);
+  hold(now);
+  if (current_.id != 0 && !current_.is_decoded && current_.deadline != never)
+    current_.deadline = std::max(current_.deadline, now + rules_->start_timeout);
 }
 
 // ── frames ──

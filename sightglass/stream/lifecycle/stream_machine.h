@@ -31,11 +31,11 @@
 // Not thread-safe: one strand per source id. A frame in LIVE costs well under 1 µs and no allocation.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "sightglass/core/frame.h"
 #include "sightglass/stream/lifecycle/recent_events.h"
@@ -55,6 +55,8 @@ class StreamMachine {
   Verdict offer(const FrameFacts& facts, Time now, Actions& actions);
   void pushed(Time now, Actions& actions);  // the push of the last verdict was taken
   void full(Time now);                      // it was not: the message stays; room() comes later
+  // A message waits that cannot even be offered: what has come out finds no room behind the stream.
+  void held(Time now, Actions& actions);
 
   // ── the instance ──
   enum class Fault : uint8_t { decoder, unsupported, no_decoder, parser, element, output, frame_errors };
@@ -193,7 +195,7 @@ class StreamMachine {
   int64_t epoch_ = 0;
   uint32_t last_instance_ = 0;
   Instance current_, old_;
-  std::array<Reaping, 8> reaping_;
+  std::vector<Reaping> reaping_;  // those that have not stopped yet
   uint8_t decoder_ = 0;
   bool decoder_retried_ = false;
   EpochFormat format_;

@@ -528,6 +528,28 @@ TEST(L23, InstanceThatDoesNotStopIsSetAsideAndTheStreamGoesOn) {
   EXPECT_EQ(run.count(Kind::not_stuck), 1u);
 }
 
+TEST(L23, AnyNumberMayBeOnItsWayOutAndNoneIsGivenUpEarly) {
+  Runner run;
+  Writer writer;
+  run.tears_down = false;
+  std::vector<uint32_t> ended;
+  for (int i = 0; i < 20; ++i) {
+    run.go_live(writer);
+    EXPECT_EQ(run.count(Kind::set_aside), 0u);
+    ended.push_back(run.machine.instance());
+    run.arrive(writer.eos());
+    run.end();
+    ++writer.epoch;
+  }
+  run.log.clear();
+  run.pass(5 * second);
+  EXPECT_EQ(run.count(Kind::set_aside), 20u);
+  // Each is taken back when it stops after all.
+  for (const uint32_t each : ended)
+    run.act([&](Actions& actions) { run.machine.torn_down(each, run.now, actions); });
+  EXPECT_EQ(run.count(Kind::not_stuck), 20u);
+}
+
 TEST(L23, EventsOfReapedInstancesAreIgnored) {
   Runner run;
   Writer writer;

@@ -58,6 +58,24 @@ TEST(L07, StreamWithoutRoomIsAnnouncedAsBlockedAndNotTakenForIdle) {
   EXPECT_TRUE(run.notified(Notice::running));
 }
 
+TEST(L07, StreamWhoseResultsFindNoRoomIsBlockedAndNotTakenForIdle) {
+  Runner run;
+  Writer writer;
+  run.go_live(writer);
+  const auto hold = [&] { run.act([&](Actions& actions) { run.machine.held(run.now, actions); }); };
+  hold();
+  run.pass(600 * second);
+  EXPECT_EQ(run.state(), live);
+  EXPECT_TRUE(run.notified(Notice::blocked));
+  run.arrive(writer.delta());
+  EXPECT_TRUE(run.notified(Notice::running));
+  // It may have fallen silent before something comes that has to wait.
+  run.pass(5 * second);
+  EXPECT_EQ(run.state(), idle);
+  hold();
+  EXPECT_EQ(run.state(), live);
+}
+
 // ── L-08 ──
 
 TEST(L08, GapOnAnInterCodecDropsUpToTheNextKeyframe) {
@@ -509,6 +527,18 @@ TEST(L14, SlowStreamsHaveFiveFramesOfTime) {
   EXPECT_EQ(run.state(), live);
   run.pass(second);
   EXPECT_EQ(run.state(), idle);
+}
+
+TEST(L14, NoRateMakesAStreamWaitForLongerThanAMinute) {
+  for (const Fraction rate : {Fraction{1, 1'000'000'000}, Fraction{1, INT32_MAX}}) {
+    Runner run({.idle_timeout = 120 * second});
+    Writer writer{.frame_rate = rate};
+    run.go_live(writer);
+    run.pass(59 * second);
+    EXPECT_EQ(run.state(), live);
+    run.pass(second);
+    EXPECT_EQ(run.state(), idle);
+  }
 }
 
 // ── W-05 ──

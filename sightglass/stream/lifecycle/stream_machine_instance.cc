@@ -10,6 +10,9 @@ namespace sightglass::stream {
 
 namespace {
 constexpr Time tombstone = 60 * second;
+constexpr Time longest_stall = 60 * second;  // where the rate alone says so
+
+__extension__ using Wide = __int128;
 
 Time after(Time start, Time span) { return span > never - start ? never : start + span; }
 }  // namespace
@@ -58,7 +61,9 @@ StreamMachine::Instance* StreamMachine::find(uint32_t id) {
 Time StreamMachine::stall_after() const {
   const Fraction rate = format_.frame_rate;
   if (rate.num <= 0 || rate.den <= 0) return rules_->stall_after;
-  return std::max(rules_->stall_after, Time(5) * second * rate.den / rate.num);
+  // Any rate that a message can tell: 2^31 · 5 · 10^9 does not fit 64 bits.
+  const Wide five_frames = Wide(5) * second * rate.den / rate.num;
+  return std::max(rules_->stall_after, Time(std::min<Wide>(five_frames, longest_stall)));
 }
 
 // ── a place, an instance ──
@@ -182,25 +187,16 @@ void StreamMachine::reap(Instance& instance, DropReason reason, Time now, Action
   if (instance.id == 0) return;
   counts_.in_instance -= instance.frames;
   counts_.dropped[size_t(reason)] += instance.frames;
-  const auto weight = [](const Reaping& reaping) {
-    return reaping.id == 0 ? 0 : reaping.deadline == never ? 1 : 2;
-  };
-  Reaping& place = *std::ranges::min_element(reaping_, [&](const Reaping& a, const Reaping& b) {
-    return std::pair(weight(a), a.deadline) < std::pair(weight(b), b.deadline);
-  });
-  // More than there is room for do not stop: the oldest is given up early.
-  if (weight(place) == 2) actions.add({.kind = Action::Kind::set_aside, .instance = place.id});
-  place = {instance.id, after(now, rules_->teardown_timeout)};
+  reaping_.push_back({instance.id, after(now, rules_->teardown_timeout)});
   actions.add({.kind = Action::Kind::reap, .instance = instance.id, .epoch = instance.epoch});
   instance = {};
 }
 
 void StreamMachine::torn_down(uint32_t instance, Time, Actions& actions) {
-  for (Reaping& reaping : reaping_) {
-    if (reaping.id != instance || instance == 0) continue;
-    if (reaping.deadline == never) actions.add({.kind = Action::Kind::not_stuck, .instance = instance});
-    reaping = {};
-  }
+  const auto found = std::ranges::find(reaping_, instance, &Reaping::id);
+  if (found == reaping_.end()) return;
+  if (found->deadline == never) actions.add({.kind = Action::Kind::not_stuck, .instance = instance});
+  reaping_.erase(found);
 }
 
 // ── frames in it ──
@@ -531,14 +527,13 @@ Time StreamMachine::state_deadline() const {
 
 Time StreamMachine::next_deadline() const {
   Time next = state_deadline();
-  for (const Reaping& reaping : reaping_)
-    if (reaping.id != 0) next = std::min(next, reaping.deadline);
+  for (const Reaping& reaping : reaping_) next = std::min(next, reaping.deadline);
   return next;
 }
 
 void StreamMachine::tick(Time now, Actions& actions) {
   for (Reaping& reaping : reaping_) {  // L-23
-    if (reaping.id == 0 || reaping.deadline > now) continue;
+    if (reaping.deadline > now) continue;
     reaping.deadline = never;
     actions.add({.kind = Action::Kind::set_aside, .instance = reaping.id});
   }

@@ -5,20 +5,53 @@
 
 namespace sightglass::stream {
 
-void AckCollector::received(const EpochKey& key, int64_t seq, uint64_t connection, Time now) {
+bool AckCollector::received(const EpochKey& key, int64_t seq, uint64_t connection, Time now) {
   auto found = epochs_.find(key);
   if (found == epochs_.end()) {
-    if (epochs_.size() >= options_.epochs) forget_oldest();
+    if (epochs_.size() >= options_.epochs && !forget_oldest(now)) {
+      dropped(connection);
+      return false;
+    }
     found = epochs_.try_emplace(key).first;
   }
   Epoch& epoch = found->second;
   epoch.last_message = now;
-  if (epoch.connection == connection) return;
-  epoch.connection = connection;
-  if (seq - 1 > epoch.through) {
-    epoch.through = seq - 1;
-    advance(epoch);
+  epoch.newest = std::max(epoch.newest, seq);
+  const uint64_t seen = drops(connection);
+  const bool is_new = epoch.connection != connection;
+  if (is_new || !epoch.is_proven) {
+    // What starts a pass of the writer, with nothing dropped right before it.
+    const bool starts = is_new ? seen == 0 : seq <= epoch.last && seen == epoch.drops_seen;
+    epoch.is_proven = starts || seq <= epoch.through + 1;
+    if (epoch.is_proven && seq - 1 > epoch.through) {
+      epoch.through = seq - 1;
+      advance(epoch);
+    }
   }
+  epoch.connection = connection;
+  epoch.last = seq;
+  epoch.drops_seen = seen;
+  if (!epoch.is_proven) ask_again(epoch, now);
+  return epoch.is_proven;
+}
+
+void AckCollector::dropped(uint64_t connection) {
+  drops_[connection] = ++last_drop_;
+  if (drops_.size() <= most_dropped) return;
+  forgotten_ = drops_.begin()->first;
+  drops_.erase(drops_.begin());
+}
+
+uint64_t AckCollector::drops(uint64_t connection) const {
+  if (const auto found = drops_.find(connection); found != drops_.end()) return found->second;
+  return connection <= forgotten_ ? UINT64_MAX : 0;
+}
+
+void AckCollector::ask_again(Epoch& epoch, Time now) {
+  if (epoch.asked && now - *epoch.asked < between_requests) return;
+  epoch.asked = now;
+  epoch.resume = Resume::keyframe;
+  changed(epoch, options_.messages, now);
 }
 
 void AckCollector::settle(const EpochKey& key, int64_t seq, Time now) {
@@ -99,10 +132,25 @@ int64_t AckCollector::through(const EpochKey& key) const {
   return found == epochs_.end() ? -1 : found->second.through;
 }
 
-void AckCollector::forget_oldest() {
-  const auto oldest =
-      std::ranges::min_element(epochs_, {}, [](const auto& entry) { return entry.second.last_message; });
-  if (oldest != epochs_.end()) epochs_.erase(oldest);
+// Of an epoch with something open, or something to say, the proof would be lost; unless its writer is gone.
+bool AckCollector::forget_oldest(Time now) {
+  auto oldest = epochs_.end(), gone = epochs_.end();
+  const auto is_older = [&](auto a, auto b) {
+    return b == epochs_.end() || a->second.last_message < b->second.last_message;
+  };
+  for (auto each = epochs_.begin(); each != epochs_.end(); ++each) {
+    const Epoch& epoch = each->second;
+    const bool is_settled = epoch.is_proven && epoch.newest <= epoch.through && !epoch.since;
+    if (is_settled && is_older(each, oldest)) oldest = each;
+    if (now - epoch.last_message >= gone_after && is_older(each, gone)) gone = each;
+  }
+  if (oldest == epochs_.end() && gone != epochs_.end()) {
+    dropped(gone->second.connection);
+    oldest = gone;
+  }
+  if (oldest == epochs_.end()) return false;
+  epochs_.erase(oldest);
+  return true;
 }
 
 }  // namespace sightglass::stream

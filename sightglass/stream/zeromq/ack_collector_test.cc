@@ -126,8 +126,58 @@ TEST(AckCollector, KeepsNothingOfWhatItDoesNotKnow) {
     EXPECT_EQ(small.through(key), -1);
     small.settle(key, 0, bench.now);
     EXPECT_EQ(small.through(key), 4);  // of those ahead it kept four: 1, 2, 3, 4
+    EXPECT_THAT(small.due(bench.now, true), SizeIs(1));
   }
-  EXPECT_THAT(small.due(bench.now, true), SizeIs(2));
+}
+
+TEST(F07, FirstMessageBehindDroppedOnesProvesNothing) {
+  Bench bench;
+  bench.acks.dropped(1);  // 0 … 4, of which nothing was known
+  EXPECT_FALSE(bench.acks.received(bench.key, 5, 1, bench.now));
+  EXPECT_FALSE(bench.acks.received(bench.key, 6, 1, bench.now));
+  EXPECT_EQ(bench.acks.through(bench.key), -1);
+  // The writer is asked to start again, and does so at its oldest open message.
+  const auto due = bench.acks.due(bench.now);
+  ASSERT_THAT(due, SizeIs(1));
+  EXPECT_EQ(due[0].ack.through, -1);
+  EXPECT_EQ(due[0].ack.resume, Resume::keyframe);
+  EXPECT_TRUE(bench.acks.received(bench.key, 2, 1, bench.now));
+  EXPECT_EQ(bench.acks.through(bench.key), 1);
+  bench.receive(3, 8);
+  bench.settle(2, 8);
+  EXPECT_EQ(bench.acks.through(bench.key), 8);
+}
+
+TEST(F07, DropsInTheMiddleOfARepetitionProveNothingEither) {
+  Bench bench;
+  bench.acks.dropped(1);
+  EXPECT_FALSE(bench.acks.received(bench.key, 5, 1, bench.now));
+  bench.acks.dropped(1);  // the first ones of the repetition again
+  EXPECT_FALSE(bench.acks.received(bench.key, 3, 1, bench.now));
+  EXPECT_FALSE(bench.acks.received(bench.key, 4, 1, bench.now));
+  EXPECT_EQ(bench.acks.through(bench.key), -1);
+  EXPECT_TRUE(bench.acks.received(bench.key, 0, 1, bench.now));
+  // Another connection has lost nothing.
+  const EpochKey other{{2}, "cam", 0};
+  EXPECT_TRUE(bench.acks.received(other, 9, 2, bench.now));
+  EXPECT_EQ(bench.acks.through(other), 8);
+}
+
+TEST(F07, EpochsWithOpenMessagesAreNotForgotten) {
+  Bench bench;
+  AckCollector small({.epochs = 2});
+  const EpochKey a{{1}, "a", 0}, b{{1}, "b", 0}, c{{1}, "c", 0};
+  EXPECT_TRUE(small.received(a, 0, 1, bench.now));
+  EXPECT_TRUE(small.received(b, 0, 1, bench.now += 1ms));
+  EXPECT_FALSE(small.received(c, 0, 1, bench.now += 1ms));  // no room: it comes again
+  small.settle(b, 0, bench.now);
+  (void)small.due(bench.now, true);
+  EXPECT_FALSE(small.received(c, 1, 1, bench.now += 1ms));  // takes the place of b, and lacks 0
+  EXPECT_TRUE(small.received(c, 0, 1, bench.now += 1ms));
+  small.settle(a, 0, bench.now);
+  EXPECT_EQ(small.through(a), 0);
+  // Writers that are gone make room.
+  EXPECT_TRUE(small.received(b, 0, 2, bench.now += 61s));
 }
 
 }  // namespace

@@ -34,15 +34,15 @@ bool Parking::request_due(std::string_view producer, uint64_t fingerprint, Time 
   return true;
 }
 
-size_t Parking::expire(Time now) {
-  size_t count = 0;
+std::vector<std::string> Parking::expire(Time now) {
+  std::vector<std::string> producers;
   // They stand in the order of arrival.
   while (!parked_.empty() && now - parked_.front().since >= longest) {
     bytes_ -= parked_.front().bytes;
+    producers.push_back(std::move(parked_.front().producer));
     parked_.pop_front();
-    ++count;
   }
-  return count;
+  return producers;
 }
 
 std::optional<Parking::Time> Parking::deadline() const {

@@ -36,8 +36,8 @@ class Parking {
   std::optional<Parked> take(uint64_t fingerprint);
   // Whether this producer is to be asked for the schema now; once a second.
   bool request_due(std::string_view producer, uint64_t fingerprint, Time now);
-  // Gives up those that have waited too long; they are returned to be counted.
-  size_t expire(Time now);
+  // Gives up those that have waited too long, and returns the producer of each.
+  std::vector<std::string> expire(Time now);
 
   std::optional<Time> deadline() const;
   size_t size() const { return parked_.size(); }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <mutex>
-#include <set>
 #include <utility>
 
 #include "sightglass/stream/message_writer.h"
@@ -52,7 +52,15 @@ struct AckDesk {
   std::mutex mutex;
   AckCollector collector;
   std::vector<Forgotten> forgotten;  // the filter is to take them again
-  std::set<EpochKey> restarting;  // a keyframe was asked for: what is replayed is wanted although it was seen
+  // A keyframe was asked for: what is replayed is wanted although it was seen. What was on its way when it
+  // was asked for comes first; what comes behind the replayed ends it.
+  struct Restart {
+    bool is_replaying = false;
+    uint64_t order = 0;
+  };
+  static constexpr size_t most_restarts = 1024;
+  std::map<EpochKey, Restart> restarting;
+  uint64_t restarts = 0;
   uint64_t refused = 0;
   Wakeup wakeup;
 };
@@ -148,6 +156,7 @@ struct ZmqReader::State {
   RecentMap<Peer> peers;                    // by routing id
   RecentMap<std::string> routes;            // producer → routing id
   RecentMap<Clock::time_point> asked{256};  // routing ids that were told to greet
+  RecentMap<Clock::time_point> told{256};   // those that were told of a source that may not come in
   uint64_t connection = 0;
   int64_t control_seq = 0;
   int until_look = 0;
@@ -240,7 +249,10 @@ struct ZmqReader::State {
         look_at_connections();
         until_look = messages_per_look;
       }
-      for (size_t i = parking.expire(now); i > 0; --i) rejections.count(Rejection::schema_unknown);
+      for (const std::string& each : parking.expire(now)) {
+        rejections.count(Rejection::schema_unknown);
+        note_dropped(each);
+      }
       if (interrupted.exchange(false)) return std::nullopt;
 
       std::optional<Received> received;
@@ -289,7 +301,10 @@ struct ZmqReader::State {
     if (router && !body.empty()) {
       route = parts->parts[0].text();
       body = body.subspan(1);
-      if (guard.muted(route, now)) return count(&Statistics::muted), std::nullopt;
+      if (guard.muted(route, now)) {
+        note_dropped(route);
+        return count(&Statistics::muted), std::nullopt;
+      }
     }
     // Topics match by prefix, so the whole id is compared again.
     const std::string_view topic =
@@ -349,7 +364,16 @@ struct ZmqReader::State {
       count(&Statistics::parked);
     } else {
       rejections.count(Rejection::schema_unknown);
+      note_dropped(route);
     }
+  }
+
+  // A message is gone that its writer believes to be on its way.
+  void note_dropped(const std::string& route) {
+    const Peer* peer = router ? peers.find(route) : nullptr;
+    if (!peer) return;
+    std::lock_guard lock(desk->mutex);
+    desk->collector.dropped(peer->connection);
   }
 
   void rejected(const Message& message, const Reading& reading, const std::string& route,
@@ -361,10 +385,13 @@ struct ZmqReader::State {
     }
     // What is wrong now will be wrong when it comes again.
     const Peer* peer = router && reading.identified ? peers.find(route) : nullptr;
-    if (!peer || peer->producer != message.producer) return;
+    if (!peer || peer->producer != message.producer || message.source_id == control_topic) {
+      note_dropped(route);
+      return;
+    }
     const EpochKey key{message.producer, message.source_id, message.epoch};
     std::lock_guard lock(desk->mutex);
-    desk->collector.received(key, message.seq, peer->connection, now);
+    if (!desk->collector.received(key, message.seq, peer->connection, now)) return;
     desk->collector.refuse(key, message.seq, reading.reason == Rejection::schema ? "schema" : "malformed",
                            false, now);
   }
@@ -374,8 +401,8 @@ struct ZmqReader::State {
     if (!peer || peer->producer != message.producer) return;
     const EpochKey key{message.producer, message.source_id, message.epoch};
     std::lock_guard lock(desk->mutex);
-    desk->collector.received(key, message.seq, peer->connection, now);
-    desk->collector.settle(key, message.seq, now);
+    if (desk->collector.received(key, message.seq, peer->connection, now))
+      desk->collector.settle(key, message.seq, now);
   }
 
   // True: it is for the user.
@@ -430,10 +457,14 @@ struct ZmqReader::State {
         }
         return std::nullopt;
       }
-      if (wanted && !gate.admit(message->source_id, now))
-        return rejections.count(Rejection::source_flood), std::nullopt;
+      if (wanted && !gate.admit(message->source_id, now)) {
+        rejections.count(Rejection::source_flood);
+        refuse_for_now(key, message->seq, route, now);
+        return std::nullopt;
+      }
       std::lock_guard lock(desk->mutex);
-      desk->collector.received(key, message->seq, peer->connection, now);
+      if (!desk->collector.received(key, message->seq, peer->connection, now))
+        return count(&Statistics::out_of_place), std::nullopt;
       const bool replay = message->frame && message->frame->replay;
       if (!wanted) {
         desk->collector.settle(key, message->seq, now);
@@ -482,12 +513,29 @@ struct ZmqReader::State {
     return received;
   }
 
+  // A source that may not come in. Of these nothing is kept; the writer is told once a second.
+  void refuse_for_now(const EpochKey& key, int64_t seq, const std::string& route, Clock::time_point now) {
+    note_dropped(route);
+    const auto* at = told.find(route);
+    if (at && now - *at < 1s) return;
+    told[route] = now;
+    Ack ack;
+    ack.producer = key.producer;
+    ack.epoch = key.epoch;
+    ack.level = options.level;
+    ack.through = -1;
+    ack.refused.push_back({seq, "limit", true});
+    send_ack(key, std::move(ack));
+  }
+
   bool is_wanted_again(const EpochKey& key, const Message& message) {
     std::lock_guard lock(desk->mutex);
-    if (desk->restarting.empty()) return false;
+    const auto found = desk->restarting.find(key);
+    if (found == desk->restarting.end()) return false;
     const bool replay = message.frame && message.frame->replay;
-    if (!replay) desk->restarting.erase(key);
-    return replay && desk->restarting.contains(key);
+    if (replay) found->second.is_replaying = true;
+    if (!replay && found->second.is_replaying) desk->restarting.erase(found);
+    return replay;
   }
 
   // A duplicate is acknowledged again. One that has another number than the first time, by its uuid, will not
@@ -555,7 +603,11 @@ void ZmqReader::request_keyframe(const Uuid& producer, std::string_view source, 
   AckDesk& desk = *state_->desk;
   desk.change([&](Clock::time_point now) {
     const EpochKey key{producer, std::string(source), epoch};
-    if (desk.restarting.size() < 1024) desk.restarting.insert(key);
+    if (desk.restarting.size() >= AckDesk::most_restarts && !desk.restarting.contains(key)) {
+      desk.restarting.erase(
+          std::ranges::min_element(desk.restarting, {}, [](const auto& each) { return each.second.order; }));
+    }
+    desk.restarting[key] = {.is_replaying = false, .order = ++desk.restarts};
     desk.collector.request_keyframe(key, now);
   });
 }

@@ -94,9 +94,10 @@ class ZmqReader {
     uint64_t filtered = 0;          // of sources that were not asked for
     uint64_t muted = 0, mutes = 0;  // messages of muted producers; how often one was
     uint64_t poison = 0;
-    uint64_t not_greeted = 0;  // router: before the writer's Hello
-    uint64_t parked = 0;       // waited for their schema
-    uint64_t refused = 0;      // by the user, for good or for now
+    uint64_t not_greeted = 0;   // router: before the writer's Hello
+    uint64_t out_of_place = 0;  // router: behind dropped ones; they come again from the first of those
+    uint64_t parked = 0;        // waited for their schema
+    uint64_t refused = 0;       // by the user, for good or for now
     Socket::Connections connections;
   };
   Statistics statistics() const;

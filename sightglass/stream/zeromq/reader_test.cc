@@ -1,6 +1,8 @@
 #include "sightglass/stream/zeromq/reader.h"
 
 #include <algorithm>
+#include <format>
+#include <map>
 #include <thread>
 
 #include "sightglass/stream/schema_registry.h"
@@ -298,6 +300,96 @@ TEST_F(ZmqReaderTest, MalformedMessagesAreRefusedForGood) {
   EXPECT_THAT(answer.ack->refused, ElementsAre(Refusal{0, "malformed", false}));
 }
 
+TEST_F(ZmqReaderTest, WhatCannotBeReadIsRefusedForGoodToo) {
+  auto reader = reader_at(ipc("router+bind"));
+  RawWriter writer(reader->url(), SocketType::dealer);
+  writer.greet();
+  EXPECT_TRUE(writer.answer(*reader).hello);
+  Message later = end("cam");
+  later.protocol = 2;
+  writer.send(later);
+  Message answer = writer.answer(*reader);
+  ASSERT_TRUE(answer.ack);
+  EXPECT_EQ(answer.ack->through, 0);
+  EXPECT_THAT(answer.ack->refused, ElementsAre(Refusal{0, "schema", false}));
+  // Damaged behind its first fields.
+  Message message = end("cam");
+  message.kind = Kind::end_of_stream;
+  message.producer = writer.producer;
+  message.seq = 1;
+  std::vector<uint8_t> body;
+  ASSERT_TRUE(MessageWriter().write(message, {}, body));
+  body.push_back(0);
+  const std::string text(body.begin(), body.end());
+  writer.send({"cam", text});
+  answer = writer.answer(*reader);
+  ASSERT_TRUE(answer.ack);
+  EXPECT_EQ(answer.ack->through, 1);
+  EXPECT_THAT(answer.ack->refused, ElementsAre(Refusal{1, "malformed", false}));
+}
+
+TEST_F(ZmqReaderTest, F07SourcesThatHaveToWaitLoseNothing) {
+  auto reader = reader_at(ipc("router+bind"), {.new_sources = {.per_second = 40, .burst = 4}});
+  auto options = quick();
+  options.window.ack_timeout = 100ms;
+  auto writer = writer_to(reader->url(), SocketType::dealer, options);
+  constexpr int sources = 16, frames = 8;
+  std::map<Uuid, int> stored;
+  std::map<std::string, int64_t> last;
+  const auto pump = [&] {
+    auto got = reader->next(1ms);
+    if (!got || !*got) return;
+    const Message& message = *(*got)->delivery.message;
+    ++stored[message.frame->uuid];
+    // Each in its order.
+    EXPECT_EQ(message.seq, last[message.source_id]++);
+    (*got)->delivery.settlement->processed();
+  };
+  for (int n = 0; n < frames; ++n) {
+    for (int i = 0; i < sources; ++i) {
+      Message message = frame("cam-" + std::to_string(i), picture(1), n == 0);
+      ASSERT_TRUE(writer->send(message, picture(1)));
+      pump();
+    }
+  }
+  EXPECT_TRUE(soon([&] { return pump(), writer->statistics().waiting == 0; }));
+  EXPECT_GT(reader->rejected(Rejection::source_flood), 0U);
+  EXPECT_EQ(stored.size(), size_t(sources) * frames);
+  for (const auto& [uuid, count] : stored) EXPECT_EQ(count, 1);
+}
+
+TEST_F(ZmqReaderTest, F07WhatCameBeforeTheFirstMessageIsNotAcknowledgedUnseen) {
+  auto reader = reader_at(ipc("router+bind"));
+  RawWriter writer(reader->url(), SocketType::dealer);
+  writer.greet();
+  EXPECT_TRUE(writer.answer(*reader).hello);
+  // Nobody knows whose messages these were.
+  writer.send({"cam", "no message"});
+  Message message = frame("cam", picture(1));
+  message.seq = 1;
+  writer.send(message, picture(1));
+  Message answer = writer.answer(*reader);
+  ASSERT_TRUE(answer.ack);
+  EXPECT_EQ(answer.ack->through, -1);
+  EXPECT_EQ(answer.ack->resume, Resume::keyframe);
+  EXPECT_EQ(reader->statistics().delivered, 0U);
+  EXPECT_EQ(reader->statistics().out_of_place, 1U);
+  // It starts again.
+  for (int64_t seq = 0; seq < 2; ++seq) {
+    message = frame("cam", picture(1));
+    message.seq = seq;
+    writer.send(message, picture(1));
+    auto got = next(*reader);
+    ASSERT_TRUE(got);
+    EXPECT_EQ(got->delivery.message->seq, seq);
+    got->delivery.settlement->processed();
+  }
+  do {
+    answer = writer.answer(*reader);
+    ASSERT_TRUE(answer.ack);
+  } while (answer.ack->through < 1);
+}
+
 TEST_F(ZmqReaderTest, PoisonBecomesADeadLetter) {
   auto reader = reader_at(ipc("router+bind"), {.max_attempts = 5});
   RawWriter writer(reader->url(), SocketType::dealer);
@@ -328,6 +420,34 @@ TEST_F(ZmqReaderTest, KeyframeAskedForIsReplayed) {
   ASSERT_TRUE(got);
   EXPECT_EQ(got->delivery.message->seq, 3);
   EXPECT_TRUE(got->delivery.message->frame->replay);
+}
+
+TEST_F(ZmqReaderTest, L01KeyframeAskedForIsReplayedBehindWhatWasOnItsWay) {
+  auto reader = reader_at(ipc("router+bind"));
+  auto writer = writer_to(reader->url(), SocketType::dealer);
+  const auto send = [&](bool keyframe) {
+    Message message = frame("cam", picture(1), keyframe);
+    ASSERT_TRUE(writer->send(message, picture(1)));
+  };
+  send(true);
+  auto got = next(*reader);
+  ASSERT_TRUE(got);
+  got->delivery.settlement->processed();
+  ASSERT_TRUE(soon([&] { return (void)reader->next(1ms), writer->statistics().waiting == 0; }));
+  // The reader does not look while these come in.
+  send(false);
+  send(false);
+  std::this_thread::sleep_for(50ms);
+  reader->request_keyframe(writer->producer(), "cam", 0);
+  std::vector<std::string> seen;
+  while (seen.size() < 3) {
+    got = next(*reader);
+    ASSERT_TRUE(got);
+    const Message& message = *got->delivery.message;
+    seen.push_back(std::format("{}{}", message.seq, message.frame->replay ? " replay" : ""));
+    if (got->delivery.settlement) got->delivery.settlement->processed();
+  }
+  EXPECT_THAT(seen, ElementsAre("1", "2", "0 replay"));
 }
 
 }  // namespace

@@ -78,6 +78,7 @@ struct ZmqWriter::State {
   int64_t control_seq = 0;
 
   std::thread thread;
+  std::once_flag joined;
 
   // --- senders
 
@@ -375,7 +376,7 @@ struct ZmqWriter::State {
     (void)transmit(Clock::now());
   }
 
-  void close() {
+  void cancel() {
     {
       std::lock_guard lock(mutex);
       stopping = true;
@@ -383,7 +384,14 @@ struct ZmqWriter::State {
     room.notify_all();
     done.notify_all();
     wakeup.wake();
-    if (thread.joinable()) thread.join();
+  }
+
+  // Whoever comes second waits for the first.
+  void close() {
+    cancel();
+    std::call_once(joined, [this] {
+      if (thread.joinable()) thread.join();
+    });
   }
 };
 
@@ -423,6 +431,7 @@ Status ZmqWriter::flush(std::string_view source, std::chrono::milliseconds timeo
 }
 
 void ZmqWriter::close() { state_->close(); }
+void ZmqWriter::cancel() { state_->cancel(); }
 const Uuid& ZmqWriter::producer() const { return state_->producer; }
 const Url& ZmqWriter::url() const { return state_->url; }
 const std::vector<std::string>& ZmqWriter::warnings() const { return state_->socket.warnings(); }

@@ -21,7 +21,7 @@
 // ends, senders wait.
 //
 // Thread-safe. A thread of its own uses the socket, about 20 µs per message. close() or the destructor may be
-// called while others wait in send(), which then fails with `cancelled`.
+// called while others wait in send(), which then fails with `cancelled`; close() and cancel() by any thread.
 #pragma once
 
 #include <chrono>
@@ -74,6 +74,8 @@ class ZmqWriter {
   // The same for one source; on a dealer.
   Status flush(std::string_view source, std::chrono::milliseconds timeout);
   void close();
+  // Wakes all that wait, like close(), and returns at once.
+  void cancel();
 
   const Uuid& producer() const;
   // With the real port.

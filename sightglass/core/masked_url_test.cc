@@ -1,0 +1,26 @@
+#include "sightglass/core/masked_url.h"
+
+#include <gtest/gtest.h>
+
+namespace sightglass {
+namespace {
+
+TEST(MaskedUrl, HidesPasswordsAndNothingElse) {
+  EXPECT_EQ(masked_url("rtsp://user:hunter2@cam/1"), "rtsp://user:***@cam/1");
+  EXPECT_EQ(masked_url("rtsp://u:p@w@cam:554/1?a=b"), "rtsp://u:***@cam:554/1?a=b");
+  EXPECT_EQ(masked_url("https://ghp_x@host/a"), "https://***@host/a");
+  EXPECT_EQ(masked_url("from http://a:b@c/d and rtsp://e:f@g"), "from http://a:***@c/d and rtsp://e:***@g");
+  for (const char* text :
+       {"", "street.mp4", "http://host:80/a@b:c", "file:///a/b.mp4", "user:pass@host", "://"})
+    EXPECT_EQ(masked_url(text), text);
+}
+
+TEST(MaskedUrl, HidesSecretsOfTheQuery) {
+  EXPECT_EQ(masked_url("http://h/a?user=me&Token=abc&x=1#f"), "http://h/a?user=me&Token=***&x=1#f");
+  EXPECT_EQ(masked_url("http://h/a?X-Amz-Security-Token=z&key=k&monkey=m"),
+            "http://h/a?X-Amz-Security-Token=***&key=***&monkey=m");
+  EXPECT_EQ(masked_url("http://h?password="), "http://h?password=***");
+}
+
+}  // namespace
+}  // namespace sightglass
