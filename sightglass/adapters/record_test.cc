@@ -134,6 +134,8 @@ TEST(WireMetadata, LyingTensorsAndMasksAreLeftOut) {
   EXPECT_FALSE(to_attribute(wire, width, height));
   wire.values[0].value = stream::Mask{.width = 2, .height = 2, .rle = {1, 9}};
   EXPECT_FALSE(to_attribute(wire, width, height));
+  wire.values[0].value = stream::Mask{.width = 4096, .height = 4096, .rle = {4096}};
+  EXPECT_FALSE(to_attribute(wire, width, height));
   wire.values[0].value = stream::Mask{.width = 1 << 20, .height = 1 << 20, .rle = {}};
   EXPECT_FALSE(to_attribute(wire, width, height));
   wire.values[0].value = stream::Tensor{.dtype = "f32", .shape = std::vector<int64_t>(20, 1), .data = {}};
@@ -192,6 +194,19 @@ TEST(WireMetadata, ObjectsKeepBoxAngleTrackAndParent) {
   EXPECT_EQ(back.label, region.label);
   EXPECT_EQ(back.model, region.model);
   EXPECT_EQ(left_out, 0u);
+  // Ids of others may be larger than ours.
+  for (const int64_t id : {int64_t(-5), int64_t(1) << 32, (int64_t(1) << 32) + 2}) {
+    wire.parent_id = id;
+    EXPECT_EQ(to_region(wire, width, height).parent, -1);
+  }
+}
+
+TEST(WireMetadata, WhoInventsLabelsDoesNotTakeThoseOfTheModule) {
+  for (int i = 0; i < 20'000; ++i) (void)wire_label("invented-" + std::to_string(i));
+  EXPECT_EQ(wire_label("invented-19999"), Label("other"));
+  EXPECT_EQ(wire_label("invented-1"), Label("invented-1"));
+  const Label own("a class of the module's own model");
+  EXPECT_EQ(wire_label("a class of the module's own model"), own);
 }
 
 TEST(Record, MessageOfAFrameIsThatWhichCameWithNewResults) {

@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "sightglass/core/find_label.h"
 #include "sightglass/elements/selection/track_state.h"
 #include "sightglass/memory/mapping.h"
 #include "sightglass/memory/system/system_memory.h"
@@ -18,6 +19,7 @@ namespace sightglass::adapters {
 namespace {
 
 constexpr size_t most_labels = 16'384;
+constexpr size_t most_strange = 1024;  // remembered by a thread, of those beyond
 constexpr size_t most_tensor_bytes = size_t(4) << 20;
 constexpr size_t most_mask_runs = 65'536;
 
@@ -183,6 +185,9 @@ std::optional<std::vector<float>> floats_of(const stream::Tensor& from) {
 
 std::optional<Tensor> core_mask(const stream::Mask& from) {
   if (from.width < 1 || from.height < 1 || int64_t(from.width) * from.height > 1 << 24) return {};
+  int64_t covered = 0;
+  for (const int32_t run : from.rle) covered += std::max(run, 0);
+  if (covered != int64_t(from.width) * from.height) return {};
   auto tensor = allocate_tensor({.type = DataType::f32, .shape = {from.height, from.width}});
   if (!tensor) return {};
   const auto mapping = map(*tensor, Access::write);
@@ -336,18 +341,27 @@ Label wire_label(std::string_view text) {
   if (text.empty()) return {};
   // Each thread has its own way in; the count is everybody's.
   static std::mutex mutex;
-  static std::unordered_map<std::string, Label, TextHash, std::equal_to<>> all;
-  thread_local std::unordered_map<std::string, Label, TextHash, std::equal_to<>> known;
+  static size_t count = 0;
+  static const Label other("other");
+  using Known = std::unordered_map<std::string, Label, TextHash, std::equal_to<>>;
+  thread_local Known known, strange;
   if (const auto found = known.find(text); found != known.end()) return found->second;
-  const std::lock_guard lock(mutex);
-  auto found = all.find(text);
-  if (found == all.end()) {
-    static const Label other("other");
-    if (all.size() >= most_labels) return other;
-    found = all.emplace(std::string(text), Label(text)).first;
+  if (const auto found = strange.find(text); found != strange.end()) return found->second;
+  Label label = find_label(text);
+  if (label.empty()) {
+    const std::lock_guard lock(mutex);
+    if (count >= most_labels) {
+      // Looked up again now and then: the module may use it by then.
+      if (strange.size() >= most_strange) strange.clear();
+      strange.emplace(std::string(text), other);
+      return other;
+    }
+    ++count;
+    label = Label(text);
   }
-  known.emplace(std::string(text), found->second);
-  return found->second;
+  if (known.size() >= 2 * most_labels) known.clear();
+  known.emplace(std::string(text), label);
+  return label;
 }
 
 std::optional<Attribute> to_attribute(const stream::Attribute& from, int width, int height) {
@@ -414,7 +428,8 @@ bool to_wire(const Attribute& from, int width, int height, stream::Attribute& to
 Region to_region(const stream::Object& from, int width, int height) {
   Region to;
   to.id = from.id >= 0 && from.id <= INT32_MAX ? int32_t(from.id) : -1;
-  if (from.parent_id) to.parent = int32_t(*from.parent_id);
+  if (from.parent_id && *from.parent_id >= 0 && *from.parent_id <= INT32_MAX)
+    to.parent = int32_t(*from.parent_id);
   to.box = core_box(from.detection_box, width, height);
   to.angle = from.detection_box.angle.value_or(0);
   to.confidence = from.confidence.value_or(0);

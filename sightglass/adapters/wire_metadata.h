@@ -10,7 +10,8 @@
 //   mask           scores: a Mask of what is at least 0.5; label ids: a Tensor; then the Box it covers
 //
 // Thread-safe. Labels from the wire become core Labels, which live for ever: no more than 16,384 of them,
-// then "other" stands for those that are new.
+// then "other" stands for those that are new. Names that the module itself uses, such as the classes of its
+// models, are always known, whoever has used the others up.
 #pragma once
 
 #include <cstdint>

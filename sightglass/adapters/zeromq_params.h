@@ -1,10 +1,10 @@
 // What zeromq sources and sinks have in common: encryption, and paths of its files.
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "sightglass/adapters/tls_params.h"
 #include "sightglass/core/param.h"
 #include "sightglass/stream/zeromq/authentication.h"
 
@@ -18,14 +18,9 @@ struct ZmqParams {
 
 // With the paths of its files from `folder`.
 inline stream::CurveOptions curve_options(const ZmqParams& params, const std::string& folder) {
-  const auto path = [&](const std::string& name) {
-    return name.empty() || folder.empty()
-               ? name
-               : (std::filesystem::path(folder) / name).lexically_normal().string();
-  };
-  return {.secret_key_file = path(params.curve_secret_key_file),
+  return {.secret_key_file = path_from(folder, params.curve_secret_key_file),
           .server_key = params.curve_server_key,
-          .allowed_keys_dir = path(params.curve_allowed_keys_dir)};
+          .allowed_keys_dir = path_from(folder, params.curve_allowed_keys_dir)};
 }
 
 template <class P>

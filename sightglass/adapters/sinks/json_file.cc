@@ -8,6 +8,7 @@
 #include <chrono>
 #include <ctime>
 #include <filesystem>
+#include <format>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -64,18 +65,41 @@ Status compress(const fs::path& from) {
   gzFile out = gzopen(part.c_str(), "wb6");
   Status status;
   char block[1 << 16];
-  for (ssize_t size = 0; out && (size = ::read(in, block, sizeof block)) > 0;)
-    if (gzwrite(out, block, unsigned(size)) != size) {
+  while (out && status) {
+    const ssize_t size = ::read(in, block, sizeof block);
+    if (size == 0) break;
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0)
+      status = cannot("read", from, errno);
+    else if (gzwrite(out, block, unsigned(size)) != size)
       status = cannot("write", part, errno);
-      break;
-    }
+  }
   ::close(in);
   if (!out) return cannot("write", part, errno);
   if (gzclose(out) != Z_OK && status) status = cannot("write", part, errno);
   std::error_code error;
-  if (status) fs::rename(part, to, error);
-  fs::remove(status && !error ? from : part, error);
+  if (status) {
+    fs::rename(part, to, error);
+    if (error) status = cannot("rename", part, error.value());
+  }
+  // What could not be compressed stays as it is.
+  fs::remove(status ? from : part, error);
   return status;
+}
+
+// Ids have no '%', and names of files on some systems no ':'. A name that would be too long ends in its hash.
+std::string file_name(std::string_view source_id) {
+  std::string name;
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (const char c : source_id) {
+    hash = (hash ^ uint8_t(c)) * 0x100000001b3;
+    if (c == ':')
+      name += "%3A";
+    else
+      name += c;
+  }
+  if (name.size() > 200) name = std::format("{}%{:016x}", name.substr(0, 180), hash);
+  return name;
 }
 
 // One stream's file. With rotation it is called NAME-TIME-N.jsonl.part until it is complete, else NAME.jsonl.
@@ -206,7 +230,9 @@ class JsonFileSink final : public Sink {
       size_t end = begin;
       text_.clear();
       unsigned lines = 0;
+      bool has_ended = false;
       for (; end < records.size() && records[end]->source_id == records[begin]->source_id; ++end) {
+        has_ended = records[end]->kind == RecordKind::end_of_stream;
         if (!is_wanted(*records[end])) continue;
         write_record_json(*records[end], text_);
         text_ += '\n';
@@ -218,15 +244,18 @@ class JsonFileSink final : public Sink {
           // Records before these are stored: their outcome counts.
           return begin == 0 ? status : Status();
         }
+      if (has_ended) close(files_.find(records[begin]->source_id));
       begin = end;
     }
     return {};
   }
 
   Status flush() override {
-    Status status;
-    for (auto& [id, file] : files_)
+    Status status = std::exchange(closed_, {});
+    for (auto& [id, open] : files_) {
+      LineFile& file = open.file;
       if (Status flushed = file.is_over_time() ? file.close() : file.flush(); !flushed) status = flushed;
+    }
     return status;
   }
 
@@ -240,13 +269,14 @@ class JsonFileSink final : public Sink {
 
   LineFile& file(const std::string& source_id) {
     auto found = files_.find(source_id);
-    if (found != files_.end()) return found->second;
-    // Streams come and go for months: files of those that are gone are complete.
-    if (files_.size() >= most_files) files_.erase(files_.begin());
-    // Names of files on some systems have no colon.
-    std::string name = source_id;
-    std::ranges::replace(name, ':', '_');
-    return files_.try_emplace(source_id, params_, name).first->second;
+    if (found == files_.end()) {
+      // Not every stream says that it ends.
+      if (files_.size() >= most_files)
+        close(std::ranges::min_element(files_, {}, [](const auto& each) { return each.second.used; }));
+      found = files_.try_emplace(source_id, params_, file_name(source_id)).first;
+    }
+    found->second.used = ++uses_;
+    return found->second.file;
   }
 
   // What an earlier process left behind: its last line may be torn.
@@ -271,9 +301,25 @@ class JsonFileSink final : public Sink {
     return {};
   }
 
-  static constexpr size_t most_files = 1024;
+  struct OpenFile {
+    OpenFile(const Params& params, std::string name) : file(params, std::move(name)) {}
+    LineFile file;
+    uint64_t used = 0;
+  };
+  using Files = std::map<std::string, OpenFile, std::less<>>;
+
+  // What goes wrong is told by the next flush().
+  void close(Files::iterator place) {
+    if (place == files_.end()) return;
+    if (Status status = place->second.file.close(); !status) closed_ = std::move(status);
+    files_.erase(place);
+  }
+
+  static constexpr size_t most_files = 128;
   const Params params_;
-  std::map<std::string, LineFile, std::less<>> files_;
+  Files files_;
+  uint64_t uses_ = 0;
+  Status closed_;
   std::string text_;
 };
 

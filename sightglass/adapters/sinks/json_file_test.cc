@@ -75,8 +75,39 @@ TEST_F(JsonFile, EachStreamHasAFileWithALinePerFrame) {
   auto sink = plain(*this);
   ASSERT_TRUE(write(*sink, {record("cam-1", 0), record("cam-1", 1), record("cam:2", 0), record("cam-1", 2)}));
   EXPECT_TRUE(sink->flush());
-  EXPECT_THAT(files(), testing::ElementsAre("cam-1.jsonl", "cam_2.jsonl"));
+  EXPECT_THAT(files(), testing::ElementsAre("cam%3A2.jsonl", "cam-1.jsonl"));
   EXPECT_THAT(seqs(folder / "cam-1.jsonl"), testing::ElementsAre(0, 1, 2));
+}
+
+TEST_F(JsonFile, IdsThatDifferHaveFilesThatDiffer) {
+  auto sink = plain(*this);
+  const std::string many = "a" + std::string(127, ':');
+  ASSERT_TRUE(write(*sink, {record("a:b", 0), record("a_b", 1), record(many, 2)}));
+  EXPECT_EQ(files().size(), 3u);
+  EXPECT_THAT(seqs(folder / "a%3Ab.jsonl"), testing::ElementsAre(0));
+  EXPECT_THAT(seqs(folder / "a_b.jsonl"), testing::ElementsAre(1));
+}
+
+TEST_F(JsonFile, StreamsThatEndedOrAreSilentKeepNoFileOpen) {
+  const auto open_files = [] {
+    return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  };
+  auto sink = plain(*this);
+  const auto before = open_files();
+  for (int i = 0; i < 20; ++i) {
+    const std::string id = "cam-" + std::to_string(i);
+    auto end = std::make_shared<Record>(*record(id, 1));
+    end->kind = RecordKind::end_of_stream;
+    ASSERT_TRUE(write(*sink, {record(id, 0), end}));
+  }
+  EXPECT_EQ(open_files(), before);
+  for (int i = 0; i < 300; ++i) ASSERT_TRUE(write(*sink, {record("s" + std::to_string(i), 0)}));
+  EXPECT_EQ(open_files(), before + 128);
+  // Who comes back goes on in its file.
+  ASSERT_TRUE(write(*sink, {record("s0", 1), record("cam-0", 2)}));
+  EXPECT_TRUE(sink->flush());
+  EXPECT_THAT(seqs(folder / "s0.jsonl"), testing::ElementsAre(0, 1));
+  EXPECT_THAT(seqs(folder / "cam-0.jsonl"), testing::ElementsAre(0, 2));
 }
 
 TEST_F(JsonFile, TornLastLineIsCutAndTheFileGoesOn) {

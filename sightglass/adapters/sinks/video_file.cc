@@ -247,17 +247,22 @@ class VideoFile final : public Sink {
       return fail(ErrorCode::exhausted, "no memory for a frame of {} bytes", record.payload.bytes.size());
     std::ranges::copy(record.payload.bytes, packet->data);
     if (record.keyframe) packet->flags |= AV_PKT_FLAG_KEY;
-    auto& segment = open_[record.source_id];
-    if (segment && (!segment->fits(record) || (record.keyframe && segment->is_full(record, params_.segment))))
-      segment.reset();
-    if (!segment) {
+    auto found = open_.find(record.source_id);
+    if (found != open_.end()) {
+      const Segment& segment = *found->second;
+      if (!segment.fits(record) || (record.keyframe && segment.is_full(record, params_.segment))) {
+        open_.erase(found);
+        found = open_.end();
+      }
+    }
+    if (found == open_.end()) {
       // Nothing can be played before a keyframe.
       if (!record.keyframe) return {};
       auto made = Segment::open(next_path(record), params_, record, *packet);
       if (!made) return forward_error(made);
-      segment = std::move(*made);
+      found = open_.emplace(record.source_id, std::move(*made)).first;
     }
-    return segment->write(record, *packet);
+    return found->second->write(record, *packet);
   }
 
   std::string next_path(const Record& record) {

@@ -2,6 +2,7 @@
 // reader has acknowledged it, on push and pub once ZeroMQ has it.
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <utility>
@@ -50,6 +51,7 @@ class ZmqSink final : public Sink {
     };
     auto writer = stream::ZmqWriter::open(url_, options_);
     if (!writer) return forward_error(writer);
+    const std::lock_guard lock(writer_mutex_);
     writer_ = std::move(*writer);
     return {};
   }
@@ -66,18 +68,30 @@ class ZmqSink final : public Sink {
         const bool never = sent.error().code == ErrorCode::invalid_argument;
         std::fill(outcome.begin() + ptrdiff_t(i), outcome.end(), Stored::retry);
         if (never) outcome[i] = Stored::never;
-        return i > 0 || never ? Status() : sent;
+        if (i == 0) return never ? Status() : sent;
+        places.resize(i);
+        break;
       }
       places[i] = {message_.source_id, message_.epoch, message_.seq};
     }
+    // Also of those that went before one that did not.
     return stream::acknowledges(url_.type) ? wait_for_acks(places, outcome) : Status();
   }
 
   Status flush() override { return writer_ ? writer_->flush(10s) : Status(); }
-  void stop() override { writer_.reset(); }
+  void stop() override {
+    std::shared_ptr<stream::ZmqWriter> ended;
+    {
+      const std::lock_guard lock(writer_mutex_);
+      ended = std::move(writer_);
+    }
+    // Waits for its thread, which may want to tell of dead letters.
+    if (ended) ended->close();
+  }
   void cancel() override {
     cancelled_ = true;
-    if (writer_) writer_->close();
+    const std::lock_guard lock(writer_mutex_);
+    if (writer_) writer_->cancel();
   }
 
  private:
@@ -111,7 +125,8 @@ class ZmqSink final : public Sink {
   const Params params_;
   const stream::Url url_;
   stream::ZmqWriterOptions options_;
-  std::unique_ptr<stream::ZmqWriter> writer_;
+  std::mutex writer_mutex_;  // the pointer is changed by the sink's thread, and read by cancel()
+  std::shared_ptr<stream::ZmqWriter> writer_;
   stream::Message message_;
   std::atomic<bool> cancelled_ = false;
   std::mutex mutex_;

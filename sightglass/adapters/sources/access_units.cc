@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "sightglass/core/masked_url.h"
 #include "sightglass/elements/ffmpeg_media/av_handles.h"
 
 extern "C" {
@@ -64,7 +65,8 @@ Fraction fraction(AVRational value, Fraction fallback) {
 
 class Reader final : public AccessUnits {
  public:
-  Reader(std::string location, int timeout_ms) : location_(std::move(location)), timeout_(timeout_ms) {}
+  Reader(std::string location, int timeout_ms)
+      : location_(std::move(location)), shown_(masked_url(location_)), timeout_(timeout_ms) {}
 
   Status open() {
     AVFormatContext* input = avformat_alloc_context();
@@ -76,7 +78,7 @@ class Reader final : public AccessUnits {
     input_.reset(input);
     if (const int error = avformat_find_stream_info(input, nullptr); error < 0) return failed(error);
     const int index = av_find_best_stream(input, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
-    if (index < 0) return fail(ErrorCode::unsupported, "{}: has no video", location_);
+    if (index < 0) return fail(ErrorCode::unsupported, "{}: has no video", shown_);
     for (unsigned i = 0; i < input->nb_streams; ++i)
       if (int(i) != index) input->streams[i]->discard = AVDISCARD_ALL;
     stream_ = input->streams[index];
@@ -120,14 +122,13 @@ class Reader final : public AccessUnits {
   void renew_deadline() { deadline_ = Clock::now() + std::chrono::milliseconds(timeout_); }
 
   std::unexpected<Error> failed(int error) const {
-    if (cancelled_) return fail(ErrorCode::cancelled, "{}: stopped on request", location_);
-    if (error == AVERROR_EXIT)
-      return fail(ErrorCode::io, "{}: nothing has come for {} ms", location_, timeout_);
+    if (cancelled_) return fail(ErrorCode::cancelled, "{}: stopped on request", shown_);
+    if (error == AVERROR_EXIT) return fail(ErrorCode::io, "{}: nothing has come for {} ms", shown_, timeout_);
     const ErrorCode code = error == AVERROR(ENOENT)       ? ErrorCode::not_found
                            : error == AVERROR_INVALIDDATA ? ErrorCode::corrupt
                            : error == AVERROR(ENOMEM)     ? ErrorCode::exhausted
                                                           : ErrorCode::io;
-    return fail(code, "{}: {}", location_, message_of(error));
+    return fail(code, "{}: {}", shown_, message_of(error));
   }
 
   Status open_filter(const std::string& name) {
@@ -143,8 +144,7 @@ class Reader final : public AccessUnits {
 
   Status open_decoder() {
     const AVCodec* codec = avcodec_find_decoder(stream_->codecpar->codec_id);
-    if (!codec)
-      return fail(ErrorCode::unsupported, "{}: this FFmpeg has no decoder for its video", location_);
+    if (!codec) return fail(ErrorCode::unsupported, "{}: this FFmpeg has no decoder for its video", shown_);
     decoder_.reset(avcodec_alloc_context3(codec));
     picture_.reset(av_frame_alloc());
     if (!decoder_ || !picture_) return failed(AVERROR(ENOMEM));
@@ -229,8 +229,7 @@ class Reader final : public AccessUnits {
     scaler_.reset(sws_getCachedContext(scaler_.release(), frame.width, frame.height,
                                        AVPixelFormat(frame.format), frame.width, frame.height,
                                        AV_PIX_FMT_YUV420P, SWS_POINT, nullptr, nullptr, nullptr));
-    if (!scaler_)
-      return fail(ErrorCode::unsupported, "{}: its pictures cannot be converted to I420", location_);
+    if (!scaler_) return fail(ErrorCode::unsupported, "{}: its pictures cannot be converted to I420", shown_);
     info_.width = frame.width, info_.height = frame.height;
     const auto strides = raw_strides(frame.width);
     const size_t luma = size_t(strides[0]) * size_t((frame.height + 1) & ~1);
@@ -259,6 +258,7 @@ class Reader final : public AccessUnits {
   }
 
   const std::string location_;
+  const std::string shown_;  // without secrets
   const int timeout_;
   std::atomic<bool> cancelled_ = false;
   Clock::time_point deadline_;

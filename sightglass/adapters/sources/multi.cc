@@ -17,6 +17,7 @@
 #include "sightglass/adapters/sources/access_units.h"
 #include "sightglass/adapters/sources/frame_messages.h"
 #include "sightglass/adapters/sources/source_names.h"
+#include "sightglass/core/masked_url.h"
 #include "sightglass/stream/uuid.h"
 
 namespace sightglass::adapters {
@@ -111,7 +112,7 @@ class Multi final : public Source {
       units_.push_back(std::move(**unit));
     }
     info_ = (*opened)->info();
-    if (units_.empty()) return fail(ErrorCode::corrupt, "{}: has no frames", params_.location);
+    if (units_.empty()) return fail(ErrorCode::corrupt, "{}: has no frames", masked_url(params_.location));
     return {};
   }
 

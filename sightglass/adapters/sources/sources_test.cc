@@ -119,6 +119,12 @@ TEST(VideoFile, BadOptionsAreNamed) {
   EXPECT_EQ(started.error().code, ErrorCode::not_found);
 }
 
+TEST(VideoFile, ErrorsDoNotTellPasswords) {
+  const auto units = AccessUnits::open("http://me:hunter2@127.0.0.1:1/a.mp4?token=abc");
+  ASSERT_FALSE(units);
+  EXPECT_THAT(units.error().message, HasSubstr("http://me:***@127.0.0.1:1/a.mp4?token=***"));
+}
+
 TEST(VideoFile, StopsWhereNothingIsTakenAnyMore) {
   Collected out;
   out.most = 10;

@@ -135,7 +135,12 @@ class ZmqSource final : public Source {
     while (!stop.stop_requested()) {
       auto received = reader.next(100ms);
       if (!received) return forward_error(received);
-      if (*received && !out.deliver(std::move((*received)->delivery))) break;
+      // Nothing more is taken, but what was is still being worked on: it is to be acknowledged when it is
+      // done.
+      if (*received && !out.deliver(std::move((*received)->delivery))) {
+        if (!acknowledges(reader.url().type) || !stop.stop_possible()) break;
+        reader.pause();
+      }
     }
     // The last acknowledgements are sent within next().
     reader.pause();

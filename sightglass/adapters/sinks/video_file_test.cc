@@ -1,0 +1,133 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "sightglass/adapters/adapter.h"
+#include "sightglass/adapters/sources/access_units.h"
+
+namespace sightglass::adapters {
+namespace {
+
+namespace fs = std::filesystem;
+using Settings = std::vector<std::pair<std::string, std::string>>;
+
+std::string input(const std::string& name) {
+  const char* folder = std::getenv("SIGHTGLASS_TEST_INPUTS");
+  return folder ? std::string(folder) + "/" + name : name;
+}
+
+class VideoFileSink : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/sightglass-video-XXXXXX";
+    folder = mkdtemp(name);
+  }
+  void TearDown() override { fs::remove_all(folder); }
+
+  std::unique_ptr<Sink> open(const Settings& settings) {
+    const SinkDesc* desc = find_sink("video_file");
+    ParamSet params(desc->params);
+    EXPECT_TRUE(params.set_text("folder", folder.string()));
+    for (const auto& [key, value] : settings) EXPECT_TRUE(params.set_text(key, value));
+    auto sink = desc->create(params, {.name = "local"});
+    EXPECT_TRUE(sink);
+    if (!sink) return nullptr;
+    EXPECT_TRUE((*sink)->start());
+    return std::move(*sink);
+  }
+
+  // What a camera sends: 60 frames of H.264 that begin with a keyframe, `times` over.
+  static std::vector<RecordRef> street(int times = 1) {
+    struct Collected final : Deliver {
+      bool deliver(stream::Delivery delivery) override {
+        if (RecordRef record = record_of(delivery)) records.push_back(std::move(record));
+        return true;
+      }
+      std::unique_ptr<Deliver> another() override { return nullptr; }
+      std::vector<RecordRef> records;
+    } out;
+    const SourceDesc* desc = find_source("video_file");
+    ParamSet params(desc->params);
+    EXPECT_TRUE(params.set_text("location", input("v.mp4")));
+    EXPECT_TRUE(params.set_text("source-id", "cam-1"));
+    EXPECT_TRUE(params.set_text("loop", std::to_string(times - 1)));
+    auto source = desc->create(params, {.name = "camera"});
+    EXPECT_TRUE((*source)->start());
+    EXPECT_TRUE((*source)->run(out, {}));
+    return out.records;
+  }
+  static Status write(Sink& sink, const std::vector<RecordRef>& records) {
+    std::vector<Stored> outcome(records.size());
+    const Status status = sink.write(records, outcome);
+    for (const Stored each : outcome) EXPECT_EQ(each, Stored::yes);
+    return status;
+  }
+  std::vector<fs::path> videos() const {
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(folder))
+      if (entry.path().extension() == ".mp4") found.push_back(entry.path());
+    std::ranges::sort(found);
+    return found;
+  }
+  // Frames that can be read back; the first has to be a keyframe.
+  static size_t frames(const fs::path& file) {
+    auto units = AccessUnits::open(file);
+    EXPECT_TRUE(units) << units.error().message;
+    if (!units) return 0;
+    for (size_t count = 0;; ++count) {
+      auto unit = (*units)->next();
+      EXPECT_TRUE(unit);
+      if (!unit || !*unit) return count;
+      EXPECT_TRUE(count > 0 || (*unit)->keyframe);
+    }
+  }
+
+  fs::path folder;
+};
+
+TEST_F(VideoFileSink, FileCanBePlayedAndHasEachFrame) {
+  auto sink = open({{"naming", "source"}, {"segment", "0"}});
+  ASSERT_TRUE(write(*sink, street()));
+  sink->stop();
+  ASSERT_EQ(videos().size(), 1u);
+  EXPECT_EQ(videos()[0].filename(), "cam-1.mp4");
+  EXPECT_EQ(frames(videos()[0]), 60u);
+  std::ifstream lines(folder / "cam-1.jsonl");
+  size_t count = 0;
+  for (std::string line; std::getline(lines, line);) ++count;
+  EXPECT_EQ(count, 60u);
+}
+
+TEST_F(VideoFileSink, SegmentsBeginAtKeyframes) {
+  const auto records = street(3);
+  const auto keyframes = std::ranges::count_if(records, [](const auto& each) { return each->keyframe; });
+  ASSERT_GT(keyframes, 1);
+  auto sink = open({{"segment", "1"}});
+  ASSERT_TRUE(write(*sink, records));
+  sink->stop();
+  ASSERT_EQ(videos().size(), size_t(keyframes));
+  size_t all = 0;
+  for (const fs::path& each : videos()) all += frames(each);
+  EXPECT_EQ(all, 180u);
+}
+
+TEST_F(VideoFileSink, WhatComesBeforeAKeyframeIsLeftOutAndHarmless) {
+  auto records = street();
+  auto sink = open({{"naming", "source"}, {"segment", "0"}});
+  ASSERT_FALSE(records[1]->keyframe);
+  ASSERT_TRUE(write(*sink, {records[1], records[2]}));
+  EXPECT_TRUE(sink->flush());
+  EXPECT_TRUE(videos().empty());
+  ASSERT_TRUE(write(*sink, records));
+  EXPECT_TRUE(sink->flush());
+  sink->stop();
+  EXPECT_EQ(frames(videos().at(0)), 60u);
+}
+
+}  // namespace
+}  // namespace sightglass::adapters

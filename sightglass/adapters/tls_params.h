@@ -1,0 +1,52 @@
+// What adapters to servers have in common: encryption and credentials. In YAML `tls: {ca: …, cert: …}`, on a
+// command line tls-ca=…; secrets come from files only, so that neither files of modules nor `ps` shows them.
+#pragma once
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "sightglass/core/param.h"
+#include "sightglass/core/result.h"
+
+namespace sightglass::adapters {
+
+// An adapter's Params inherit it and pass their table to add_tls_params<Params>().
+struct TlsParams {
+  std::string tls_ca, tls_cert, tls_key, tls_server_name;
+  bool tls_verify = true;
+};
+
+template <class P>
+void add_tls_params(std::vector<ParamDesc>& params) {
+  const auto text = [&](std::string_view name, std::string TlsParams::* member, std::string_view doc) {
+    params.push_back(param(name, static_cast<std::string P::*>(member), doc));
+  };
+  text("tls-ca", &TlsParams::tls_ca,
+       "file with the certificates that the server's is checked against; empty: the system's");
+  text("tls-cert", &TlsParams::tls_cert, "file with the certificate of this side");
+  text("tls-key", &TlsParams::tls_key, "file with its key");
+  text("tls-server-name", &TlsParams::tls_server_name, "name that the server's certificate must have");
+  params.push_back(param("tls-verify", static_cast<bool P::*>(&TlsParams::tls_verify),
+                         "whether the server's certificate is checked"));
+}
+
+// A path from a module's folder.
+inline std::string path_from(const std::string& folder, const std::string& name) {
+  return name.empty() || folder.empty() ? name
+                                        : (std::filesystem::path(folder) / name).lexically_normal().string();
+}
+
+// The first line of a file with a secret. The error names the key, not what the file holds.
+inline Result<std::string> read_secret(const std::string& folder, const std::string& name,
+                                       std::string_view key) {
+  std::ifstream file(path_from(folder, name));
+  std::string secret;
+  if (!std::getline(file, secret))
+    return fail(ErrorCode::not_found, "{}: the file {} cannot be read or is empty", key, name);
+  while (!secret.empty() && (secret.back() == '\r' || secret.back() == ' ')) secret.pop_back();
+  return secret;
+}
+
+}  // namespace sightglass::adapters
