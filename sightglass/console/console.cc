@@ -67,6 +67,9 @@ Result<std::unique_ptr<Console>> Console::start(module::Module& module, module::
                              .client_ca_file = path_of(options.http, "ca", options.folder)};
   if (server.cert_file.empty() != server.key_file.empty())
     return fail(ErrorCode::invalid_argument, "http.tls: cert and key belong together");
+  if (!server.client_ca_file.empty() && server.cert_file.empty())
+    return fail(ErrorCode::invalid_argument,
+                "http.tls: ca asks clients for certificates, which needs cert and key");
   auto started = HttpServer::start(server, routes(module, audit, options), std::move(tokens));
   if (!started) return forward_error(started);
   return std::make_unique<RunningConsole>(module, std::move(*started));

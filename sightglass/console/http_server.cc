@@ -24,6 +24,9 @@ namespace {
 constexpr size_t most_waiting_events = 256;
 constexpr size_t most_listeners = 64;
 constexpr size_t most_waiting_requests = 256;
+// Of the body of a request that has been refused, which is read to nowhere so that its sender gets to the
+// answer; what goes on sending behind that is hung up on.
+constexpr size_t most_discarded = size_t(4) << 20;
 constexpr auto event_heartbeat = std::chrono::seconds(15);
 
 struct Address {
@@ -67,6 +70,45 @@ std::optional<Method> method_of(std::string_view name) {
   return {};
 }
 
+// For callbacks of the message, within which its connection cannot be taken away: it closes right afterwards.
+void hang_up(SoupServerMessage* message) {
+  GSource* later = g_idle_source_new();
+  g_source_set_priority(later, G_PRIORITY_HIGH);
+  g_source_set_callback(
+      later,
+      [](gpointer data) -> gboolean {
+        auto* of = static_cast<SoupServerMessage*>(data);
+        if (!soup_server_message_get_socket(of)) return G_SOURCE_REMOVE;
+        if (GIOStream* stream = soup_server_message_steal_connection(of)) {
+          g_io_stream_close(stream, nullptr, nullptr);
+          g_object_unref(stream);
+        }
+        return G_SOURCE_REMOVE;
+      },
+      g_object_ref(message), g_object_unref);
+  g_source_attach(later, g_main_context_get_thread_default());
+  g_source_unref(later);
+  soup_server_message_pause(message);  // nothing more is read
+}
+
+// Hangs up once the body of a request is longer than `most`.
+void limit_body(SoupServerMessage* message, size_t most) {
+  g_signal_connect_data(
+      message, "got-chunk", G_CALLBACK(+[](SoupServerMessage* of, GBytes* chunk, gpointer data) {
+        auto& left = *static_cast<size_t*>(data);
+        const size_t size = g_bytes_get_size(chunk);
+        if (size <= left) {
+          left -= size;
+          return;
+        }
+        left = 0;
+        soup_message_body_set_accumulate(soup_server_message_get_request_body(of), FALSE);
+        hang_up(of);
+      }),
+      new size_t(most), [](gpointer data, GClosure*) { delete static_cast<size_t*>(data); },
+      GConnectFlags(0));
+}
+
 // A function for the thread of a context.
 void invoke(GMainContext* context, std::function<void()> function) {
   auto* own = new std::function<void()>(std::move(function));
@@ -86,8 +128,10 @@ class Server final : public HttpServer {
 
   ~Server() override {
     // Answers that are under way are given before the sockets close.
-    for (std::jthread& worker : workers_) worker.request_stop();
-    workers_.clear();
+    for (Queue* queue : {&calls_, &probes_}) {
+      for (std::jthread& worker : queue->workers) worker.request_stop();
+      queue->workers.clear();
+    }
     if (sockets_.joinable()) {
       if (loop_) invoke(context_, [this] { g_main_loop_quit(loop_); });
       sockets_.join();
@@ -99,6 +143,11 @@ class Server final : public HttpServer {
   Status start() {
     auto address = parse_bind(options_.bind);
     if (!address) return forward_error(address);
+    if (options_.cert_file.empty() != options_.key_file.empty())
+      return fail(ErrorCode::invalid_argument, "http.tls: cert and key belong together");
+    if (!options_.client_ca_file.empty() && options_.cert_file.empty())
+      return fail(ErrorCode::invalid_argument,
+                  "http.tls: ca asks clients for certificates, which needs cert and key");
     if (tokens_.empty() && options_.client_ca_file.empty() && !is_loopback(address->host))
       return fail(
           ErrorCode::invalid_argument,
@@ -110,7 +159,8 @@ class Server final : public HttpServer {
     sockets_ = std::thread([this, &listening, address = *address] { serve(address, listening); });
     Status status = listening.get_future().get();
     if (!status) return status;
-    for (int i = 0; i < 2; ++i) workers_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+    for (Queue* queue : {&calls_, &calls_, &probes_})
+      queue->workers.emplace_back([this, queue](const std::stop_token& stop) { work(*queue, stop); });
     return {};
   }
 
@@ -126,6 +176,13 @@ class Server final : public HttpServer {
     SoupServerMessage* message;  // a reference
     const Route* route;
     Request request;
+  };
+  // Requests that wait for a thread.
+  struct Queue {
+    std::mutex mutex;
+    std::condition_variable_any has_jobs;
+    std::deque<Job> jobs;
+    std::vector<std::jthread> workers;
   };
   struct Listener {
     SoupServerMessage* message;  // a reference
@@ -214,18 +271,31 @@ class Server final : public HttpServer {
   void refuse_early(SoupServerMessage* message, const char* path) {
     Request request;
     const Route* route = nullptr;
-    if (const auto refused = check(message, path, request, route)) {
-      answer(message, *refused);
-      return;
-    }
     SoupMessageHeaders* headers = soup_server_message_get_request_headers(message);
+    const SoupEncoding encoding = soup_message_headers_get_encoding(headers);
     const goffset length = soup_message_headers_get_content_length(headers);
-    if (soup_message_headers_get_encoding(headers) == SOUP_ENCODING_CHUNKED && route->most_body > 0 &&
-        route->method != Method::get)
-      return answer(message, problem(413, "a body needs a Content-Length"));
-    if (length > goffset(route->most_body))
-      return answer(message, problem(413, std::format("a body of over {} bytes", route->most_body)));
+    auto refused = check(message, path, request, route);
+    if (!refused && encoding != SOUP_ENCODING_NONE && encoding != SOUP_ENCODING_CONTENT_LENGTH)
+      refused = problem(413, "a body needs a Content-Length");
+    if (!refused && length > goffset(route->most_body))
+      refused = problem(413, std::format("a body of over {} bytes", route->most_body));
+    if (!refused && length > 0 && is_open_to_browsers() && route->takes_json) {
+      const char* type = soup_message_headers_get_content_type(headers, nullptr);
+      if (!type || std::string_view(type) != "application/json")
+        refused = problem(415, "the body is JSON: Content-Type: application/json");
+    }
+    if (!refused) return limit_body(message, route->most_body);
+    if (length > 0 || encoding != SOUP_ENCODING_NONE) {
+      // The body is read on all the same.
+      soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
+      limit_body(message, most_discarded);
+      refused->headers.emplace_back("Connection", "close");
+    }
+    answer(message, *refused);
   }
+
+  // Who calls is known by a certificate, which a browser shows whatever page makes it call.
+  bool is_open_to_browsers() const { return tokens_.empty() && !options_.client_ca_file.empty(); }
 
   // Whether the call may be made at all; fills what is known of it.
   std::optional<Response> check(SoupServerMessage* message, const char* path, Request& request,
@@ -247,6 +317,8 @@ class Server final : public HttpServer {
     if (tokens_.empty()) {
       const char* host = soup_message_headers_get_one(headers, "Host");
       const char* origin = soup_message_headers_get_one(headers, "Origin");
+      if (is_open_to_browsers() && origin && (!host || origin != std::string("https://") + host))
+        return problem(403, "a page of another site may not call");
       std::string_view from = origin ? origin : "";
       if (const size_t scheme = from.find("://"); scheme != from.npos) from.remove_prefix(scheme + 3);
       if (options_.client_ca_file.empty() &&
@@ -302,11 +374,12 @@ class Server final : public HttpServer {
     request.body.assign(body->data ? body->data : "", size_t(body->data ? body->length : 0));
     if (!route->handle) return listen(message);
     soup_server_message_pause(message);
+    Queue& queue = route->scope == Scope::open ? probes_ : calls_;
     {
-      const std::lock_guard lock(mutex_);
-      if (jobs_.size() < most_waiting_requests) {
-        jobs_.push_back({SOUP_SERVER_MESSAGE(g_object_ref(message)), route, std::move(request)});
-        has_jobs_.notify_one();
+      const std::lock_guard lock(queue.mutex);
+      if (queue.jobs.size() < most_waiting_requests) {
+        queue.jobs.push_back({SOUP_SERVER_MESSAGE(g_object_ref(message)), route, std::move(request)});
+        queue.has_jobs.notify_one();
         return;
       }
     }
@@ -399,12 +472,12 @@ class Server final : public HttpServer {
   // --- threads of the handlers
   // -------------------------------------------------------------------------------
 
-  void work(const std::stop_token& stop) {
+  void work(Queue& queue, const std::stop_token& stop) {
     for (;;) {
-      std::unique_lock lock(mutex_);
-      if (!has_jobs_.wait(lock, stop, [this] { return !jobs_.empty(); })) break;
-      Job job = std::move(jobs_.front());
-      jobs_.pop_front();
+      std::unique_lock lock(queue.mutex);
+      if (!queue.has_jobs.wait(lock, stop, [&] { return !queue.jobs.empty(); })) break;
+      Job job = std::move(queue.jobs.front());
+      queue.jobs.pop_front();
       lock.unlock();
       Response response;
       try {
@@ -416,8 +489,8 @@ class Server final : public HttpServer {
     }
     std::deque<Job> left;
     {
-      const std::lock_guard lock(mutex_);
-      left.swap(jobs_);
+      const std::lock_guard lock(queue.mutex);
+      left.swap(queue.jobs);
     }
     for (Job& job : left) give_back(job.message, problem(503, "the module is stopping"));
   }
@@ -441,10 +514,7 @@ class Server final : public HttpServer {
   std::list<Listener> listeners_;
   std::atomic<size_t> listeners_count_ = 0;
   std::chrono::steady_clock::time_point last_heartbeat_ = std::chrono::steady_clock::now();
-  std::mutex mutex_;
-  std::condition_variable_any has_jobs_;
-  std::deque<Job> jobs_;
-  std::vector<std::jthread> workers_;
+  Queue calls_, probes_;  // two threads for calls, one for what is open to all: nothing holds that up
 };
 
 }  // namespace

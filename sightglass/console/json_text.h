@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <nlohmann/json.hpp>
 
 #include "sightglass/console/route.h"
@@ -16,6 +17,20 @@ inline std::string to_text(const Json& json) {
 }
 inline Response json_response(const Json& json, int status = 200) {
   return {.status = status, .body = to_text(json)};
+}
+// Of a request; discarded where it is no JSON, or nested deeper than anything here: what walks over it does
+// so by recursion.
+inline Json parse_body(std::string_view text) {
+  constexpr int most_levels = 64;
+  bool is_too_deep = false;
+  Json body = Json::parse(
+      text,
+      [&](int depth, Json::parse_event_t, Json&) {
+        is_too_deep = is_too_deep || depth >= most_levels;
+        return !is_too_deep;
+      },
+      false);
+  return is_too_deep ? Json(Json::value_t::discarded) : body;
 }
 inline Json to_json(const module::Value& value) { return Json::parse(value.to_json()); }
 

@@ -1,21 +1,13 @@
 #include "sightglass/console/masking.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
+
+#include "sightglass/core/masked_url.h"
 
 namespace sightglass::console {
 namespace {
 
 using module::Value;
-
-// Of keys, unless they name a file.
-bool is_secret_name(std::string_view key) {
-  static constexpr std::array<std::string_view, 6> words = {"password", "passphrase", "secret",
-                                                            "token",    "api_key",    "credential"};
-  if (key.ends_with("_file")) return false;
-  return std::ranges::any_of(words, [&](std::string_view word) { return key.find(word) != key.npos; });
-}
 
 bool is_secret_parameter(const Value& value) {
   const Value* secret = value.find("secret");
@@ -49,17 +41,6 @@ Value masked(const Value& value, bool hidden) {
 }
 
 }  // namespace
-
-std::string masked_url(std::string_view text) {
-  const size_t scheme = text.find("://");
-  if (scheme == text.npos) return std::string(text);
-  const size_t begin = scheme + 3, end = std::min(text.find_first_of("/?# ", begin), text.size());
-  const size_t at = text.substr(begin, end - begin).rfind('@');
-  if (at == text.npos) return std::string(text);
-  const size_t colon = text.substr(begin, at).find(':');
-  if (colon == text.npos) return std::string(text);
-  return std::string(text.substr(0, begin + colon + 1)) + "***" + masked_url(text.substr(begin + at));
-}
 
 module::Value masked_description(const module::Value& tree) { return masked(tree, false); }
 

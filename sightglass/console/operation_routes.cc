@@ -167,7 +167,7 @@ class OperationRoutes {
   }
 
   Response act_on_sink(const Request& request) {
-    const Json body = Json::parse(request.body, nullptr, false);
+    const Json body = parse_body(request.body);
     if (!body.is_object() || !body.contains("action") || !body["action"].is_string())
       return problem(400, R"(the body is {"action": "flush", "pause" or "resume"})");
     const std::string action = body["action"].get<std::string>(), &name = request.path.at("name");
@@ -182,7 +182,7 @@ class OperationRoutes {
   }
 
   Response shutdown(const Request& request) {
-    const Json body = request.body.empty() ? Json::object() : Json::parse(request.body, nullptr, false);
+    const Json body = request.body.empty() ? Json::object() : parse_body(request.body);
     std::vector<FieldError> wrong;
     if (!body.is_object())
       return problem(400, R"(the body is {"mode": "drain", "deadline_ms": 30000, "token": …})");
@@ -263,7 +263,8 @@ void add_operation_routes(module::Module& module, module::AuditLog& audit, const
                     .summary = "Checks a description (YAML) and runs nothing",
                     .statuses = {200},
                     .answer = "whether it is valid, and errors with lines",
-                    .handle = [calls](const Request& r) { return calls->validate(r); }});
+                    .handle = [calls](const Request& r) { return calls->validate(r); },
+                    .takes_json = false});
   routes.push_back({.method = Method::post,
                     .pattern = "/v1/sinks/{name}/actions",
                     .scope = Scope::control,

@@ -98,7 +98,7 @@ class ParameterRoutes {
   }
 
   Response put(const Request& request) {
-    const Json body = Json::parse(request.body, nullptr, false);
+    const Json body = parse_body(request.body);
     if (!body.is_object() || !body.contains("value"))
       return problem(400, R"(the body is {"value": …, "persist": true})");
     for (const auto& [key, value] : body.items())
@@ -122,7 +122,7 @@ class ParameterRoutes {
   Response remove(const Request& request) { return answer(apply({change_of(request)}, request)); }
 
   Response patch(const Request& request) {
-    const Json body = Json::parse(request.body, nullptr, false);
+    const Json body = parse_body(request.body);
     if (!body.is_object())
       return problem(400, R"(the body is {"set": {NAME: VALUE}, "unset": [NAME], "dry_run": false})");
     std::vector<FieldError> wrong;
@@ -192,11 +192,15 @@ class ParameterRoutes {
     return module_.parameters().change(changes, request.who, request.if_match, dry_run);
   }
 
+  static Json shown(const module::ParameterValue* value, bool is_secret) {
+    return !value ? Json() : is_secret ? Json("***") : to_json(value->value);
+  }
+
   static Json describe(const std::string& name, const module::ParameterSpec& spec,
                        const module::ParameterSet& set, const std::string& source) {
     const module::ParameterValue* now = set.find(name, source);
     Json entry{{"name", name}};
-    entry["value"] = !now ? Json() : spec.secret ? Json("***") : to_json(now->value);
+    entry["value"] = shown(now, spec.secret);
     entry["layer"] = now ? module::to_string(now->layer) : "";
     entry["revision"] = set.revision();
     if (spec.min) entry["min"] = *spec.min;

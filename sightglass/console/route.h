@@ -55,6 +55,7 @@ struct Route {
   std::string request_example, answer;                     // JSON; what comes back, in a line
   std::function<Response(const Request&)> handle;          // null: the server's own (events)
   size_t most_body = size_t(1) << 20;
+  bool takes_json = true;  // else a picture or YAML
 };
 
 // The route for a path and the values of its {names}; null: no such path. `allowed` are the methods of the

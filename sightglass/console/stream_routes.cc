@@ -96,7 +96,7 @@ class StreamRoutes {
   Response end(const Request& request) { return act(request, "end", StreamAction::end); }
 
   Response act(const Request& request) {
-    const Json body = Json::parse(request.body, nullptr, false);
+    const Json body = parse_body(request.body);
     if (!body.is_object() || !body.contains("action") || !body["action"].is_string())
       return problem(400,
                      R"(the body is {"action": "quarantine", "release", "recycle" or "request_keyframe"})");
@@ -126,6 +126,16 @@ class StreamRoutes {
     if (int64_t(size->width) * size->height > most_pixels)
       return problem(422, std::format("a picture of over {} pixels", most_pixels));
 
+    // It may wait for long, and other calls want to be served.
+    const std::unique_lock turn(one_at_a_time_, std::try_to_lock);
+    if (!turn) return problem(503, "another picture is being worked on");
+    const auto deadline = std::chrono::steady_clock::now() + picture_timeout;
+    const auto left_ms = [&] {
+      using std::chrono::milliseconds;
+      const auto left = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
+      return int(std::max(left, milliseconds(0)).count());
+    };
+
     const std::string id = "http-" + stream::to_string(stream::make_uuid_v7());
     struct Waiting {
       std::mutex mutex;
@@ -148,13 +158,12 @@ class StreamRoutes {
     adapters::AccessUnit unit;
     unit.payload = stream::own({bytes.begin(), bytes.end()});
     unit.keyframe = true;
-    const int deadline = int(std::chrono::milliseconds(picture_timeout).count());
-    if (Status pushed = module_.push(messages.frame(info, unit), deadline); !pushed)
+    if (Status pushed = module_.push(messages.frame(info, unit), left_ms()); !pushed)
       return problem(pushed.error());
-    (void)module_.push(messages.end(stream::EndReason::end), deadline);
+    (void)module_.push(messages.end(stream::EndReason::end), left_ms());
     std::unique_lock lock(waiting->mutex);
-    waiting->done.wait_for(lock, picture_timeout,
-                           [&] { return !waiting->record.empty() || !waiting->ended.empty(); });
+    waiting->done.wait_until(lock, deadline,
+                             [&] { return !waiting->record.empty() || !waiting->ended.empty(); });
     if (!waiting->record.empty()) return {.body = waiting->record};
     if (!waiting->ended.empty()) return problem(422, "the picture could not be decoded");
     return problem(504, "no result within ten seconds");
@@ -178,6 +187,7 @@ class StreamRoutes {
 
   module::Module& module_;
   module::AuditLog& audit_;
+  std::mutex one_at_a_time_;  // pictures
 };
 
 }  // namespace
@@ -227,7 +237,8 @@ void add_stream_routes(module::Module& module, module::AuditLog& audit, std::vec
                     .statuses = {200, 415, 422, 503, 504},
                     .answer = "its record",
                     .handle = [calls](const Request& r) { return calls->frame(r); },
-                    .most_body = size_t(32) << 20});
+                    .most_body = size_t(32) << 20,
+                    .takes_json = false});
   routes.push_back({.method = Method::get,
                     .pattern = "/v1/events",
                     .summary = "Changes of state as they happen (server-sent events)",
