@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cctype>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +16,8 @@
 #include <mutex>
 #include <optional>
 #include <print>
+#include <stop_token>
+#include <thread>
 #include <utility>
 
 #include "sightglass/cli/exit.h"
@@ -43,6 +46,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int configuration = 2, unusable = 4, watchdog = 6;
 constexpr auto tick = std::chrono::milliseconds(100);
 constexpr auto watchdog_limit = std::chrono::seconds(30);
+constexpr auto teardown_limit = std::chrono::seconds(8);
 
 int exit_code_of(const Error& error) {
   switch (error.code) {
@@ -447,7 +451,19 @@ int run_module(const ModuleCommand& command) {
     (void)complain(made.error());
     return configuration;
   }
-  return ModuleRun(command, **made).run();
+  const int code = ModuleRun(command, **made).run();
+  // All is said and stored: what does not come to its end now does not keep the process.
+  std::jthread guard([code](std::stop_token stop) {
+    std::mutex mutex;
+    std::condition_variable_any never;
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, stop, teardown_limit, [] { return false; });
+    if (stop.stop_requested()) return;
+    std::fflush(nullptr);
+    std::_Exit(code);
+  });
+  made->reset();
+  return code;
 }
 
 }  // namespace sightglass::cli

@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 
 #include "sightglass/function/wire.h"
 
@@ -40,6 +41,7 @@ int main(int argc, char** argv) {
   std::vector<uint8_t> body, out;
   std::string mode;
   uint32_t bad = ~0u;
+  std::map<uint32_t, std::string> parameters;  // as each object has heard of them
   while (true) {
     uint32_t size = 0;
     if (!read_all(socket, &size, sizeof size)) return 0;
@@ -50,22 +52,26 @@ int main(int argc, char** argv) {
     Answer answer;
     if (request->hook == Hook::load) {
       for (const char* known :
-           {"echo", "hang", "crash", "garbage", "huge", "late", "never", "refuse", "slow"})
+           {"echo", "hang", "crash", "garbage", "huge", "late", "nap", "never", "refuse", "slow"})
         if (request->text.find(std::string("\"symbol\":\"") + known) != std::string::npos) mode = known;
       if (mode == "never") pause();
       if (mode == "refuse") answer = {.ok = false, .text = "ImportError: nothing here"};
       if (answer.ok) answer.text = "process map";
     }
     if (request->hook == Hook::start && request->stream.source_id == "cam-bad") bad = request->object;
+    if (request->hook == Hook::start || request->hook == Hook::apply)
+      parameters[request->object] = request->text;
     const bool is_bad = request->hook == Hook::process && request->object == bad;
     Frame results = request->frame;
     if (request->hook == Hook::process) {
       results.regions.push_back({.box = {0, 0, 1, 1}, .label = Label("seen")});
       results.regions.back().track = getpid();
+      results.regions.back().model = Label(parameters[request->object]);
     }
     if (is_bad && mode == "hang") pause();
     if (is_bad && mode == "crash") raise(SIGKILL);
     if (is_bad && mode == "slow") usleep(150'000);
+    if (is_bad && mode == "nap") usleep(600'000);
     if (is_bad && mode == "garbage") {
       out.assign(64, 0xff);
       out[3] = 0;  // a length that is small enough, then nonsense

@@ -332,7 +332,7 @@ bool NameCache::find(std::string_view name, Label& label) {
     label = found->second;
     return true;
   }
-  if (names_.size() >= most_names) return false;
+  if (names_.size() >= most_) return false;
   label = Label(name);
   names_.emplace(name, label);
   return true;
@@ -446,15 +446,19 @@ Result<Answer> read_answer(std::span<const uint8_t> body, Frame* frame, NameCach
 
 namespace {
 
-Status check_attributes(const AttributesRef& list) {
+Status check_attributes(const AttributesRef& list, size_t& total) {
   if (!list) return {};
   const auto& items = list->items();
+  if ((total += items.size()) > wire_limits.attributes)
+    return fail(ErrorCode::exhausted, "it gave more than {} attributes", wire_limits.attributes);
   if (items.size() > wire_limits.attributes_per_owner)
     return fail(ErrorCode::exhausted, "it gave {} attributes to one object, at most {} are taken",
                 items.size(), wire_limits.attributes_per_owner);
   for (const Attribute& attribute : items) {
     if (attribute.text.size() > wire_limits.text || attribute.values.size() > wire_limits.values ||
-        attribute.name.view().size() > wire_limits.name)
+        attribute.name.view().size() > wire_limits.name || attribute.model.view().size() > wire_limits.name ||
+        (attribute.legend && (attribute.legend->names.size() > wire_limits.values ||
+                              attribute.legend->links.size() > wire_limits.values)))
       return fail(ErrorCode::exhausted, "the attribute \"{:.40}\" is too large", attribute.name.view());
     if (attribute.name.empty()) return fail(ErrorCode::invalid_argument, "an attribute without a name");
   }
@@ -467,6 +471,7 @@ Status check_results(const Frame& frame) {
   if (frame.regions.size() > wire_limits.objects)
     return fail(ErrorCode::exhausted, "it gave {} objects, at most {} are taken", frame.regions.size(),
                 wire_limits.objects);
+  size_t total = 0;
   for (const Region& region : frame.regions) {
     if (!is_finite(region.box) || !std::isfinite(region.angle) || !std::isfinite(region.confidence))
       return fail(ErrorCode::corrupt,
@@ -474,9 +479,9 @@ Status check_results(const Frame& frame) {
                   region.label.view());
     if (region.label.view().size() > wire_limits.name || region.model.view().size() > wire_limits.name)
       return fail(ErrorCode::exhausted, "the label \"{:.40}…\" is too long", region.label.view());
-    if (auto fine = check_attributes(region.attributes); !fine) return fine;
+    if (auto fine = check_attributes(region.attributes, total); !fine) return fine;
   }
-  return check_attributes(frame.attributes);
+  return check_attributes(frame.attributes, total);
 }
 
 }  // namespace sightglass::function

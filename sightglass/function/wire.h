@@ -35,10 +35,12 @@ inline constexpr WireLimits wire_limits;
 class NameCache {
  public:
   static constexpr size_t most_names = 4096;
+  explicit NameCache(size_t most = most_names) : most_(most) {}
   // False: too many.
   bool find(std::string_view name, Label& label);
 
  private:
+  size_t most_;
   std::map<std::string, Label, std::less<>> names_;
 };
 

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "sightglass/core/json_writer.h"
 #include "sightglass/function/backoff.h"
@@ -227,6 +228,7 @@ class Object final : public UserObject {
       generation_ = 0;
     } else if (call.hook == Hook::apply) {
       parameters_ = call.text;
+      needs_apply_ = true;
     }
     // What was never there, or has gone with its worker, needs no end.
     if (call.hook == Hook::stop && generation_ == 0) return {};
@@ -283,9 +285,20 @@ class Object final : public UserObject {
       generation_ = worker_->generation;
       Call start{.hook = Hook::start, .stream = &stream_, .text = parameters_};
       Outcome started = exchange(start, pool_->options().start_limit);
+      needs_apply_ = false;                                // it was given them
       if (started.fault == Fault::error) generation_ = 0;  // it has been stopped there
       if (started.fault != Fault::none || call.hook == Hook::start || call.hook == Hook::apply)
         return started;
+    }
+    // Also those that came while the worker was held up, before anything else is done with them.
+    if (std::exchange(needs_apply_, false) && call.hook != Hook::stop) {
+      Call apply{.hook = Hook::apply, .text = parameters_};
+      Outcome applied = exchange(apply, pool_->options().kill_after);
+      if (call.hook == Hook::apply) return applied;
+      if (applied.fault != Fault::none) {
+        applied.message = "apply: " + applied.message;
+        return applied;
+      }
     }
     return exchange(call, call.hook == Hook::stop ? std::max(stop_limit, pool_->options().kill_after)
                                                   : pool_->options().kill_after);
@@ -293,6 +306,10 @@ class Object final : public UserObject {
 
   Outcome exchange(Call& call, Time limit) {
     Worker& worker = *worker_;
+    // The worker would take it for nonsense, and end.
+    if (call.frame)
+      if (auto fine = check_results(*call.frame); !fine)
+        return {Fault::error, "what came before it is too much: " + fine.error().message};
     const Time begin = now_ns();
     const bool with_picture = call.frame && call.frame->video && !call.frame->tensors.empty() &&
                               (pool_->wants_pixels() || call.hook == Hook::draw);
@@ -359,6 +376,7 @@ class Object final : public UserObject {
   uint64_t generation_ = 0;  // of the worker that it was started in; 0: in none
   StreamInfo stream_;
   std::string parameters_ = "{}";
+  bool needs_apply_ = false;  // it has not heard of parameters_
   Time last_offence_ = no_time;
 };
 

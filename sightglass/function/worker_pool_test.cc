@@ -157,6 +157,44 @@ TEST_F(WorkerPool, F14MovesAStreamThatIsSlowAgain) {
   EXPECT_EQ(frame.regions[0].track, shared);
 }
 
+TEST_F(WorkerPool, ParametersThatCameWhileTheWorkerWasHeldUpAreThereWithTheNextFrame) {
+  const auto code = open("nap", 1, 2 * second);  // budget 100 ms, one frame of 600 ms
+  const auto bad = start(*code, "cam-bad"), good = start(*code, "cam-good");
+  const auto apply = [&](const std::string& text) {
+    Call call{.hook = Hook::apply, .text = text};
+    return good->call(call).fault;
+  };
+  EXPECT_EQ(apply("at once"), Fault::none);
+  EXPECT_EQ(process(*good).fault, Fault::none);
+  EXPECT_EQ(frame.regions[0].model.view(), "at once");
+  std::thread naps([&] {
+    Frame own;
+    Call call{.frame = &own};
+    EXPECT_EQ(bad->call(call).fault, Fault::none);
+  });
+  std::string latest;
+  Fault fault = Fault::none;
+  const Time end = now_ns() + 20 * second;
+  for (int i = 0; fault == Fault::none && now_ns() < end; ++i)
+    fault = apply(latest = "number " + std::to_string(i));
+  EXPECT_EQ(fault, Fault::unavailable);
+  naps.join();
+  EXPECT_EQ(process(*good).fault, Fault::none);
+  EXPECT_EQ(frame.regions[0].model.view(), latest);
+}
+
+TEST_F(WorkerPool, WhatIsTooMuchForAWorkerIsAnErrorAndLeavesItAlive) {
+  const auto code = open("echo");
+  const auto object = start(*code, "cam-1");
+  frame.regions.assign(1025, Region{.box = {0, 0, 1, 1}, .label = Label("car")});
+  Call call{.frame = &frame};
+  const Outcome outcome = object->call(call);
+  EXPECT_EQ(outcome.fault, Fault::error);
+  EXPECT_THAT(outcome.message, HasSubstr("1025 objects, at most 1024"));
+  EXPECT_EQ(process(*object).fault, Fault::none);
+  EXPECT_EQ(code->restarts(), 0u);
+}
+
 TEST_F(WorkerPool, F14SurvivesAWorkerThatCrashes) {
   const auto code = open("crash");
   const auto bad = start(*code, "cam-bad"), good = start(*code, "cam-good");

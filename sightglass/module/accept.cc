@@ -17,14 +17,7 @@ Result<std::shared_ptr<AcceptFunction>> accept_function(const SourceSpec& source
   return std::shared_ptr<AcceptFunction>(std::move(*loaded));
 }
 
-bool AcceptingIngress::deliver(stream::Delivery delivery) {
-  if (delivery.message && delivery.message->frame && !is_wanted(*delivery.message)) {
-    shared_.counters.count_rejected("accept");
-    if (delivery.settlement) delivery.settlement->processed();
-    return !shared_.is_closed;
-  }
-  return ingress_.deliver(std::move(delivery));
-}
+bool AcceptingIngress::deliver(stream::Delivery delivery) { return ingress_.deliver(std::move(delivery)); }
 
 bool AcceptingIngress::is_wanted(const stream::Message& message) {
   frame_.clear();
@@ -36,7 +29,7 @@ bool AcceptingIngress::is_wanted(const stream::Message& message) {
                         .width = message.frame->width,
                         .height = message.frame->height};
   const Result<bool> accepted = function_->accept(frame_, info);
-  if (!accepted) shared_.counters.count_rejected("accept_error");
+  if (!accepted) shared_->counters.count_rejected("accept_error");
   return accepted.value_or(true);
 }
 

@@ -18,8 +18,10 @@ Result<std::shared_ptr<AcceptFunction>> accept_function(const SourceSpec& source
 // Delivers what the function lets through. One per thread; the function may be shared.
 class AcceptingIngress final : public adapters::Deliver {
  public:
-  AcceptingIngress(IngressShared& shared, std::shared_ptr<AcceptFunction> function)
-      : shared_(shared), function_(std::move(function)), ingress_(shared) {}
+  AcceptingIngress(std::shared_ptr<IngressShared> shared, std::shared_ptr<AcceptFunction> function)
+      : shared_(std::move(shared)), function_(std::move(function)), ingress_(shared_) {
+    ingress_.set_filter([this](const stream::Message& message) { return is_wanted(message); });
+  }
   bool deliver(stream::Delivery delivery) override;
   std::unique_ptr<adapters::Deliver> another() override {
     return std::make_unique<AcceptingIngress>(shared_, function_);
@@ -28,7 +30,7 @@ class AcceptingIngress final : public adapters::Deliver {
  private:
   bool is_wanted(const stream::Message& message);
 
-  IngressShared& shared_;
+  const std::shared_ptr<IngressShared> shared_;
   const std::shared_ptr<AcceptFunction> function_;
   Ingress ingress_;
   Frame frame_;  // used again and again

@@ -117,6 +117,13 @@ void check_output(const ModuleSpec& spec, const Value& tree, Diagnostics& found)
 void check_http(const ModuleSpec& spec, const Value& tree, Diagnostics& found) {
   const std::string& bind = spec.http.bind;
   if (bind == "off") return;
+  const auto names = [&](std::string_view key) { return spec.http.tls.find(key) != nullptr; };
+  if (names("cert") != names("key") || (names("ca") && !names("cert"))) {
+    const Path tls = Path() / "http" / "tls";
+    found.error(tls.nearest(tree)->origin, tls.to_string(),
+                names("cert") != names("key") ? "cert and key belong together"
+                                              : "ca asks clients for certificates, which needs cert and key");
+  }
   const Path path = Path() / "http" / "bind";
   const size_t colon = bind.rfind(':');
   int port = 0;
@@ -130,8 +137,7 @@ void check_http(const ModuleSpec& spec, const Value& tree, Diagnostics& found) {
   }
   const std::string host = bind.substr(0, colon);
   const bool is_local = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-  const bool has_client_certificates = spec.http.tls.find("ca") != nullptr;
-  if (!is_local && spec.http.token_file.empty() && !has_client_certificates)
+  if (!is_local && spec.http.token_file.empty() && !names("ca"))
     found.error(path.nearest(tree)->origin, path.to_string(),
                 "beyond this machine the API needs http.token_file, or http.tls with a ca for clients");
 }

@@ -16,6 +16,7 @@ namespace sightglass::module {
 namespace {
 
 constexpr std::chrono::seconds longest_wait{2};
+constexpr size_t most_inside = 256;  // frames; there are no more in an instance
 constexpr std::string_view postprocess_element = "postprocess_objects";
 
 int64_t steady_ns() {
@@ -132,6 +133,10 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
   plan_.counters.frames.fetch_add(1, std::memory_order_relaxed);
   {
     std::lock_guard lock(mutex_);
+    if (inside_.size() >= most_inside) {  // it lets nothing out, so nobody has looked after them
+      inside_.erase(inside_.begin());
+      plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
+    }
     inside_.push_back({pts, steady_ns()});
   }
   if (!function_) return Verdict::pass;

@@ -133,6 +133,38 @@ TEST_F(F19, ChangesArriveAndKeysForOneSourceBeatTheModules) {
   EXPECT_LT(until(1, "cam-1"), 5s);
 }
 
+TEST_F(F19, WhatIsReadAtTheStartOnlyIsThereAtTheStartAndWaitsLater) {
+  server.put("rate", "7");
+  ParameterSpec rate{.type = ParameterType::integer, .default_value = Value(1)};
+  auto opened =
+      ParameterStore::open({{"rate", rate}}, {.module_name = "gate",
+                                              .etcd_url = server.url(),
+                                              .etcd_prefix = "/sightglass",
+                                              .needs_restart = [](std::string_view) { return true; },
+                                              .environment = {{"UNUSED", ""}}});
+  ASSERT_TRUE(opened);
+  store = std::move(*opened);
+  EXPECT_EQ(value(), 7);
+  ASSERT_TRUE(store->start_watching());
+  server.put("rate", "8");
+  const auto begin = Clock::now();
+  while (store->pending().empty() && Clock::now() - begin < 60s) std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(store->pending().size(), 1u);
+  EXPECT_EQ(value(), 7);
+}
+
+TEST(Etcd, AServerThatIsAwayHoldsUpTheStartForTwoSecondsAtMost) {
+  const auto begin = Clock::now();
+  auto opened = ParameterStore::open({{"rate", {.type = ParameterType::integer, .default_value = Value(1)}}},
+                                     {.module_name = "gate",
+                                      .etcd_url = std::format("http://127.0.0.1:{}", free_port()),
+                                      .etcd_prefix = "/sightglass",
+                                      .environment = {{"UNUSED", ""}}});
+  ASSERT_TRUE(opened);
+  EXPECT_LT(Clock::now() - begin, 10s);
+  EXPECT_EQ((*opened)->warnings().size(), 1u);
+}
+
 TEST_F(F19, ValueThatIsNoneLeavesTheLastGoodOne) {
   server.put("rate", "2");
   EXPECT_LT(until(2), 5s);

@@ -139,11 +139,54 @@ class Client {
   const std::chrono::milliseconds timeout_;
 };
 
+// An empty text is left out by the server.
+Result<std::string> text_of(const json& entry, const char* name) {
+  const auto found = entry.is_object() ? entry.find(name) : entry.end();
+  if (entry.is_object() && found == entry.end()) return std::string();
+  if (!entry.is_object() || !found->is_string())
+    return fail(ErrorCode::corrupt, "etcd: an answer of another shape");
+  return from_base64(found->get_ref<const std::string&>());
+}
+
+Result<EtcdWatch::Values> read_all(Client& client, const std::string& url, const std::string& prefix,
+                                   GCancellable* cancel) {
+  const json request{{"key", base64(prefix)}, {"range_end", base64(range_end(prefix))}};
+  auto answer = client.call(url + "/v3/kv/range", request, cancel);
+  if (!answer) return forward_error(answer);
+  if (const auto error = answer->find("error"); error != answer->end())
+    return fail(ErrorCode::io, "etcd: {}", error->is_string() ? error->get<std::string>() : error->dump());
+  EtcdWatch::Values values;
+  const auto entries = answer->find("kvs");
+  if (entries == answer->end()) return values;
+  if (!entries->is_array()) return fail(ErrorCode::corrupt, "etcd: an answer of another shape");
+  for (const json& entry : *entries) {
+    auto key = text_of(entry, "key"), value = text_of(entry, "value");
+    if (!key) return forward_error(key);
+    if (!value) return forward_error(value);
+    if (key->starts_with(prefix)) values[key->substr(prefix.size())] = std::move(*value);
+  }
+  return values;
+}
+
 }  // namespace
+
+Result<EtcdWatch::Values> EtcdWatch::read(const Options& options) {
+  Result<Values> values = fail(ErrorCode::invalid_argument, "etcd: no URL");
+  const auto end = std::chrono::steady_clock::now() + options.timeout;
+  for (size_t i = 0; i < options.urls.size(); ++i) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left <= 0ms) break;
+    Client client(left / int(options.urls.size() - i));
+    values = read_all(client, options.urls[i], options.prefix, nullptr);
+    if (values) break;
+  }
+  return values;
+}
 
 class EtcdWatch::State {
  public:
-  State(Options options, std::function<void(const Values&)> on_values)
+  State(Options options, std::function<bool(const Values&)> on_values)
       : options_(std::move(options)),
         on_values_(std::move(on_values)),
         cancel_(g_cancellable_new()),
@@ -170,12 +213,11 @@ class EtcdWatch::State {
     std::optional<Values> known;
     std::chrono::milliseconds pause = 100ms;
     while (!stop.stop_requested()) {
-      auto values = read(client);
+      auto values = read_all(client, url(), options_.prefix, cancel_.get());
       if (values) {
         is_current_ = true;
         pause = options_.check_every;
-        if (!known || *known != *values) on_values_(*values);
-        known = std::move(*values);
+        if ((!known || *known != *values) && on_values_(*values)) known = std::move(*values);
       } else if (!stop.stop_requested()) {
         is_current_ = false;
         next_url();
@@ -192,22 +234,6 @@ class EtcdWatch::State {
         changed_.wait_for(waiting, stop, coalesce, [] { return false; });
       }
     }
-  }
-
-  Result<Values> read(Client& client) {
-    const json request{{"key", base64(options_.prefix)}, {"range_end", base64(range_end(options_.prefix))}};
-    auto answer = client.call(url() + "/v3/kv/range", request, cancel_.get());
-    if (!answer) return forward_error(answer);
-    if (const auto error = answer->find("error"); error != answer->end())
-      return fail(ErrorCode::io, "etcd: {}", error->is_string() ? error->get<std::string>() : error->dump());
-    Values values;
-    if (const auto entries = answer->find("kvs"); entries != answer->end() && entries->is_array())
-      for (const json& entry : *entries) {
-        const std::string key = from_base64(entry.value("key", ""));
-        if (key.starts_with(options_.prefix))
-          values[key.substr(options_.prefix.size())] = from_base64(entry.value("value", ""));
-      }
-    return values;
   }
 
   // Only tells that something has changed: what it is now is read as a whole, so that nothing lost on the way
@@ -247,7 +273,7 @@ class EtcdWatch::State {
   void next_url() { ++url_; }
 
   const Options options_;
-  const std::function<void(const Values&)> on_values_;
+  const std::function<bool(const Values&)> on_values_;
   Object<GCancellable> cancel_;
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
@@ -258,7 +284,7 @@ class EtcdWatch::State {
   std::jthread mirror_, watch_;
 };
 
-EtcdWatch::EtcdWatch(Options options, std::function<void(const Values&)> on_values)
+EtcdWatch::EtcdWatch(Options options, std::function<bool(const Values&)> on_values)
     : state_(std::make_unique<State>(std::move(options), std::move(on_values))) {}
 EtcdWatch::~EtcdWatch() = default;
 bool EtcdWatch::is_current() const { return state_->is_current(); }

@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "sightglass/core/result.h"
+
 namespace sightglass::module {
 
 class EtcdWatch {
@@ -27,10 +29,14 @@ class EtcdWatch {
     std::string prefix;
     std::chrono::milliseconds check_every{2000}, timeout{2000};
   };
-  EtcdWatch(Options options, std::function<void(const Values&)> on_values);
+  // `on_values` says whether it is done with them: false, and they are given again at the next check.
+  EtcdWatch(Options options, std::function<bool(const Values&)> on_values);
   ~EtcdWatch();
   EtcdWatch(const EtcdWatch&) = delete;
   EtcdWatch& operator=(const EtcdWatch&) = delete;
+
+  // Once, within `timeout` in all.
+  static Result<Values> read(const Options& options);
 
   bool is_current() const;  // the values equalled the store at the last check
   std::string last_error() const;

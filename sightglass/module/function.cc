@@ -433,7 +433,7 @@ class Hooks final : public AcceptFunction, public MapFunction, public RegionFunc
 
   Status run(Call& call, const StreamInfo* info) {
     std::lock_guard lock(mutex_);
-    if (objects_.size() > most_streams) objects_.clear();
+    if (objects_.size() > most_streams) forget_all();
     auto& object = objects_[info ? info->source_id : ""];
     const auto failed = [&](std::string message) {
       return std::unexpected(
@@ -453,10 +453,19 @@ class Hooks final : public AcceptFunction, public MapFunction, public RegionFunc
     return failed(std::move(outcome.message));
   }
 
+  void forget_all() {
+    for (auto& [source_id, object] : objects_) {
+      if (!object) continue;  // its start has failed
+      Call stop{.hook = Hook::stop, .text = "too many streams"};
+      object->call(stop);  // whether it ends well changes nothing
+    }
+    objects_.clear();
+  }
+
   const std::shared_ptr<UserCode> code_;
   const std::string element_;
   std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<UserObject>> objects_;
+  std::map<std::string, std::unique_ptr<UserObject>> objects_;  // by source id
 };
 
 template <class T>

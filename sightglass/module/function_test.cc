@@ -140,6 +140,16 @@ TEST(CppFunction, RunsTheSmallerHooks) {
   EXPECT_FALSE(load_map(cpp("marks"), options));
 }
 
+TEST(CppFunction, StopsWhatItForgetsOfTooManyStreams) {
+  auto* stops = reinterpret_cast<int (*)()>(dlsym(dlopen(SIGHTGLASS_TEST_FUNCTIONS, RTLD_NOW), "stops"));
+  const int before = stops();
+  const auto accept = load_accept(cpp("filters"), {.element = "mine"});
+  ASSERT_TRUE(accept);
+  for (int i = 0; i < 1026; ++i)
+    EXPECT_TRUE((*accept)->accept(frame_with({"a"}), {.source_id = "cam-" + std::to_string(i)}).value());
+  EXPECT_EQ(stops(), before + 1025);
+}
+
 TEST(CppFunction, F14PassesFramesOnWhoseCodeThrows) {
   const auto element = load("obeys");
   const auto stream = open_stream(*element);

@@ -53,14 +53,14 @@ std::map<std::string, uint64_t> IngressCounters::rejected() const {
   return {rejected_.begin(), rejected_.end()};
 }
 
-Status Ingress::take(stream::Delivery delivery, int deadline_ms) {
+Status Ingress::take(stream::Delivery delivery, int deadline_ms, const std::function<bool()>& gives_up) {
   if (!delivery.message) return fail(ErrorCode::invalid_argument, "a delivery without a message");
   const int64_t start = steady_now_ns();
   if (!delivery.received_ns) delivery.received_ns = start;
   const stream::Message& message = *delivery.message;
   shared_.counters.count_received(message.kind);
   if (message.kind == stream::Kind::shutdown && message.shutdown) {
-    if (shared_.on_shutdown) shared_.on_shutdown(*message.shutdown);
+    if (shared_.on_shutdown && !shared_.is_gone) shared_.on_shutdown(*message.shutdown);
     if (delivery.settlement) delivery.settlement->processed();
     return {};
   }
@@ -90,6 +90,12 @@ Status Ingress::take(stream::Delivery delivery, int deadline_ms) {
   if (facts.kind == stream::MessageKind::frame)
     job->receipt =
         std::make_unique<Receipt>(stream.account(), job->delivery.settlement, job->delivery.received_ns);
+  if (job->receipt && wants_ && !wants_(message)) {
+    shared_.counters.count_rejected("accept");
+    stream.note_refused();
+    job->receipt->drop("accept");
+    return {};
+  }
   const auto give_up = [&](std::string_view reason) {
     if (job->receipt)
       job->receipt->refuse(reason, true);
@@ -97,6 +103,7 @@ Status Ingress::take(stream::Delivery delivery, int deadline_ms) {
       job->delivery.settlement->refused(reason, true);
   };
   const std::string source_id = message.source_id;  // the message may be gone once it is taken
+  int64_t asked_ns = start;
   for (bool has_waited = false;;) {
     switch (stream.push(facts, job)) {
       case StreamRunner::Queue::Status::taken:
@@ -120,6 +127,13 @@ Status Ingress::take(stream::Delivery delivery, int deadline_ms) {
     if (shared_.is_closed) {
       give_up("draining");
       return fail(ErrorCode::cancelled, "{}: the module is shutting down", source_id);
+    }
+    if (gives_up && steady_now_ns() - asked_ns >= std::chrono::nanoseconds(look_again).count()) {
+      asked_ns = steady_now_ns();
+      if (gives_up()) {
+        give_up("queue_full");
+        return fail(ErrorCode::cancelled, "{}: given up, its queue is full", source_id);
+      }
     }
     // There may be room, only not for this one: then it is asked again a little later.
     if (stream.wait_for_room(wait)) {

@@ -35,22 +35,28 @@ struct IngressShared {
   IngressCounters counters;
   std::atomic<bool> is_closed{false};                        // nothing is taken any more
   std::function<void(const stream::Shutdown&)> on_shutdown;  // a control message
+  std::atomic<bool> is_gone{false};                          // the module; on_shutdown is not called any more
 };
 
 class Ingress final : public adapters::Deliver {
  public:
-  explicit Ingress(IngressShared& shared) : shared_(shared), reader_(*shared.services->table) {}
+  explicit Ingress(std::shared_ptr<IngressShared> shared)
+      : keeps_(std::move(shared)), shared_(*keeps_), reader_(*shared_.services->table) {}
 
   bool deliver(stream::Delivery delivery) override {
     return take(std::move(delivery), -1).has_value() || !shared_.is_closed;
   }
-  std::unique_ptr<adapters::Deliver> another() override { return std::make_unique<Ingress>(shared_); }
-  // The error: refused, no room in time (deadline_ms; -1: waits for ever), closed.
-  Status take(stream::Delivery delivery, int deadline_ms);
+  // Asked of each frame of a stream that is let in; false: it is settled and counted as "accept".
+  void set_filter(std::function<bool(const stream::Message&)> wants) { wants_ = std::move(wants); }
+  std::unique_ptr<adapters::Deliver> another() override { return std::make_unique<Ingress>(keeps_); }
+  // The error: refused, no room in time (deadline_ms; -1: waits for ever), closed, given up (Module::push).
+  Status take(stream::Delivery delivery, int deadline_ms, const std::function<bool()>& gives_up = {});
 
  private:
+  const std::shared_ptr<IngressShared> keeps_;
   IngressShared& shared_;
   stream::StreamTable::Reader reader_;
+  std::function<bool(const stream::Message&)> wants_;
 };
 
 }  // namespace sightglass::module

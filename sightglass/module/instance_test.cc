@@ -416,6 +416,40 @@ TEST_F(InstanceTest, PushSaysFullInsteadOfWaitingAndTellsOfRoom) {
   EXPECT_EQ(recorder.results.size(), 200u);
 }
 
+TEST_F(InstanceTest, F23FramesThatADecoderSwallowsAreGivenUp) {
+  prepare(plain());
+  start();
+  auto units = encode(h264, width, height, 1, walking);
+  for (int i = 1; i < 1000; ++i) units.push_back({Bytes(64, uint8_t(0xff)), false, Time(i) * 40'000'000});
+  const auto tickets = tickets_of(units);
+  for (const TicketRef& ticket : tickets) {
+    if (!feed(*instance, recorder, {ticket})) break;
+    ASSERT_LE(instance->in_flight(), 256u);
+  }
+  EXPECT_TRUE(instance->stop(10'000'000'000));
+  if (recorder.failures.empty()) {
+    EXPECT_GE(count(FrameOutcome::no_picture), 700u);
+  }
+  for (size_t i = 0; i < recorder.results.size(); ++i) ASSERT_EQ(recorder.results[i].ticket, tickets[i]);
+}
+
+TEST_F(InstanceTest, F23FramesThatAnElementSwallowsAreGivenUp) {
+  ModuleSpec spec = plain();
+  spec.pipeline.elements = {{.name = "valve", .type = "gst:valve", .properties = json(R"({"drop": true})")}};
+  prepare(spec);
+  start("raw");
+  std::vector<Unit> units;
+  for (int i = 0; i < 600; ++i) units.push_back({picture(width, height, {}), true, Time(i) * 40'000'000});
+  const auto tickets = tickets_of(units, "raw");
+  for (const TicketRef& ticket : tickets) {
+    ASSERT_TRUE(feed(*instance, recorder, {ticket}));
+    ASSERT_LE(instance->in_flight(), 256u);
+  }
+  EXPECT_TRUE(instance->stop(10'000'000'000));
+  ASSERT_EQ(recorder.results.size(), 600u);
+  EXPECT_EQ(std::ranges::count(recorder.results, "element", &InstanceResult::reason), 344);
+}
+
 TEST_F(InstanceTest, L17AnInstanceWithoutFramesEnds) {
   prepare(plain());
   start();
@@ -753,6 +787,22 @@ TEST_F(InstanceTest, FunctionsChangeAndDropFrames) {
   }
   EXPECT_EQ(pipeline->elements()[0].frames, 12u);
   EXPECT_EQ(pipeline->elements()[0].dropped, 1u);
+}
+
+TEST_F(InstanceTest, L23AFunctionThatDoesNotStopHoldsUpNobody) {
+  ModuleSpec spec = plain();
+  spec.pipeline.elements = {{.name = "late", .type = "cppfunc"}};
+  spec.pipeline.elements[0].function = {
+      .language = "cpp", .path = SIGHTGLASS_TEST_FUNCTIONS, .symbol = "stops_late"};
+  prepare(spec);
+  start();
+  ASSERT_TRUE(feed(*instance, recorder, tickets_of(encode(h264, width, height, 3, walking))));
+  ASSERT_TRUE(recorder.wait_for_results(1));  // it has been started
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_FALSE(instance->stop(50'000'000));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500));
+  EXPECT_TRUE(instance->stop(20'000'000'000));
+  EXPECT_EQ(recorder.results.size(), 3u);
 }
 
 TEST_F(InstanceTest, AFunctionSeesOnlyWhatIsSelected) {

@@ -99,8 +99,10 @@ class Module {
   virtual void on_progress(std::function<void(const Progress&)> callback) = 0;
 
   // A message with its payload, in the form of the wire. Blocks while the stream's queue is full and its
-  // policy is `block`, until `deadline_ms` (-1: for ever); the error then says so.
-  virtual Status push(stream::Delivery delivery, int deadline_ms = -1) = 0;
+  // policy is `block`, until `deadline_ms` (-1: for ever); the error then says so. While it waits it asks
+  // `gives_up` every 100 ms, on this thread: true ends it (cancelled).
+  using GivesUp = std::function<bool()>;
+  virtual Status push(stream::Delivery delivery, int deadline_ms = -1, const GivesUp& gives_up = {}) = 0;
   virtual Status act(std::string_view source_id, StreamAction action) = 0;
   Status end_stream(std::string_view source_id) { return act(source_id, StreamAction::end); }
 
@@ -126,8 +128,9 @@ class Module {
   // No new streams, sources stop, EOS(DRAIN) through every stream, sinks flushed. A second call with `now`
   // cuts the first short.
   virtual Outcome shutdown(const ShutdownOptions& options) = 0;
-  // Until all sources of the spec have ended and every stream is gone; then shutdown() is due.
-  virtual Status wait_for_sources() = 0;
+  // Until all sources of the spec have ended and every stream is gone; then shutdown() is due. `gives_up` as
+  // in push().
+  virtual Status wait_for_sources(const GivesUp& gives_up = {}) = 0;
 };
 
 }  // namespace sightglass::module

@@ -10,6 +10,8 @@ namespace sightglass::module {
 namespace {
 
 constexpr auto rollout_limit = std::chrono::seconds(2);
+constexpr const char* table_rules[] = {"max_streams", "max_stuck", "new_sources_per_second",
+                                       "new_sources_burst"};
 
 // Keys of `streams` into rules.
 Status set_rules(const Value& values, std::string_view where, stream::StreamRules& rules) {
@@ -107,7 +109,13 @@ bool ModuleRunner::needs_restart(std::string_view name) const {
   const auto refers = [&](const Value& value) {
     return std::ranges::contains(referenced_parameters(value), name);
   };
-  return (is_built_ && template_->effect_of(name) == ParameterEffect::restart) ||
+  // Of the streams' rules, those that the table reads when it is made.
+  const Value* const rules = &spec_.stream_values;
+  const bool is_of_table = std::ranges::any_of(table_rules, [&](const char* key) {
+    const Value* const value = rules->entries() ? rules->find(key) : nullptr;
+    return value && refers(*value);
+  });
+  return is_of_table || (is_built_ && template_->effect_of(name) == ParameterEffect::restart) ||
          std::ranges::any_of(spec_.pipeline.sources, refers, &SourceSpec::properties) ||
          std::ranges::any_of(spec_.pipeline.sinks, [&](const SinkSpec& sink) {
            return refers(sink.properties) || refers(sink.when);

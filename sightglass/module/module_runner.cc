@@ -45,13 +45,26 @@ Result<std::unique_ptr<Module>> create_module(const ModuleSpec& spec, ModuleHook
 ModuleRunner::ModuleRunner(const ModuleSpec& spec, ModuleHooks hooks)
     : spec_(spec),
       hooks_(std::move(hooks)),
-      accounts_(size_t(2) * std::max(1u, spec.streams.max_streams)),
+      accounts_(std::make_shared<Accounts>(size_t(2) * std::max(1u, spec.streams.max_streams))),
       // Who cannot be called has no callers to write down.
       audit_(std::make_unique<AuditLog>(spec.http.bind == "off"
                                             ? std::filesystem::path()
                                             : std::filesystem::path(state_folder(spec)) / "audit.jsonl")) {}
 
-ModuleRunner::~ModuleRunner() { (void)shutdown({.mode = ShutdownMode::now, .deadline_ms = 2000}); }
+ModuleRunner::~ModuleRunner() {
+  (void)shutdown({.mode = ShutdownMode::now, .deadline_ms = 2000});
+  // Threads first, whatever they use afterwards.
+  if (control_.joinable()) control_.join();
+  if (ingress_) ingress_->is_gone = true;
+  const bool is_left_behind = std::ranges::any_of(sources_, &SourceRunner::is_left_behind);
+  sources_.clear();
+  if (strands_) strands_->stop();
+  reaper_.reset();
+  if (!is_left_behind) return;
+  // What the source's thread still refers to ends with the process.
+  (void)strands_.release();
+  (void)table_.release();
+}
 
 // ── start ──
 
@@ -118,7 +131,7 @@ Status ModuleRunner::start_parts() {
   services_->strands = strands_.get();
   services_->reaper = reaper_.get();
   services_->outlet = outlet_.get();
-  services_->accounts = &accounts_;
+  services_->accounts = accounts_;
   services_->buffers = spec_.buffers;
   auto options = stream_options(parameters_->current().get());
   if (!options) return forward_error(options);
@@ -127,7 +140,7 @@ Status ModuleRunner::start_parts() {
         return StreamRunner::make(stream, services.lock());
       });
   services_->table = table_.get();
-  ingress_ = std::make_unique<IngressShared>();
+  ingress_ = std::make_shared<IngressShared>();
   ingress_->services = services_;
   ingress_->on_shutdown = [this](const stream::Shutdown& message) { handle_shutdown_message(message); };
   snapshot_ = std::make_unique<Snapshot>();
@@ -182,9 +195,9 @@ Status ModuleRunner::start_sources() {
     if (!accept) return forward_error(accept);
     std::unique_ptr<adapters::Deliver> into;
     if (*accept)
-      into = std::make_unique<AcceptingIngress>(*ingress_, std::move(*accept));
+      into = std::make_unique<AcceptingIngress>(ingress_, std::move(*accept));
     else
-      into = std::make_unique<Ingress>(*ingress_);
+      into = std::make_unique<Ingress>(ingress_);
     sources_.push_back(std::make_unique<SourceRunner>(name, std::move(*source), std::move(into), [this] {
       const std::scoped_lock lock(mutex_);
       changed_.notify_all();
@@ -208,7 +221,7 @@ void ModuleRunner::control() {
   while (!is_ended_) {
     heartbeat_ns_ = steady_now_ns();
     lock.unlock();
-    accounts_.forget_old(steady_now_ns());
+    accounts_->forget_old(steady_now_ns());
     lock.lock();
     changed_.wait_for(lock, control_tick, [&] { return is_ended_; });
   }
@@ -216,7 +229,7 @@ void ModuleRunner::control() {
 
 // ── in use ──
 
-Status ModuleRunner::push(stream::Delivery delivery, int deadline_ms) {
+Status ModuleRunner::push(stream::Delivery delivery, int deadline_ms, const GivesUp& gives_up) {
   std::unique_ptr<Ingress> ingress;
   {
     const std::scoped_lock lock(mutex_);
@@ -226,8 +239,8 @@ Status ModuleRunner::push(stream::Delivery delivery, int deadline_ms) {
       idle_ingresses_.pop_back();
     }
   }
-  if (!ingress) ingress = std::make_unique<Ingress>(*ingress_);
-  auto status = ingress->take(std::move(delivery), deadline_ms);
+  if (!ingress) ingress = std::make_unique<Ingress>(ingress_);
+  auto status = ingress->take(std::move(delivery), deadline_ms, gives_up);
   const std::scoped_lock lock(mutex_);
   idle_ingresses_.push_back(std::move(ingress));
   return status;
@@ -326,12 +339,14 @@ void ModuleRunner::handle_event(const StreamEvent& event) {
   events_.call(event);
 }
 
-Status ModuleRunner::wait_for_sources() {
+Status ModuleRunner::wait_for_sources(const GivesUp& gives_up) {
   std::unique_lock lock(mutex_);
-  for (;;) {
+  for (int turn = 1;; ++turn) {
     if (state_ == State::failed) return fail(ErrorCode::internal, "{}", failure_);
     if (is_ending_) break;
     lock.unlock();
+    if (gives_up && turn % 5 == 0 && gives_up())
+      return fail(ErrorCode::cancelled, "given up, the sources have not ended");
     bool all_gone = std::ranges::all_of(sources_, &SourceRunner::has_ended);
     for (const auto& stream : streams()) all_gone = all_gone && !stream->is_occupied();
     lock.lock();
@@ -352,6 +367,10 @@ Outcome ModuleRunner::shutdown(const ShutdownOptions& options) {
     if (outcome_) return *outcome_;
     if (options.mode == ShutdownMode::now) ends_now_ = true;
     if (is_ending_) {
+      if (options.mode == ShutdownMode::now) {
+        is_cut_short_ = true;
+        outlet_->hurry();
+      }
       changed_.notify_all();
       changed_.wait(lock, [&] { return outcome_.has_value(); });
       return *outcome_;
@@ -374,27 +393,30 @@ Outcome ModuleRunner::drain_and_end(const ShutdownOptions& options) {
   const int64_t start = steady_now_ns();
   const int64_t deadline = start + int64_t(options.deadline_ms) * 1'000'000;
   if (parameters_) parameters_->stop_watching();
+  // Those that acknowledge go on doing so until everything is stored. They know of the drain before anything
+  // is refused: a source that is refused a delivery ends.
+  for (auto& source : sources_) source->drain();
   if (table_) table_->drain();
   if (ingress_) ingress_->is_closed = true;
-  // Those that acknowledge go on doing so until everything is stored.
-  for (auto& source : sources_) source->drain();
   for (const auto& stream : streams()) stream->post_command(StreamRunner::Command::drain);
   (void)wait_drained(deadline, false);
   end_streams(outcome.missing);
-  bool is_now = false;
+  // NOW skips the drain; what has come out by then is stored all the same, unless somebody hurries us.
+  const auto left = outlet_->stop(deadline);
+  outcome.missing.insert(outcome.missing.end(), left.begin(), left.end());
+  bool is_now = false, is_cut_short = false;
   {
     const std::scoped_lock lock(mutex_);
     is_now = ends_now_;
+    is_cut_short = is_cut_short_;
   }
-  const auto left = outlet_->stop(is_now ? steady_now_ns() : deadline);
-  outcome.missing.insert(outcome.missing.end(), left.begin(), left.end());
   for (auto& source : sources_) source->request_stop();
   for (auto& source : sources_)
     if (!source->join(std::max(std::min(deadline, start + 5 * second_ns), steady_now_ns() + second_ns)))
       outcome.missing.push_back(source->name() + ": its thread does not end");
   if (table_ && table_->has_too_many_stuck())
     outcome.exit_code = 5;
-  else if (!outcome.missing.empty() && !is_now)
+  else if (!(is_now ? left : outcome.missing).empty() && !is_cut_short)
     outcome.exit_code = 3;
   return outcome;
 }

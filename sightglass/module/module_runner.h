@@ -55,7 +55,7 @@ class ModuleRunner final : public Module {
   Status open_parameters();  // once, before anything else
   Status start() override;
   void on_progress(std::function<void(const Progress&)> callback) override;
-  Status push(stream::Delivery delivery, int deadline_ms) override;
+  Status push(stream::Delivery delivery, int deadline_ms, const GivesUp& gives_up) override;
   Status act(std::string_view source_id, StreamAction action) override;
   std::unique_ptr<Subscription> subscribe(std::function<void(const adapters::RecordRef&)> on_record) override;
   std::unique_ptr<Subscription> subscribe_events(std::function<void(const StreamEvent&)> on_event) override;
@@ -68,7 +68,7 @@ class ModuleRunner final : public Module {
   Result<std::vector<uint8_t>> snapshot(std::string_view source_id) override;
   void on_shutdown_request(std::function<void(const ShutdownOptions&)> callback) override;
   Outcome shutdown(const ShutdownOptions& options) override;
-  Status wait_for_sources() override;
+  Status wait_for_sources(const GivesUp& gives_up) override;
 
  private:
   enum class State : uint8_t { created, loading, ready, draining, ended, failed };
@@ -100,7 +100,7 @@ class ModuleRunner final : public Module {
   const ModuleHooks hooks_;
 
   // In the order in which they are made; they go the other way round.
-  Accounts accounts_;
+  const std::shared_ptr<Accounts> accounts_;
   const std::unique_ptr<AuditLog> audit_;
   Listeners<StreamEvent> events_;
   std::unique_ptr<Reaper> reaper_;
@@ -110,7 +110,7 @@ class ModuleRunner final : public Module {
   std::unique_ptr<stream::StreamTable> table_;
   std::shared_ptr<PipelineTemplate> template_;
   std::unique_ptr<ParameterStore> parameters_;
-  std::unique_ptr<IngressShared> ingress_;
+  std::shared_ptr<IngressShared> ingress_;
   std::vector<std::unique_ptr<SourceRunner>> sources_;
   std::unique_ptr<Snapshot> snapshot_;
   std::jthread control_;
@@ -128,7 +128,7 @@ class ModuleRunner final : public Module {
   uint64_t refused_streams_ = 0;
   std::vector<std::unique_ptr<Ingress>> idle_ingresses_;
   std::optional<Outcome> outcome_;
-  bool is_ending_ = false, ends_now_ = false, is_ended_ = false;
+  bool is_ending_ = false, ends_now_ = false, is_cut_short_ = false, is_ended_ = false;
   std::vector<int64_t> wrong_tokens_;
 
   std::mutex rollout_mutex_;

@@ -8,7 +8,7 @@ namespace sightglass::module {
 namespace {
 
 constexpr int64_t second_ns = 1'000'000'000;
-constexpr int64_t answer_limit = 5 * second_ns;
+constexpr int64_t answer_limit = 5 * second_ns, hang_limit = 30 * second_ns;
 
 double seconds(int64_t ns) { return double(ns) / 1e9; }
 
@@ -28,7 +28,7 @@ ModuleStatus ModuleRunner::status() const {
   std::map<std::string, std::shared_ptr<StreamRunner>> live;
   for (auto& stream : streams()) live.emplace(stream->id(), stream);
   const int64_t now = steady_now_ns();
-  for (const auto& account : accounts_.all()) {
+  for (const auto& account : accounts_->all()) {
     if (const auto stream = live.find(account->id()); stream != live.end()) {
       status.streams.push_back(stream->second->status());
       continue;
@@ -66,7 +66,7 @@ void ModuleRunner::flow_reasons(std::vector<std::string>& reasons) const {
   const int64_t limit = spec_.telemetry.flow_timeout;
   size_t active = 0, stuck = 0;
   std::vector<std::string> found;
-  for (const auto& account : accounts_.all()) {
+  for (const auto& account : accounts_->all()) {
     const SourceCounts counts = account->counts(now);
     if (!counts.in_flight && now - account->last_seen_ns() > limit) continue;
     ++active;
@@ -128,6 +128,13 @@ HealthReport ModuleRunner::health() const {
     report.reasons.push_back(
         std::format("{} instances do not stop (max_stuck {})", table_->stuck(), spec_.streams.max_stuck));
   }
+  // An inline call that hangs cannot be ended (3.5).
+  for (const ElementState& element : template_->elements())
+    if (element.hang_seconds > seconds(hang_limit)) {
+      report.live = false;
+      report.reasons.push_back(std::format("element {}: its function has not come back for {:.0f} s",
+                                           element.name, element.hang_seconds));
+    }
   flow_reasons(report.reasons);
   for (const auto& sink : outlet_->sinks()) {
     const int64_t since = sink->blocked_since_ns();

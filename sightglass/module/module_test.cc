@@ -441,6 +441,65 @@ TEST_F(RunningModule, NowCutsADrainShort) {
   EXPECT_TRUE(settlement->last_retry);
 }
 
+TEST_F(RunningModule, L09AnUpdateOfAFrameThatEndsWithoutARecordIsAnUpsert) {
+  start();
+  Writer cam("cam");
+  go_live(cam, "cam");
+  auto settlement = std::make_shared<CountedSettlement>();
+  push(cam.frame(false, "hold"));
+  push(cam.frame(false, "drop"));
+  const auto dropped_frame = cam.last();
+  cam.settlement = settlement;
+  push(cam.update(dropped_frame));
+  ASSERT_TRUE(eventually([&] { return status_of(*module, "cam").in_flight == 2; }));
+  world.let_go();
+  ASSERT_TRUE(eventually([&] { return settlement->processes == 1; }));
+  EXPECT_EQ(recorder->story("cam"), "starting running F F update");
+}
+
+TEST_F(RunningModule, L09AnUpdateWaitsHalfASecondForItsFrame) {
+  start();
+  Writer cam("cam");
+  go_live(cam, "cam");
+  auto settlement = std::make_shared<CountedSettlement>();
+  push(cam.frame(false, "hold"));
+  cam.settlement = settlement;
+  push(cam.update(cam.last()));
+  ASSERT_TRUE(eventually([&] { return settlement->processes == 1; }));
+  EXPECT_EQ(recorder->story("cam"), "starting running F update");
+  world.let_go();
+  ASSERT_TRUE(eventually([&] { return recorder->frames("cam") == 2; }));
+}
+
+TEST_F(RunningModule, TicketsTellHowFullTheQueueWas) {
+  auto spec = quick_spec();
+  spec.buffers.frames = 4;
+  world.capacity = 1;
+  start(spec);
+  Writer cam("cam");
+  go_live(cam, "cam");
+  EXPECT_LT(world.fullest, 0.5);
+  push_frames(cam, 5, "hold", false);
+  world.let_go();
+  ASSERT_TRUE(eventually([&] { return recorder->frames("cam") == 6; }));
+  EXPECT_EQ(world.fullest, 1);
+}
+
+TEST(Listeners, ComeAndGoFromInsideACallback) {
+  Listeners<int> listeners;
+  std::unique_ptr<Subscription> own, more;
+  int calls = 0, calls_of_more = 0;
+  own = listeners.add([&](const int&) {
+    ++calls;
+    more = listeners.add([&](const int&) { ++calls_of_more; });
+    own.reset();
+  });
+  listeners.call(1);
+  listeners.call(2);
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(calls_of_more, 1);
+}
+
 TEST_F(RunningModule, UserDataKeepsItsPlaceAmongTheFrames) {
   start();
   Writer cam("cam");
@@ -565,6 +624,96 @@ TEST_F(RunningModule, F09SpillsToDiskAndDeliversLater) {
   std::filesystem::remove_all(folder);
 }
 
+TEST_F(RunningModule, F09FramesThatWaitForASinkAreNoSilence) {
+  auto spec = quick_spec();
+  spec.streams.stall_after = 20 * ms;  // 200 ms at 25 frames a second
+  spec.streams.idle_timeout = 20 * ms;
+  auto stopped = test_sink("stopped", QueuePolicy::block, false);
+  stopped.queue.records = 4;
+  spec.pipeline.sinks = {stopped};
+  sink_control("stopped").set(SinkControl::Mode::hang);
+  start(spec);
+  Writer cam("cam");
+  go_live(cam, "cam");
+  push_frames(cam, 60, "ok", false);
+  EXPECT_FALSE(eventually([&] { return !is("cam", "LIVE"); }, 800ms));
+  EXPECT_GT(status_of(*module, "cam").queued, 0u);
+  sink_control("stopped").set(SinkControl::Mode::store);
+  ASSERT_TRUE(eventually([&] { return sink_control("stopped").frames == 61; }));
+  EXPECT_NE(recorder->story("cam").find("blocked"), std::string::npos);
+}
+
+TEST_F(RunningModule, F09ACancelledShutdownKeepsWhatIsOnDisk) {
+  const auto folder = std::filesystem::temp_directory_path() / std::format("sightglass-cancel-{}", getpid());
+  auto spec = quick_spec();
+  spec.storage.spill = folder;
+  auto stopped = test_sink("stopped", QueuePolicy::spill, true);
+  stopped.queue.records = 8;
+  spec.pipeline.sinks = {stopped};
+  sink_control("stopped").set(SinkControl::Mode::hang);
+  start(spec);
+  Writer cam("cam");
+  push_frames(cam, 100);
+  ASSERT_TRUE(eventually([&] { return recorder->frames() == 100; }));
+  EXPECT_EQ(module->shutdown({.deadline_ms = 50}).exit_code, 3);
+  const uint64_t on_disk = status_of(*module, "cam").stored;
+  EXPECT_GE(on_disk, 80u);
+  // Once more, with what has been read back from the disk in the sink's hands.
+  const auto again = [&] {
+    recorder.reset();
+    module.reset();
+    forget_sink_controls();
+  };
+  again();
+  sink_control("stopped").set(SinkControl::Mode::hang);
+  start(spec);
+  ASSERT_TRUE(eventually([&] { return module->status().sinks[0].queued_bytes > 0; }));
+  const auto outcome = module->shutdown({.deadline_ms = 50});
+  EXPECT_EQ(outcome.exit_code, 3);
+  ASSERT_EQ(outcome.missing.size(), 1u);
+  EXPECT_TRUE(outcome.missing[0].starts_with("sink stopped: ")) << outcome.missing[0];
+  again();
+  start(spec);
+  ASSERT_TRUE(eventually([&] { return sink_control("stopped").frames == on_disk; }));
+  recorder.reset();
+  module.reset();
+  std::filesystem::remove_all(folder);
+}
+
+TEST_F(RunningModule, ASinkThatHangsTakesNoTimeFromTheOthersAtTheEnd) {
+  auto spec = quick_spec();
+  spec.pipeline.sinks = {test_sink("stopped"), test_sink("other")};
+  sink_control("stopped").set(SinkControl::Mode::hang);
+  start(spec);
+  ASSERT_TRUE(module->act_on_sink("other", "pause"));
+  Writer cam("cam");
+  push_frames(cam, 60);
+  ASSERT_TRUE(eventually([&] { return recorder->frames() == 60; }));
+  const auto outcome = module->shutdown({.deadline_ms = 10});
+  EXPECT_EQ(sink_control("other").frames, 60u);
+  EXPECT_EQ(outcome.exit_code, 3);
+  ASSERT_EQ(outcome.missing.size(), 1u);
+  EXPECT_TRUE(outcome.missing[0].starts_with("sink stopped: "));
+  EXPECT_EQ(module->status().sinks.size(), 2u);
+}
+
+TEST_F(RunningModule, NowStoresWhatHasComeOut) {
+  auto spec = quick_spec();
+  spec.pipeline.sinks = {test_sink("store")};
+  sink_control("store").set(SinkControl::Mode::hang);
+  start(spec);
+  Writer cam("cam");
+  push_frames(cam, 20);
+  ASSERT_TRUE(eventually([&] { return recorder->frames() == 20; }));
+  std::jthread later([] {
+    std::this_thread::sleep_for(1500ms);
+    sink_control("store").set(SinkControl::Mode::store);
+  });
+  const auto outcome = module->shutdown({.mode = ShutdownMode::now});
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_EQ(sink_control("store").frames, 20u);
+}
+
 TEST_F(RunningModule, DeadLettersAreFiledAndCounted) {
   const auto folder = std::filesystem::temp_directory_path() / std::format("sightglass-letters-{}", getpid());
   auto spec = quick_spec();
@@ -657,6 +806,35 @@ TEST_F(RunningModule, F13IsNotReadyWhileFramesDoNotMoveAndReadyWhileNothingComes
   EXPECT_TRUE(module->act("a", StreamAction::quarantine));
   EXPECT_TRUE(module->act("b", StreamAction::quarantine));
   ASSERT_TRUE(eventually([&] { return module->health().ready; }));
+}
+
+TEST_F(RunningModule, AFunctionThatHangsIsNotLive) {
+  start();
+  world.hang_seconds = 29;
+  EXPECT_TRUE(module->health().live);
+  world.hang_seconds = 31;
+  const auto health = module->health();
+  EXPECT_FALSE(health.live);
+  ASSERT_EQ(health.reasons.size(), 1u);
+  EXPECT_EQ(health.reasons[0], "element code: its function has not come back for 31 s");
+}
+
+TEST_F(RunningModule, RulesThatOnlyTheTableReadsNeedARestart) {
+  auto spec = quick_spec();
+  spec.storage.state = std::filesystem::temp_directory_path() / std::format("sightglass-state-{}", getpid());
+  ParameterSpec number{.type = ParameterType::integer, .default_value = Value(4)};
+  spec.parameters = {{"places", number}, {"rate", number}};
+  spec.stream_values = Value::map();
+  spec.stream_values.set("max_streams", "${parameters.places}");
+  spec.stream_values.set("priority", "${parameters.rate}");
+  start(spec);
+  EXPECT_EQ(module->parameters().change({{Layer::http, "places", "", Value(5), false}}, "test").result,
+            ChangeResult::needs_restart);
+  EXPECT_EQ(module->parameters().change({{Layer::http, "rate", "", Value(5), false}}, "test").result,
+            ChangeResult::applied);
+  recorder.reset();
+  module.reset();
+  std::filesystem::remove_all(spec.storage.state);
 }
 
 TEST_F(RunningModule, F13ABlockedRequiredSinkMakesTheModuleUnready) {

@@ -5,7 +5,16 @@
 
 namespace sightglass::module {
 
-Outlet::~Outlet() { (void)stop(0); }
+namespace {
+constexpr int64_t ms = 1'000'000;
+}  // namespace
+
+Outlet::~Outlet() {
+  (void)stop(0);
+  // Its thread uses it; it ends with the process.
+  for (auto& sink : sinks_)
+    if (sink->is_abandoned()) (void)sink.release();
+}
 
 Status Outlet::start() {
   for (const auto& sink : sinks_)
@@ -42,16 +51,24 @@ bool Outlet::is_idle() const {
 }
 
 std::vector<std::string> Outlet::stop(int64_t deadline_ns) {
-  std::vector<std::string> missing;
-  for (auto& sink : sinks_) {
-    if (!sink) continue;
-    const std::string name = sink->status().name;
-    if (const uint64_t left = sink->stop(deadline_ns))
-      missing.push_back(std::format("sink {}: {} record{}", name, left, left == 1 ? "" : "s"));
-    // Its thread uses it; it ends with the process.
-    if (sink->is_abandoned()) (void)sink.release();
+  const int64_t grace_ns = steady_now_ns() + 1000 * ms;
+  // At the same time, so that a slow one takes no time from the others.
+  for (const auto& sink : sinks_) sink->close();
+  for (const auto& sink : sinks_) {
+    const auto is_late = [&] {
+      const int64_t now = steady_now_ns();
+      return now >= grace_ns && (is_hurried_ || now >= deadline_ns);
+    };
+    while (!sink->wait_ended(steady_now_ns() + 20 * ms))
+      if (is_late()) {
+        sink->cancel();
+        break;
+      }
   }
-  std::erase(sinks_, nullptr);
+  std::vector<std::string> missing;
+  for (const auto& sink : sinks_)
+    if (const uint64_t left = sink->stop(0))
+      missing.push_back(std::format("sink {}: {} record{}", sink->status().name, left, left == 1 ? "" : "s"));
   return missing;
 }
 

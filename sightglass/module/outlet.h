@@ -7,6 +7,7 @@
 // Thread-safe once the sinks have been added; records of one stream have to be offered in order.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -31,11 +32,14 @@ class Outlet {
   std::vector<SinkStatus> status() const;
   bool is_idle() const;
   const std::vector<std::unique_ptr<SinkRunner>>& sinks() const { return sinks_; }
-  // Each stores what it has until the deadline. Lines that say what was left: "sink events: 12 records".
+  // All store what they have until the deadline, a second at least. Lines that say what was left: "sink
+  // events: 12 records".
   std::vector<std::string> stop(int64_t deadline_ns);
+  void hurry() { is_hurried_ = true; }  // stop() waits no longer than that second
 
  private:
-  std::vector<std::unique_ptr<SinkRunner>> sinks_;
+  std::vector<std::unique_ptr<SinkRunner>> sinks_;  // once started, none comes or goes
+  std::atomic<bool> is_hurried_{false};
   Listeners<adapters::RecordRef> subscribers_;
 };
 

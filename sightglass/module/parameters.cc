@@ -81,6 +81,13 @@ class Store final : public ParameterStore {
       if (!values) return forward_error(values);
       layers_.at(Layer::file) = std::move(*values);
     }
+    // What is read at start only has no other chance.
+    if (!options_.etcd_url.empty()) {
+      if (auto texts = EtcdWatch::read(etcd_options()))
+        layers_.at(Layer::etcd) = values_of(*texts);
+      else
+        warn("not read at the start: " + texts.error().message);
+    }
     read_kept();
     for (const auto& [name, spec] : specs_)
       if (!effective(layers_, 0)->find(name, {}))
@@ -129,7 +136,7 @@ class Store final : public ParameterStore {
       outcome.revision = revision();
       return audited(std::move(outcome), by, dry_run);
     }
-    outcome = commit(std::move(next), by, expected, dry_run, true);
+    outcome = commit(std::move(next), by, expected, dry_run);
     if (!dry_run && (outcome.result == ChangeResult::applied || outcome.result == ChangeResult::unchanged)) {
       for (const auto& [key, persist] : persistence)
         std::ignore = persist ? kept_out_.erase(key) : kept_out_.insert(key).second;
@@ -152,7 +159,7 @@ class Store final : public ParameterStore {
     next.at(Layer::http) = found->layers.at(Layer::http);
     for (const Difference& difference : differences(next, found->layers))
       if (!difference.after.is_null()) next.at(Layer::http)[difference.key] = difference.after;
-    ChangeOutcome outcome = commit(std::move(next), by, 0, false, true);
+    ChangeOutcome outcome = commit(std::move(next), by, 0, false);
     if (outcome.result == ChangeResult::applied) keep();
     return audited(std::move(outcome), by, false);
   }
@@ -166,25 +173,25 @@ class Store final : public ParameterStore {
 
   std::vector<std::string> pending() const override {
     const std::lock_guard lock(mutex_);
-    return pending_;
+    std::vector<std::string> all;
+    for (const auto& [layer, changes] : pending_) all.insert(all.end(), changes.begin(), changes.end());
+    return all;
   }
   std::vector<std::string> warnings() const override {
     const std::lock_guard lock(mutex_);
     return warnings_;
   }
-  bool etcd_is_current() const override { return !etcd_ || etcd_->is_current(); }
+  bool etcd_is_current() const override {
+    const std::lock_guard lock(mutex_);
+    return !etcd_ || etcd_->is_current();
+  }
 
   Status start_watching() override {
     if (!options_.etcd_url.empty()) {
-      EtcdWatch::Options options;
-      for (size_t begin = 0; begin <= options_.etcd_url.size();) {
-        const size_t end = std::min(options_.etcd_url.find(',', begin), options_.etcd_url.size());
-        if (end > begin) options.urls.push_back(options_.etcd_url.substr(begin, end - begin));
-        begin = end + 1;
-      }
-      options.prefix = options_.etcd_prefix + "/" + options_.module_name + "/";
-      etcd_ = std::make_unique<EtcdWatch>(std::move(options),
-                                          [this](const EtcdWatch::Values& values) { take_etcd(values); });
+      auto watch = std::make_unique<EtcdWatch>(
+          etcd_options(), [this](const EtcdWatch::Values& values) { return take_etcd(values); });
+      const std::lock_guard lock(mutex_);
+      etcd_ = std::move(watch);
     }
     if (!options_.file.empty()) {
       file_watch_ = std::make_unique<FileWatch>(options_.file, [this] { take_file(); });
@@ -194,7 +201,12 @@ class Store final : public ParameterStore {
   }
 
   void stop_watching() override {
-    etcd_.reset();
+    std::unique_ptr<EtcdWatch> etcd;  // others may be asking it
+    {
+      const std::lock_guard lock(mutex_);
+      etcd = std::move(etcd_);
+    }
+    etcd.reset();
     file_watch_.reset();
   }
 
@@ -206,6 +218,17 @@ class Store final : public ParameterStore {
 
   uint64_t revision() const { return revisions_.back().revision.number; }
 
+  EtcdWatch::Options etcd_options() const {
+    EtcdWatch::Options options;
+    for (size_t begin = 0; begin <= options_.etcd_url.size();) {
+      const size_t end = std::min(options_.etcd_url.find(',', begin), options_.etcd_url.size());
+      if (end > begin) options.urls.push_back(options_.etcd_url.substr(begin, end - begin));
+      begin = end + 1;
+    }
+    options.prefix = options_.etcd_prefix + "/" + options_.module_name + "/";
+    return options;
+  }
+
   std::optional<std::string> environment(const std::string& name) const {
     if (!options_.environment.empty()) {
       const auto found = options_.environment.find(name);
@@ -216,9 +239,10 @@ class Store final : public ParameterStore {
   }
 
   // The one way to a new revision. Of parameters that are read at start only, a change by hand is refused,
-  // one by etcd or the file waits.
+  // one of a layer as a whole, by etcd or the file, waits.
   ChangeOutcome commit(ParameterLayers next, std::string_view by, uint64_t expected, bool dry_run,
-                       bool by_hand) {
+                       std::optional<Layer> whole = std::nullopt) {
+    comes_again_ = false;
     ChangeOutcome outcome{.revision = revision()};
     if (expected != 0 && expected != revision()) {
       outcome.result = ChangeResult::conflict;
@@ -244,7 +268,7 @@ class Store final : public ParameterStore {
       }
       outcome.changes.push_back(text);
     }
-    if (!waiting.empty() && by_hand) {
+    if (!waiting.empty() && !whole) {
       outcome.result = ChangeResult::needs_restart;
       outcome.changes.clear();
       for (const std::string& text : waiting) outcome.errors.push_back({text, "is read at start only", {}});
@@ -261,7 +285,7 @@ class Store final : public ParameterStore {
     }
     if (!dry_run) {
       const std::lock_guard lock(mutex_);
-      if (!by_hand) pending_ = std::move(waiting);
+      if (whole) pending_[*whole] = std::move(waiting);
     }
     if (outcome.changes.empty()) {
       outcome.result = ChangeResult::unchanged;
@@ -280,6 +304,9 @@ class Store final : public ParameterStore {
     if (dry_run) return outcome;
     if (options_.apply)
       if (Status applied = options_.apply(set); !applied) {
+        // No element has refused it: it may well be taken a little later.
+        comes_again_ =
+            applied.error().code == ErrorCode::unavailable || applied.error().code == ErrorCode::internal;
         outcome.result = ChangeResult::failed;
         outcome.changes.clear();
         outcome.errors.push_back({applied.error().element, applied.error().message, {}});
@@ -299,19 +326,22 @@ class Store final : public ParameterStore {
     return outcome;
   }
 
-  // A layer as a whole, as etcd and the file give it.
-  void take_layer(Layer layer, ParameterLayers::Values values, std::string_view by) {
+  // A layer as a whole, as etcd and the file give it. False: not now, it has to come again.
+  bool take_layer(Layer layer, ParameterLayers::Values values, std::string_view by) {
     const std::lock_guard serial(changing_);
     ParameterLayers next = layers_;
     next.at(layer) = std::move(values);
-    ChangeOutcome outcome = commit(std::move(next), by, 0, false, false);
+    ChangeOutcome outcome = commit(std::move(next), by, 0, false, layer);
     for (const ParameterError& error : outcome.errors)
       warn(std::format("{}: {} {}", by, error.path, error.message));
     if (outcome.result != ChangeResult::unchanged) audited(std::move(outcome), by, false);
+    return !comes_again_;
   }
 
   // A value that cannot be taken leaves the others as they are: etcd has no transactions over a prefix.
-  void take_etcd(const EtcdWatch::Values& texts) {
+  bool take_etcd(const EtcdWatch::Values& texts) { return take_layer(Layer::etcd, values_of(texts), "etcd"); }
+
+  ParameterLayers::Values values_of(const EtcdWatch::Values& texts) {
     ParameterLayers::Values values;
     for (const auto& [name, text] : texts) {
       const ParameterKey key = parse_key(name);
@@ -330,7 +360,7 @@ class Store final : public ParameterStore {
       if (const auto old = layers_.at(Layer::etcd).find(key); old != layers_.at(Layer::etcd).end())
         values[key] = old->second;
     }
-    take_layer(Layer::etcd, std::move(values), "etcd");
+    return values;
   }
 
   Result<ParameterLayers::Values> read_file() const {
@@ -362,7 +392,7 @@ class Store final : public ParameterStore {
 
   void take_file() {
     if (auto values = read_file())
-      take_layer(Layer::file, std::move(*values), "file");
+      (void)take_layer(Layer::file, std::move(*values), "file");
     else
       warn(values.error().message);
   }
@@ -416,11 +446,13 @@ class Store final : public ParameterStore {
   const ParameterOptions options_;
   std::mutex changing_;  // one change at a time; held while it is applied
   ParameterLayers layers_;
+  bool comes_again_ = false;         // of the last change
   std::set<ParameterKey> kept_out_;  // of http: until the restart only
   mutable std::mutex mutex_;         // of what is read
   std::shared_ptr<const ParameterSet> current_;
   std::deque<Kept> revisions_;
-  std::vector<std::string> pending_, warnings_;
+  std::map<Layer, std::vector<std::string>> pending_;
+  std::vector<std::string> warnings_;
   std::unique_ptr<EtcdWatch> etcd_;
   std::unique_ptr<FileWatch> file_watch_;
 };

@@ -333,6 +333,19 @@ std::vector<ElementState> PipelinePlan::elements() const {
     }
     states.push_back(std::move(state));
   }
+  if (draw_function_) {
+    const FunctionCounters function = draw_function_->counters();
+    states.push_back({.name = "draw",
+                      .type = "function",
+                      .frames = function.frames,
+                      .dropped = function.dropped,
+                      .errors = function.errors,
+                      .overruns = function.overruns,
+                      .seconds = function.seconds,
+                      .is_open = function.is_open,
+                      .hang_seconds = function.hang_seconds,
+                      .last_error = function.last_error});
+  }
   return states;
 }
 

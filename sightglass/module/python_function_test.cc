@@ -85,6 +85,8 @@ class Obeys(sightglass.Function):
             frame.objects.append(sightglass.Region((float("nan"), 0, 1, 1)))
         if order == "huge":
             frame.objects.extend(sightglass.Region((0, 0, 1, 1)) for _ in range(100000))
+        if order == "wrong":
+            frame.objects.append("no object")
         if order == "print":
             print("to standard output")
         if order == "image":
@@ -278,6 +280,8 @@ TEST_P(PythonFunction, RefusesResultsThatCannotBe) {
   EXPECT_THAT(element->counters().last_error, HasSubstr("no number"));
   EXPECT_TRUE(has_tag(order(*stream, "huge"), "error.mine"));
   EXPECT_THAT(element->counters().last_error, HasSubstr("100001 objects, at most 1024"));
+  EXPECT_TRUE(has_tag(order(*stream, "wrong"), "error.mine"));
+  EXPECT_THAT(element->counters().last_error, HasSubstr("may only hold Region objects"));
   EXPECT_EQ(element->counters().restarts, 0u);
 }
 

@@ -96,6 +96,11 @@ class Writer {
     message->user_data.emplace();
     return {.message = std::move(message), .payloads = {}, .settlement = settlement};
   }
+  stream::Delivery update(const stream::Uuid& frame) {
+    auto message = header(stream::Kind::frame_update);
+    message->frame_update.emplace().frame = frame;
+    return {.message = std::move(message), .payloads = {}, .settlement = settlement};
+  }
   void set_size(int width, int height) { width_ = width, height_ = height; }
   void set_codec(std::string codec) { codec_ = std::move(codec); }
   void lose(int messages) { seq_ += messages; }
@@ -138,6 +143,8 @@ struct FakeWorld {
   std::atomic<size_t> capacity{8};    // frames in an instance
   std::atomic<unsigned> decoders{1};  // choices that work; more fail
   std::atomic<int> built{0}, alive{0}, stopped{0}, parameters_set{0};
+  std::atomic<double> hang_seconds{0};  // of the one element, a function
+  std::atomic<double> fullest{0};       // queue_fill of the tickets
   std::vector<InstanceOptions> builds;
   std::set<class FakeInstance*> instances;
 
@@ -164,6 +171,7 @@ class FakeInstance final : public StreamInstance {
   Push push(TicketRef ticket) override {
     const auto picture = picture_of(ticket->delivery);
     const std::string what(picture.bytes.begin(), picture.bytes.end());
+    world_.fullest = std::max(world_.fullest.load(), ticket->queue_fill);
     const std::scoped_lock lock(mutex_);
     if (waiting_.size() >= world_.capacity) {
       was_full_ = true;
@@ -254,9 +262,11 @@ inline size_t FakeWorld::waiting() {
 
 class FakeTemplate final : public PipelineTemplate {
  public:
-  explicit FakeTemplate(ModuleSpec spec) : spec_(std::move(spec)) {}
+  FakeTemplate(ModuleSpec spec, const FakeWorld& world) : spec_(std::move(spec)), world_(world) {}
   const ModuleSpec& spec() const override { return spec_; }
-  std::vector<ElementState> elements() const override { return {}; }
+  std::vector<ElementState> elements() const override {
+    return {{.name = "code", .type = "function", .hang_seconds = world_.hang_seconds}};
+  }
   std::vector<ModelState> models() const override { return {}; }
   std::string encoder() const override { return {}; }
   std::vector<std::string> warnings() const override { return {}; }
@@ -267,14 +277,15 @@ class FakeTemplate final : public PipelineTemplate {
 
  private:
   ModuleSpec spec_;
+  const FakeWorld& world_;
 };
 
 inline ModuleHooks fake_hooks(FakeWorld& world) {
   ModuleHooks hooks;
   hooks.checks = false;
-  hooks.prepare = [](const ModuleSpec& spec,
-                     const PrepareOptions&) -> Result<std::shared_ptr<PipelineTemplate>> {
-    return std::make_shared<FakeTemplate>(spec);
+  hooks.prepare = [&world](const ModuleSpec& spec,
+                           const PrepareOptions&) -> Result<std::shared_ptr<PipelineTemplate>> {
+    return std::make_shared<FakeTemplate>(spec, world);
   };
   hooks.start_instance = [&world](const PipelineTemplate&, const InstanceOptions& options,
                                   InstanceEvents& events) -> Result<std::unique_ptr<StreamInstance>> {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <numeric>
 
 #include "sightglass/module/record_codec.h"
 
@@ -141,8 +142,9 @@ void SinkRunner::settle(const stream::SinkItem& item, bool stored) {
 void SinkRunner::run() {
   Items items;
   while (gather(items)) {
-    store(items);
-    queue_->done(items.size());
+    const size_t stored = store(items);
+    queue_->done(stored);
+    if (stored < items.size()) queue_->retry();  // given up: nothing of it is committed
     items.clear();
     wake_waiters();
     flush_if_asked();
@@ -185,13 +187,15 @@ bool SinkRunner::gather(Items& items) {
   }
 }
 
-// Until each item is stored, buried, or the time is up.
-void SinkRunner::store(Items& items) {
+// Until each item is stored, buried, or the time is up. How many of the first ones are done with.
+size_t SinkRunner::store(const Items& items) {
   {
     const std::scoped_lock lock(mutex_);
     if (!blocked_since_) blocked_since_ = steady_now_ns();
   }
   Items left = items;
+  std::vector<size_t> places(items.size());  // of `left` in `items`
+  std::iota(places.begin(), places.end(), size_t(0));
   std::vector<Stored> outcome;
   Time pause = settings_.retry_initial;
   for (unsigned attempt = 1; !left.empty(); ++attempt) {
@@ -208,6 +212,7 @@ void SinkRunner::store(Items& items) {
       } else if (settings_.attempts && attempt >= settings_.attempts) {
         bury(left[i], std::format("not stored after {} attempts", attempt));
       } else {
+        places[again.size()] = places[i];
         again.push_back(std::move(left[i]));
       }
     }
@@ -218,11 +223,13 @@ void SinkRunner::store(Items& items) {
       blocked_since_ = left.empty() ? 0 : has_stored ? steady_now_ns() : blocked_since_;
       if (!left.empty()) ++retries_;
     }
-    if (left.empty()) return;
+    if (left.empty()) break;
     if (!pause_for(pause)) break;
     pause = std::min(pause * 2, settings_.retry_max);
   }
-  dropped_ += left.size();
+  if (left.empty()) return items.size();
+  stored_behind_ = items.size() - places[0] - left.size();
+  return places[0];
 }
 
 Status SinkRunner::write(Items& items, std::vector<Stored>& outcome) {
@@ -355,30 +362,57 @@ int64_t SinkRunner::blocked_since_ns() const {
   return blocked_since_;
 }
 
-uint64_t SinkRunner::stop(int64_t deadline_ns) {
+void SinkRunner::close() {
   queue_->close();
   is_closing_ = true;
-  std::unique_lock lock(mutex_);
+  const std::scoped_lock lock(mutex_);
   is_paused_ = false;
   wake_.notify_all();
-  if (!thread_.joinable()) return 0;
-  const auto ended = [&] { return is_ended_; };
-  if (!wake_.wait_for(lock, ns(std::max<int64_t>(deadline_ns - steady_now_ns(), 0)), ended)) {
-    is_cancelled_ = true;
+}
+
+bool SinkRunner::wait_ended(int64_t deadline_ns) {
+  if (!thread_.joinable()) return true;
+  std::unique_lock lock(mutex_);
+  return wake_.wait_for(lock, ns(std::max<int64_t>(deadline_ns - steady_now_ns(), 0)),
+                        [&] { return is_ended_; });
+}
+
+void SinkRunner::cancel() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::exchange(is_cancelled_, true)) return;
     wake_.notify_all();
-    lock.unlock();
-    sink_->cancel();
-    lock.lock();
-    wake_.wait_for(lock, std::chrono::seconds(2), ended);
   }
-  is_abandoned_ = !is_ended_;
-  lock.unlock();
+  sink_->cancel();
+}
+
+uint64_t SinkRunner::stop(int64_t deadline_ns) {
+  close();
+  if (!thread_.joinable()) return 0;
+  if (!wait_ended(deadline_ns)) {
+    cancel();
+    is_abandoned_ = !wait_ended(steady_now_ns() + 2000 * ms);
+  }
   if (is_abandoned_)
     thread_.detach();
   else
     thread_.join();
+  const uint64_t left = let_go();
   wake_waiters();
-  return queue_->counts().records;
+  return left;
+}
+
+// What the thread has not stored. Writers learn it now that they can still be told; what is on disk stays.
+uint64_t SinkRunner::let_go() {
+  const auto counts = queue_->counts();
+  const uint64_t left = counts.records + counts.spill_records - (is_abandoned_ ? 0 : stored_behind_);
+  if (is_abandoned_ || settings_.queue.policy == QueuePolicy::spill) return left;
+  Items rest;
+  queue_->retry();
+  if (counts.records) (void)queue_->pop(rest, counts.records, {});
+  queue_->done(rest.size());
+  dropped_ += left;
+  return left;
 }
 
 }  // namespace sightglass::module

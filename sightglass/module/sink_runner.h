@@ -44,8 +44,12 @@ class SinkRunner {
   bool is_idle() const;  // everything offered is settled
   // Since when it has had work without storing any; 0: it has not.
   int64_t blocked_since_ns() const;
-  // Stores what waits, then ends, until `deadline_ns`; what is left then counts as dropped. How many these
-  // are.
+  // Takes nothing more, and ends when all that waits is stored.
+  void close();
+  bool wait_ended(int64_t deadline_ns);  // False: not in time
+  void cancel();                         // gives up what it is writing
+  // All three: what is not stored by the deadline is given up; what is on disk is there at the next start.
+  // How many records these are.
   uint64_t stop(int64_t deadline_ns);
   // A write that does not even come back when it is cancelled: this object has to stay, its thread uses it.
   bool is_abandoned() const { return is_abandoned_; }
@@ -55,7 +59,8 @@ class SinkRunner {
   explicit SinkRunner(const SinkSettings& settings);
   void run();
   bool gather(Items& items);
-  void store(Items& items);
+  size_t store(const Items& items);
+  uint64_t let_go();
   Status write(Items& items, std::vector<adapters::Stored>& outcome);
   std::optional<adapters::RecordRef> mapped(const adapters::RecordRef& record);
   void bury(const stream::SinkItem& item, std::string_view reason);
@@ -77,6 +82,7 @@ class SinkRunner {
   std::vector<std::function<void()>> waiters_;
   bool is_up_ = false, is_paused_ = false, flush_asked_ = false, is_ended_ = false, is_cancelled_ = false;
   bool is_abandoned_ = false;
+  size_t stored_behind_ = 0;  // of the last batch, behind the first that was given up
   int64_t blocked_since_ = 0;
   uint64_t retries_ = 0, dead_letters_ = 0;
   std::string last_error_;

@@ -27,13 +27,15 @@ void SourceRunner::run() {
   thread_ = std::jthread([state = state_](std::stop_token stop) {
     auto status = state->source->run(*state->ingress, stop);
     if (!status && status.error().code == ErrorCode::cancelled) status = {};
+    std::function<void()> ended;
     {
       const std::scoped_lock lock(state->mutex);
       state->status = std::move(status);
       state->has_ended = true;
+      ended = std::move(state->ended);
       state->changed.notify_all();
     }
-    if (state->ended) state->ended();
+    if (ended) ended();
   });
 }
 
@@ -43,8 +45,10 @@ bool SourceRunner::join(int64_t deadline_ns) {
     std::unique_lock lock(state_->mutex);
     const auto wait = std::chrono::nanoseconds(std::max<int64_t>(deadline_ns - steady_now_ns(), 0));
     if (!state_->changed.wait_for(lock, wait, [&] { return state_->has_ended.load(); })) {
+      state_->ended = nullptr;
       lock.unlock();
       thread_.detach();
+      is_left_behind_ = true;
       return false;
     }
   }

@@ -16,7 +16,8 @@ namespace sightglass::module {
 
 class SourceRunner {
  public:
-  // `ended` is called on the source's thread.
+  // `ended` is called on the source's thread, unless that was left behind. `ingress` has to keep alive what
+  // it uses, since such a thread may still deliver.
   SourceRunner(std::string name, std::unique_ptr<adapters::Source> source,
                std::unique_ptr<adapters::Deliver> ingress, std::function<void()> ended);
   ~SourceRunner();
@@ -31,6 +32,7 @@ class SourceRunner {
   adapters::Source& source() { return *state_->source; }
   // False: it does not come back; its thread was left behind.
   bool join(int64_t deadline_ns);
+  bool is_left_behind() const { return is_left_behind_; }
   bool has_ended() const { return state_->has_ended; }
   Status status() const;  // the error that has ended it
   const std::string& name() const { return name_; }
@@ -47,6 +49,7 @@ class SourceRunner {
     Status status;
   };
   const std::string name_;
+  bool is_left_behind_ = false;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
   std::jthread thread_;
 };

@@ -31,6 +31,8 @@ namespace {
 // In appsrc: enough to keep a decoder busy; the stream's own queue is in front of it.
 constexpr unsigned most_waiting = 16;
 constexpr uint64_t most_waiting_bytes = 64u << 20;
+// Between push() and the end: far more than decoders, elements and queues hold of a stream that works.
+constexpr size_t most_in_flight = 256;
 
 gst::PadPtr pad_of(GstElement* element, const char* name) {
   return gst::PadPtr(gst_element_get_static_pad(element, name));
@@ -327,6 +329,7 @@ StreamInstance::Push Core::push(TicketRef ticket) {
   ++waiting_;
   waiting_bytes_ += picture.bytes.size();
   tickets_.add(ticket, frame.keyframe || !is_inter_codec(options_.format.codec));
+  tickets_.bound(most_in_flight);
   const auto flow = gst_app_src_push_buffer(GST_APP_SRC(source_), buffer_of(*ticket, picture));
   return flow == GST_FLOW_OK ? Push::ok : Push::failed;
 }
@@ -442,6 +445,9 @@ void Core::begin_stop() {
 
 void Core::run_to_null() {
   if (pipeline_) gst_element_set_state(pipeline_.get(), GST_STATE_NULL);
+  // Code of the user's, which may hang as well.
+  for (const auto& slot : slots_) slot->stop_function("stopped");
+  if (output_) output_->stop_function("stopped");
   std::lock_guard lock(null_mutex_);
   is_null_ = true;
   null_reached_.notify_all();
@@ -453,8 +459,6 @@ bool Core::wait_for_null(Time timeout) {
     if (!null_reached_.wait_for(lock, std::chrono::nanoseconds(timeout), [&] { return is_null_; }))
       return false;
   }
-  for (const auto& slot : slots_) slot->stop_function("stopped");
-  if (output_) output_->stop_function("stopped");
   tickets_.settle_all("stopped");
   return true;
 }
@@ -496,7 +500,7 @@ class Instance final : public StreamInstance {
     if (is_stopped_) return true;
     if (!std::exchange(is_stopping_, true)) {
       core_->begin_stop();
-      // Joining the streaming threads may take long, or for ever.
+      // Joining the streaming threads may take long, or for ever; so may stop() of a function.
       stopper_ = std::thread([core = core_] { core->run_to_null(); });
     }
     is_stopped_ = core_->wait_for_null(timeout);

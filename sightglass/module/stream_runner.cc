@@ -16,6 +16,7 @@ using stream::Verdict;
 
 // So many messages, then others have their turn.
 constexpr int most_in_a_row = 32;
+constexpr Time update_wait = 500'000'000;  // that an update waits for its frame
 
 uint64_t next_number() {
   static std::atomic<uint64_t> numbers{0};
@@ -101,12 +102,16 @@ StreamRunner::Queue::Status StreamRunner::push(const stream::FrameFacts& facts, 
     if (policy_.exchange(uint8_t(policy)) != uint8_t(policy)) queue_.set_policy(policy);
   }
   const auto settlement = job->delivery.settlement;  // the job may be gone before we are asked again
-  const auto pushed = queue_.push(facts, job, [](const stream::FrameFacts&, std::shared_ptr<Job>& dropped) {
+  stream::FrameFacts told = facts;
+  const uint32_t refused = refused_.exchange(0);
+  told.dropped_before += refused;
+  const auto pushed = queue_.push(told, job, [](const stream::FrameFacts&, std::shared_ptr<Job>& dropped) {
     if (dropped->receipt)
       dropped->receipt->drop(to_string(DropReason::queue_full));
     else
       settle_other(*dropped, true, {}, false);
   });
+  if (pushed.status != Queue::Status::taken) refused_ += refused;
   if (pushed.status == Queue::Status::taken && settlement) settlement->accepted();
   if (pushed.wake) wake();
   return pushed.status;
@@ -137,16 +142,16 @@ void StreamRunner::on_forgotten() {
 }
 
 void StreamRunner::post(Event event) {
-  if (is_closed_) {
-    if (event.answer) event.answer(false);
-    if (event.rollout) event.rollout->done({});
-    return;
-  }
+  bool is_open = false;
   {
+    // Under the lock: close_here() answers what it still finds there, and nothing may come behind that.
     const std::scoped_lock lock(inbox_mutex_);
-    inbox_.push_back(std::move(event));
+    is_open = !is_closed_;
+    if (is_open) inbox_.push_back(std::move(event));
   }
-  wake();
+  if (is_open) return wake();
+  if (event.answer) event.answer(false);
+  if (event.rollout) event.rollout->done({});
 }
 
 void StreamRunner::wake() {
@@ -169,9 +174,11 @@ void StreamRunner::run() {
 
 void StreamRunner::on_timer() {
   if (is_closed_) return;
+  if (!flush_egress()) note_held();
   stream::Actions actions;
   machine_.tick(now(), actions);
   execute(actions);
+  pass_old_updates();
   finish_run();
 }
 
@@ -180,8 +187,18 @@ void StreamRunner::finish_run() {
   if (const uint64_t frames = settled_->stored.exchange(0)) machine_.settled(true, frames);
   if (const uint64_t frames = settled_->dropped.exchange(0)) machine_.settled(false, frames);
   if (flush_egress() && pump()) wake();
-  strand_->arm(machine_.next_deadline());
+  if (!egress_.empty()) note_held();
+  strand_->arm(
+      std::min(machine_.next_deadline(), updates_.empty() ? stream::never : updates_.front().second));
   publish();
+}
+
+// A sink that blocks is full: what waits in the queue waits for it, not for its writer.
+void StreamRunner::note_held() {
+  if (!queue_.front()) return;
+  stream::Actions actions;
+  machine_.held(now(), actions);
+  execute(actions);
 }
 
 void StreamRunner::handle(Event& event) {
@@ -283,6 +300,7 @@ void StreamRunner::handle_result(Event& event) {
     job->receipt->drop(result.reason.empty() ? to_string(DropReason::element) : result.reason);
   else
     job->receipt->drop(to_string(replay ? DropReason::replay : DropReason::no_picture));
+  pass_updates(job->delivery.message->frame->uuid);
   release_notes(*live);
   if (!is_error) return;
   stream::Actions actions;
@@ -311,9 +329,13 @@ bool StreamRunner::pump() {
     if (!item) return false;
     offered_ = item->payload;
     writer_ = item->facts.producer, writer_epoch_ = item->facts.epoch;
-    if (item->facts.kind == MessageKind::frame && item->facts.keyframe) key_job_ = offered_;
     stream::Actions actions;
     const Verdict verdict = machine_.offer(item->facts, now(), actions);
+    // What is refused tells nothing of the format; what opens an epoch does before it is pushed.
+    if (item->facts.kind == MessageKind::frame &&
+        (std::ranges::contains(actions, stream::Action::Kind::build_instance, &stream::Action::kind) ||
+         (verdict.kind == Verdict::Kind::push && item->facts.keyframe)))
+      key_job_ = offered_;
     const bool has_changed = execute(actions);
     switch (verdict.kind) {
       case Verdict::Kind::hold:
@@ -339,7 +361,8 @@ bool StreamRunner::pump() {
         break;
       }
       case Verdict::Kind::end:
-        eos_ = std::move(item->payload);
+        // Our own has nobody to tell, and the writer's may still wait for its answer.
+        if (!item->facts.local) eos_ = std::move(item->payload);
         queue_.take();
         break;
     }
@@ -373,6 +396,8 @@ bool StreamRunner::push_frame(const Verdict& verdict, Queue::Item& item) {
   ticket->queued_ns = job->delivery.received_ns;
   ticket->pushed_ns = steady_now_ns();
   ticket->replay = verdict.replay;
+  const auto queue = queue_.counts();
+  ticket->queue_fill = std::min(1.0, double(queue.queued) / double(std::max(1u, services_->buffers.frames)));
   // Before it is pushed: its result may be there at once.
   if (live) live->in_flight.push_back({ticket, job});
   const auto pushed = live && live->instance ? live->instance->push(ticket) : StreamInstance::Push::failed;
@@ -388,10 +413,10 @@ bool StreamRunner::push_frame(const Verdict& verdict, Queue::Item& item) {
     return false;
   }
   job->receipt->move_to(Stage::elements);
-  retains_ = !live->is_decoded;
-  queue_.take(retains_);
   stream::Actions actions;
   machine_.pushed(now(), actions);
+  retaining_ = machine_.retains() ? verdict.instance : 0;
+  queue_.take(retaining_ != 0);
   execute(actions);
   return true;
 }
@@ -418,27 +443,53 @@ void StreamRunner::merge_update(const std::shared_ptr<Job>& job) {
   for (const Live& live : live_)
     for (const InFlight& flying : live.in_flight)
       if (flying.job && flying.job->delivery.message->frame->uuid == uuid) {
-        updates_.push_back(job);
+        updates_.emplace_back(job, now() + update_wait);
         return;
       }
-  deliver(std::make_shared<const Parcel>(passed_record(job->delivery, machine_.epoch()), nullptr, nullptr,
-                                         job->delivery.settlement));
+  pass_update(*job);
+}
+
+void StreamRunner::pass_update(const Job& job) {
+  deliver(std::make_shared<const Parcel>(passed_record(job.delivery, machine_.epoch()), nullptr, nullptr,
+                                         job.delivery.settlement));
+}
+
+// The frame has left without a record.
+void StreamRunner::pass_updates(const stream::Uuid& frame) {
+  std::erase_if(updates_, [&](const auto& update) {
+    if (update.first->delivery.message->frame_update->frame != frame) return false;
+    pass_update(*update.first);
+    return true;
+  });
+}
+
+void StreamRunner::pass_old_updates() {
+  for (const Time time = now(); !updates_.empty() && updates_.front().second <= time;
+       updates_.erase(updates_.begin()))
+    pass_update(*updates_.front().first);
 }
 
 void StreamRunner::merge_updates(adapters::Record& record) {
   if (updates_.empty()) return;
-  std::erase_if(updates_, [&](const std::shared_ptr<Job>& job) {
-    const stream::FrameUpdate& update = *job->delivery.message->frame_update;
+  std::erase_if(updates_, [&](const auto& waiting) {
+    const Job& job = *waiting.first;
+    const stream::FrameUpdate& update = *job.delivery.message->frame_update;
     if (update.frame != record.uuid) return false;
     const bool merged =
         merge(update, record.message->frame->width, record.message->frame->height, record.results);
-    settle_other(*job, merged, "rejected", false);
+    settle_other(job, merged, "rejected", false);
     return true;
   });
 }
 
 void StreamRunner::close_here() {
-  is_closed_ = true;
+  std::vector<Event> unread;
+  {
+    const std::scoped_lock lock(inbox_mutex_);
+    is_closed_ = true;
+    unread.swap(inbox_);
+  }
+  for (auto& event : unread) handle(event);
   while (!live_.empty()) {
     for (auto& flying : live_.back().in_flight)
       if (flying.job) flying.job->receipt->refuse("unfinished", true);
@@ -458,7 +509,7 @@ void StreamRunner::close_here() {
   }
   queue_.close();
   queue_.forget_taken();
-  for (auto& update : updates_) settle_other(*update, false, "unfinished", true);
+  for (auto& update : updates_) settle_other(*update.first, false, "unfinished", true);
   updates_.clear();
   if (eos_) settle_other(*std::exchange(eos_, nullptr), false, "unfinished", true);
   key_job_.reset();
@@ -471,6 +522,7 @@ void StreamRunner::close_here() {
     snapshot_record_.reset();
   }
   strand_->close();
+  has_closed_ = true;
 }
 
 }  // namespace sightglass::module

@@ -43,7 +43,7 @@ struct StreamServices {
   stream::StrandPool* strands = nullptr;
   Reaper* reaper = nullptr;
   Outlet* outlet = nullptr;
-  Accounts* accounts = nullptr;
+  std::shared_ptr<Accounts> accounts;
   BufferSpec buffers;
 };
 
@@ -76,6 +76,8 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   // ── any thread ──
   // `job` is moved from unless the answer is full or closed.
   Queue::Status push(const stream::FrameFacts& facts, std::shared_ptr<Job>& job);
+  // A frame was refused before it came to the queue: it is missing, but not lost.
+  void note_refused() { ++refused_; }
   bool wait_for_room(std::chrono::nanoseconds timeout) { return queue_.wait_for_room(timeout); }
   // False: it means nothing in the stream's state. Waits for the strand, a second at most.
   bool command(Command command);
@@ -96,7 +98,7 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   std::pair<std::shared_ptr<Job>, adapters::RecordRef> latest_keyframe() const;
   // Nothing is done any more: instances go to the reaper, what is under way is settled as unfinished.
   void close() { post({.kind = Event::Kind::close}); }
-  bool is_closed() const { return is_closed_; }
+  bool is_closed() const { return has_closed_; }  // and all of it is done
 
  private:
   struct Event {
@@ -199,6 +201,10 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   void drop(const stream::Verdict& verdict, Queue::Item& item);
   void merge_update(const std::shared_ptr<Job>& job);
   void merge_updates(adapters::Record& record);
+  void pass_updates(const stream::Uuid& frame);
+  void pass_old_updates();
+  void pass_update(const Job& job);
+  void note_held();
   void close_here();
 
   // stream_runner_actions.cc
@@ -212,6 +218,7 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   void end_to_sinks(const stream::Action& action, bool acknowledges);
   void announce(const stream::Action& action);
   void note_state(stream::LifeState from);
+  void drop_finally(const Job& job, std::string_view reason);
   void drop_orphans();
   void deliver(ParcelRef parcel);
   void deliver_from(Live& live, ParcelRef parcel);
@@ -233,8 +240,10 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
 
   std::mutex inbox_mutex_;
   std::vector<Event> inbox_;
-  std::atomic<bool> is_scheduled_{false}, is_drained_{false}, is_closed_{false}, is_occupied_{false};
+  std::atomic<bool> is_scheduled_{false}, is_drained_{false}, is_closed_{false}, has_closed_{false},
+      is_occupied_{false};
   std::atomic<uint8_t> policy_;
+  std::atomic<uint32_t> refused_{0};  // that the next message has to tell
 
   // The strand's own.
   std::vector<Event> events_;
@@ -244,13 +253,13 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   stream::Uuid writer_{};   // of the message that was offered last
   int64_t writer_epoch_ = 0;
   std::shared_ptr<Job> offered_, key_job_;
-  bool retains_ = false;                       // the queue keeps what it has given out
+  uint32_t retaining_ = 0;                     // the instance whose frames the queue keeps; 0: none
   std::vector<std::shared_ptr<Job>> orphans_;  // of an instance that failed while it did
   std::string_view orphan_reason_;
   std::deque<std::pair<ParcelRef, size_t>> egress_;
   std::shared_ptr<Job> eos_;  // the writer's, not acknowledged yet
   std::array<EpochCount, 4> counts_{};
-  std::vector<std::shared_ptr<Job>> updates_;  // of frames in flight
+  std::vector<std::pair<std::shared_ptr<Job>, Time>> updates_;  // of frames in flight, and until when
   int64_t last_seq_ = 0;
   Time last_pts_ = no_time;
   std::shared_ptr<const stream::StreamRules> rules_;

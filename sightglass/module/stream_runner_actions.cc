@@ -99,7 +99,7 @@ void StreamRunner::run_action(const Action& action, const stream::Actions& all) 
       break;
     case Action::Kind::rewind: {
       const size_t frames = queue_.rewind();
-      retains_ = false;
+      retaining_ = 0;
       if (frames == 0)
         drop_orphans();
       else
@@ -109,7 +109,7 @@ void StreamRunner::run_action(const Action& action, const stream::Actions& all) 
     }
     case Action::Kind::forget_taken:
       queue_.forget_taken();
-      retains_ = false;
+      retaining_ = 0;
       drop_orphans();
       break;
     case Action::Kind::flush_batches:
@@ -188,10 +188,10 @@ void StreamRunner::reap(uint32_t instance) {
   for (InFlight& flying : live->in_flight) {
     if (flying.note)
       deliver(std::move(flying.note));
-    else if (retains_)
+    else if (retaining_ == instance)
       orphans_.push_back(std::move(flying.job));
     else
-      flying.job->receipt->drop(reason);
+      drop_finally(*flying.job, reason);
   }
   orphan_reason_ = reason;
   for (auto& parcel : live->held) deliver(std::move(parcel));
@@ -289,8 +289,13 @@ void StreamRunner::note_state(LifeState from) {
                          .at_us = wall_now_us()});
 }
 
+void StreamRunner::drop_finally(const Job& job, std::string_view reason) {
+  job.receipt->drop(reason);
+  pass_updates(job.delivery.message->frame->uuid);
+}
+
 void StreamRunner::drop_orphans() {
-  for (const auto& job : orphans_) job->receipt->drop(orphan_reason_);
+  for (const auto& job : orphans_) drop_finally(*job, orphan_reason_);
   orphans_.clear();
 }
 

@@ -75,6 +75,12 @@ struct DoesNotStart : FrameFunction {
   void stop(std::string_view) override { ++stops_seen; }
 };
 
+// Until who waits for it has had enough.
+struct StopsLate : FrameFunction {
+  Status process(FunctionFrame&) override { return {}; }
+  void stop(std::string_view) override { std::this_thread::sleep_for(std::chrono::seconds(2)); }
+};
+
 struct Paints : FrameFunction {
   static constexpr bool writes_pixels = true;
   Status process(FunctionFrame& frame) override { return paint(frame, 9); }
@@ -86,6 +92,7 @@ struct Paints : FrameFunction {
 };
 
 struct Filters : FrameFunction {
+  void stop(std::string_view) override { ++stops_seen; }
   Result<bool> accept(FunctionFrame& frame) override { return frame.region_count() > 0; }
   Status region(FunctionFrame& frame, int32_t index, float (&box)[4]) override {
     if (frame.region(index).confidence < 0) return sightglass::fail(ErrorCode::internal, "not this one");
@@ -102,6 +109,7 @@ struct Filters : FrameFunction {
 SIGHTGLASS_FUNCTION_AS(marks, Marks)
 SIGHTGLASS_FUNCTION_AS(obeys, Obeys)
 SIGHTGLASS_FUNCTION_AS(does_not_start, DoesNotStart)
+SIGHTGLASS_FUNCTION_AS(stops_late, StopsLate)
 SIGHTGLASS_FUNCTION_AS(paints, Paints)
 SIGHTGLASS_FUNCTION_AS(filters, Filters)
 

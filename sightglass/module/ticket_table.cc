@@ -168,15 +168,31 @@ void TicketTable::give_out(size_t index) {
   unused_.push_back(std::move(entry));
 }
 
+size_t TicketTable::first() const {
+  if (order_ == Order::pictures) return 0;
+  const auto first = std::ranges::min_element(entries_, {}, [](const auto& one) { return one->number; });
+  return size_t(first - entries_.begin());
+}
+
 void TicketTable::release() {
-  if (order_ == Order::pictures) {
-    while (!entries_.empty() && entries_.front()->state == State::done) give_out(0);
-    return;
-  }
   while (!entries_.empty()) {
-    const auto first = std::ranges::min_element(entries_, {}, [](const auto& one) { return one->number; });
-    if ((*first)->state != State::done) return;
-    give_out(size_t(first - entries_.begin()));
+    const size_t next = first();
+    if (entries_[next]->state != State::done) return;
+    give_out(next);
+  }
+}
+
+void TicketTable::bound(size_t most) {
+  std::lock_guard lock(mutex_);
+  while (entries_.size() > most) {
+    Entry& oldest = *entries_[first()];
+    if (oldest.state == State::pushed)
+      settle(oldest, FrameOutcome::no_picture, "decoder");
+    else if (oldest.state == State::held)
+      settle(oldest, FrameOutcome::stored, {});
+    else
+      settle(oldest, FrameOutcome::dropped, oldest.reason.empty() ? "element" : oldest.reason);
+    release();
   }
 }
 

@@ -46,6 +46,9 @@ class TicketTable {
   // `pts` has come out at the end. `result.ticket` is set here; with a held one only the payload is taken.
   void finish(Time pts, InstanceResult result);
 
+  // Gives the oldest up while there are more than `most`: what a decoder or an element swallows, with nothing
+  // behind it that comes out, would be kept for ever.
+  void bound(size_t most);
   // Everything that is left: at EOS, and when the instance has stopped.
   void settle_all(std::string_view reason);
   unsigned in_flight() const;
@@ -68,6 +71,7 @@ class TicketTable {
   Entry* entry(Time pts) const;
   void settle(Entry& entry, FrameOutcome outcome, std::string_view reason);
   void settle_before(Time pts, State least, State most, FrameOutcome outcome, std::string_view reason);
+  size_t first() const;  // whose result is due; there is one
   void release();
   void give_out(size_t index);
 
