@@ -43,5 +43,8 @@ def main() -> None:
             error = dispatch(targets[call.object], call)
             if call.hook == "stop" or (call.hook == "start" and error):
                 del targets[call.object]
-        worker.answer(call, error or "")
+        try:
+            worker.answer(call, error or "")
+        except Exception as failure:  # what it left in frame.objects or frame.attributes is of no use
+            worker.answer(call, error_line(failure, code.path if isinstance(code, Code) else ""))
         sys.stdout.flush()

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <limits>
 #include <thread>
 
 #include "python/src/bindings.h"
@@ -156,7 +157,7 @@ class Worker {
 
   const int socket_, memory_;
   std::vector<uint8_t> body_, out_;
-  function::NameCache names_;
+  function::NameCache names_{std::numeric_limits<size_t>::max()};  // the module's own, which it has as well
   Frame before_;
   std::shared_ptr<Shared> shared_;
 };

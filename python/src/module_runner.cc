@@ -8,11 +8,14 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <mutex>
 
 #include "python/src/bindings.h"
+#include "python/src/interruptible.h"
 #include "sightglass/module/module.h"
 #include "sightglass/module/module_file.h"
 #include "sightglass/stream/bitstream.h"
@@ -118,15 +121,21 @@ class ModuleObject {
       std::lock_guard lock(mutex_);
       Source& source = sources_[source_id];
       if (frame.width == 0) std::tie(frame.width, frame.height) = source.size;
+      if (frame.width <= 0 || frame.height <= 0)
+        throw nb::value_error(
+            ("width and height: missing, and the " + codec + " does not tell them").c_str());
       source.size = {frame.width, frame.height};
       if (source.seq == 0) source.begin_us = frame.created_us;
       frame.pts = pts.value_or((frame.created_us - source.begin_us) * 1000);
       number(*message, source);
     }
-    if (frame.width <= 0 || frame.height <= 0)
-      throw nb::value_error(("width and height: missing, and the " + codec + " does not tell them").c_str());
     nb::object uuid = nb::cast(stream::to_string(frame.uuid));
-    deliver(std::move(message), std::move(payload), timeout);
+    const int64_t epoch = message->epoch, seq = message->seq;
+    deliver(std::move(message), std::move(payload), timeout, [&] {
+      // Not taken: the number is for the next one, which would look like one behind a gap otherwise.
+      Source& source = sources_[source_id];
+      if (source.epoch == epoch && source.seq == seq + 1) source.seq = seq;
+    });
     return uuid;
   }
 
@@ -142,7 +151,11 @@ class ModuleObject {
       ++source.epoch;
       source.seq = 0;
     }
-    deliver(std::move(message), {}, timeout);
+    const int64_t epoch = message->epoch, seq = message->seq;
+    deliver(std::move(message), {}, timeout, [&] {
+      Source& source = sources_[source_id];
+      if (source.epoch == epoch + 1 && source.seq == 0) source.epoch = epoch, source.seq = seq;
+    });
   }
 
   nb::object subscribe(nb::object callback) {
@@ -226,16 +239,20 @@ class ModuleObject {
     return unlocked([&] { return module_->health().reasons; });
   }
   void wait_for_sources() {
-    done(unlocked([&] { return module_->wait_for_sources(); }));
+    interruptibly([&](const Module::GivesUp& gives_up) { return module_->wait_for_sources(gives_up); });
   }
 
   int shutdown(bool now, double deadline) {
-    return unlocked([&] {
-      return module_
-          ->shutdown({.mode = now ? module::ShutdownMode::now : module::ShutdownMode::drain,
-                      .deadline_ms = int(deadline * 1000)})
-          .exit_code;
-    });
+    int exit_code = 0;
+    interruptible(
+        [&] {
+          exit_code = module_
+                          ->shutdown({.mode = now ? module::ShutdownMode::now : module::ShutdownMode::drain,
+                                      .deadline_ms = to_ms(deadline)})
+                          .exit_code;
+        },
+        [&] { module_->shutdown({.mode = module::ShutdownMode::now}); });
+    return exit_code;
   }
 
  private:
@@ -244,6 +261,23 @@ class ModuleObject {
     std::pair<int, int> size{0, 0};
   };
 
+  static int to_ms(double seconds) {
+    if (!(seconds > 0)) return 0;
+    return int(std::min(seconds * 1000, double(std::numeric_limits<int>::max())));
+  }
+  // What waits, and asks every 100 ms whether it is to go on: Ctrl-C is heard then.
+  template <class F>
+  static void interruptibly(F&& work) {
+    bool is_interrupted = false;
+    Status status = unlocked([&] {
+      return work([&] {
+        nb::gil_scoped_acquire lock;
+        return is_interrupted = PyErr_CheckSignals() != 0;
+      });
+    });
+    if (is_interrupted) throw nb::python_error();
+    done(std::move(status));
+  }
   static int64_t now_us() {
     return std::chrono::duration_cast<std::chrono::microseconds>(
                std::chrono::system_clock::now().time_since_epoch())
@@ -269,12 +303,21 @@ class ModuleObject {
     message.epoch = source.epoch;
     message.seq = source.seq++;
   }
+  // `on_failure` runs under the lock where the module has not taken it.
+  template <class F>
   void deliver(std::shared_ptr<const stream::Message> message, stream::Payload payload,
-               std::optional<double> timeout) {
+               std::optional<double> timeout, F&& on_failure) {
     stream::Delivery delivery{.message = std::move(message),
                               .received_ns = std::chrono::steady_clock::now().time_since_epoch().count()};
     if (!payload.bytes.empty()) delivery.payloads.push_back(std::move(payload));
-    done(unlocked([&] { return module_->push(std::move(delivery), timeout ? int(*timeout * 1000) : -1); }));
+    interruptibly([&](const Module::GivesUp& gives_up) {
+      Status taken = module_->push(std::move(delivery), timeout ? to_ms(*timeout) : -1, gives_up);
+      if (!taken) {
+        std::lock_guard lock(mutex_);
+        on_failure();
+      }
+      return taken;
+    });
   }
 
   std::unique_ptr<Module> module_;

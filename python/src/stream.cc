@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cctype>
+#include <utility>
 
 #include "python/src/bindings.h"
 #include "sightglass/stream/client.h"
@@ -365,6 +366,8 @@ class Receiver {
             {.sources = std::move(sources), .source_prefix = std::move(prefix), .name = std::move(name)}))) {}
 
   nb::object next(std::optional<double> timeout) {
+    const Waiting waiting(is_waiting_);
+    native();
     for (milliseconds left = timeout ? to_ms(*timeout) : milliseconds(0);; left -= slice) {
       const milliseconds wait = timeout ? std::min(left, slice) : slice;
       auto result = unwrap(unlocked([&] { return receiver_.next(wait); }));
@@ -374,13 +377,29 @@ class Receiver {
     }
   }
   void interrupt() {
+    if (is_closed_) return;
     is_interrupted_ = true;
     receiver_.interrupt();
   }
-  stream::ResultReceiver& native() { return receiver_; }
+  void close() {
+    if (is_waiting_)
+      throw std::runtime_error("close() while another thread is in next(); interrupt() it first");
+    if (std::exchange(is_closed_, true)) return;
+    unlocked([&] { receiver_.close(); });
+  }
+  stream::ResultReceiver& native() {
+    if (is_closed_) throw nb::value_error("the receiver has been closed");
+    return receiver_;
+  }
 
  private:
+  struct Waiting {
+    explicit Waiting(bool& flag) : is_waiting(flag) { is_waiting = true; }
+    ~Waiting() { is_waiting = false; }
+    bool& is_waiting;
+  };
   stream::ResultReceiver receiver_;
+  bool is_closed_ = false, is_waiting_ = false;  // under the interpreter's lock
   std::atomic<bool> is_interrupted_ = false;
 };
 
@@ -469,6 +488,20 @@ void bind_ends(nb::module_& module) {
            "The next message; None when the time (seconds) is over or after interrupt().",
            nb::sig("def next(self, timeout: float | None = None) -> Result | None"))
       .def("interrupt", &Receiver::interrupt, "From another thread: next() returns None.")
+      .def(
+          "close", &Receiver::close,
+          "Acknowledges the last result (router), which the next one would have done, and closes the socket. "
+          "The end of a `with` does.")
+      .def(
+          "__enter__", [](nb::handle self) { return nb::borrow(self); },
+          nb::sig("def __enter__(self) -> ResultReceiver"))
+      .def(
+          "__exit__",
+          [](Receiver& self, nb::args what) {
+            // After an error the last result is not done with: it comes again.
+            if (nb::handle(what[0]).is_none()) self.close();
+          },
+          nb::sig("def __exit__(self, *exception: object) -> None"))
       .def_prop_ro("url", [](Receiver& self) { return self.native().url().to_string(); })
       .def_prop_ro(
           "rejected", [](Receiver& self) { return self.native().rejected(); }, "Messages that were refused.")

@@ -1,9 +1,12 @@
 """Modules in a Python program."""
 
 import io
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -124,6 +127,36 @@ def test_parameters_reach_functions_between_two_frames(tmp_path):
         module.push("cam-1", jpeg(50))
         bright = module.push("cam-1", jpeg(200))
         assert records.frames(2)[1].uuid == bright
+
+
+def interrupt_soon():
+    """Ctrl-C in a moment, once the main thread waits."""
+    timer = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    return timer
+
+
+def test_ctrl_c_is_heard_where_it_waits(tmp_path):
+    module = sg.Module(describe(tmp_path, source={"type": "zeromq", "url": f"router+bind:ipc://{tmp_path}/in"}))
+    module.start()
+    interrupt_soon()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        module.wait_for_sources()
+    assert time.monotonic() - began < 20
+    module.shutdown(now=True)
+
+
+def test_what_was_not_taken_leaves_no_gap(tmp_path):
+    module = sg.Module(describe(tmp_path))
+    records = Records(module)
+    with module:
+        with pytest.raises(ValueError, match="width and height"):
+            module.push("cam-1", b"nothing", codec="raw", keyframe=True)
+        for shade in (50, 100, 150):
+            module.push("cam-1", jpeg(shade), timeout=1e18)
+        module.end_stream("cam-1", timeout=float("nan"))
+        assert [r.seq for r in records.frames(3)] == [0, 1, 2]
 
 
 def test_mistakes_in_the_description_are_told(tmp_path):

@@ -69,6 +69,20 @@ def test_an_end_closes_what_was_sent(pair):
     assert sender.statistics["acknowledged"] == 3
 
 
+def test_close_acknowledges_the_last_result(pair):
+    sender, receiver = pair
+    send(sender)
+    sender.end_stream("cam-1")
+    with receiver:
+        assert [receiver.next(timeout=30).kind for _ in range(2)] == ["frame", "end_of_stream"]
+    sender.finish(30)
+    assert sender.statistics["acknowledged"] == 2
+    receiver.close()  # again
+    receiver.interrupt()
+    with pytest.raises(ValueError, match="closed"):
+        receiver.next(timeout=0)
+
+
 def test_nothing_comes_in_time(pair):
     assert pair[1].next(timeout=0.01) is None
 

@@ -12,22 +12,22 @@ from sightglass.stream import Attribute, FrameSender, ResultReceiver
 
 def main(from_a: str, to_b: str, *facts: str) -> None:
     known = [Attribute("site", *fact.split("=", 1)) for fact in facts]
-    receiver, sender = ResultReceiver(from_a), FrameSender(to_b, name="middle")
+    sender = FrameSender(to_b, name="middle")
     streams, had_any = set(), False
-    while streams or not had_any:
-        result = receiver.next(timeout=60)
-        if result is None:
-            break
-        if result.end_of_stream:
-            streams.discard(result.source_id)
-        elif result.is_frame:
-            had_any = True
-            streams.add(result.source_id)
-            if not result.objects and not result.keyframe and result.codec in ("jpeg", "mjpeg", "png", "raw"):
-                continue  # nothing in it; each of its pictures stands alone
-        sender.forward(result, attributes=known if result.is_frame else [], tags=["seen"])
-    sender.finish(60)
-    receiver.next(timeout=0.1)  # asking again acknowledges the last one
+    with ResultReceiver(from_a) as receiver:  # its end acknowledges the last result
+        while streams or not had_any:
+            result = receiver.next(timeout=60)
+            if result is None:
+                break
+            if result.end_of_stream:
+                streams.discard(result.source_id)
+            elif result.is_frame:
+                had_any = True
+                streams.add(result.source_id)
+                if not result.objects and not result.keyframe and result.codec in ("jpeg", "mjpeg", "png", "raw"):
+                    continue  # nothing in it; each of its pictures stands alone
+            sender.forward(result, attributes=known if result.is_frame else [], tags=["seen"])
+        sender.finish(60)
 
 
 if __name__ == "__main__":
