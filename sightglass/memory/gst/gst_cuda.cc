@@ -11,7 +11,7 @@
 namespace sightglass::gst {
 namespace {
 
-constexpr auto map_cuda = GstMapFlags(GST_MAP_FLAG_LAST << 1);  // GST_MAP_CUDA
+constexpr int map_cuda = GST_MAP_FLAG_LAST << 1;  // GST_MAP_CUDA
 constexpr const char* library = "libgstcuda-1.0.so.0";
 
 struct CudaMemoryHead {  // the public part of GstCudaMemory
