@@ -26,6 +26,8 @@
 add_library(sg_options INTERFACE)
 target_include_directories(sg_options INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(sg_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Werror)
+# GStreamer's own macros do this.
+target_compile_options(sg_options INTERFACE $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-enum-enum-conversion>)
 target_link_libraries(sg_options INTERFACE Threads::Threads)
 
 # The two libraries. They take the object files themselves, so that an element which nobody names is there nevertheless.
