@@ -99,6 +99,9 @@ class FrameFunction {
   virtual Status region(FunctionFrame&, int32_t region, float (&box)[4]) {
     return (void)region, (void)box, Status{};
   }
+  virtual Status prepare(FunctionFrame& picture, int32_t region) {  // region -1: the whole picture
+    return (void)picture, (void)region, Status{};
+  }
   virtual Status draw(FunctionFrame&) { return {}; }
   virtual Result<std::string> map(std::string_view record) { return std::string(record); }  // "": left out
 };
@@ -180,6 +183,11 @@ struct Table {
     return guarded([&] { return of(function).region(frame, index, *reinterpret_cast<float(*)[4]>(box)); },
                    [&](const char* text) { native->fail(native->host, text); });
   }
+  static int prepare(void* function, SightglassFunctionFrame* native, int32_t region) {
+    FunctionFrame picture(*native);
+    return guarded([&] { return of(function).prepare(picture, region); },
+                   [&](const char* text) { native->fail(native->host, text); });
+  }
   static int draw(void* function, SightglassFunctionFrame* native) {
     FunctionFrame frame(*native);
     return guarded([&] { return of(function).draw(frame); },
@@ -213,6 +221,7 @@ struct Table {
     if (!std::is_same_v<decltype(&F::process), decltype(&Base::process)>) made.process = process;
     if (!std::is_same_v<decltype(&F::accept), decltype(&Base::accept)>) made.accept = accept;
     if (!std::is_same_v<decltype(&F::region), decltype(&Base::region)>) made.region = region;
+    if (!std::is_same_v<decltype(&F::prepare), decltype(&Base::prepare)>) made.prepare = prepare;
     if (!std::is_same_v<decltype(&F::draw), decltype(&Base::draw)>) made.draw = draw;
     if (!std::is_same_v<decltype(&F::map), decltype(&Base::map)>) made.map = map;
     return made;

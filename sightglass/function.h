@@ -1,5 +1,5 @@
 /* Functions of one's own in a module: a shared object whose code sees every frame of every stream, or does
- * one of the smaller jobs of a module (accept, region, draw, map).
+ * one of the smaller jobs of a module (accept, region, prepare, draw, map).
  *
  *   elements:
  *     - {name: report, type: cppfunc, budget: 10ms, function: {language: cpp, path: report.so, args: {line:
@@ -135,6 +135,9 @@ typedef struct SightglassFunction {
   /* The record as JSON; it calls `give` with what takes its place, or not at all: then it is left out. */
   int (*map)(void* function, const char* record, void (*give)(void* host, const char* record), void* host,
              char* error, size_t error_size);
+  /* Before a model, per selected object: the frame's picture is what the model is to see, and may be written
+   * to. `region` is the index of the object, -1 where the whole picture is looked at. */
+  int (*prepare)(void* function, SightglassFunctionFrame* picture, int32_t region);
 } SightglassFunction;
 
 /* The one function that the shared object exports. `version` is the caller's; null: this one cannot work with

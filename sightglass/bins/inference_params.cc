@@ -226,26 +226,39 @@ Status read_functions(InferenceWishes& wishes) {
   const std::string& json = wishes.params.preprocess_functions;
   auto functions = make_functions(json, name);
   if (!functions) return forward_error(functions);
-  const NamedFunction* makes_picture = nullptr;
+  const NamedFunction *makes_picture = nullptr, *of_user = nullptr;
+  bool fits_last = false;
   for (const NamedFunction& one : *functions) {
     if (one.desc->hook == FunctionHook::decode)
       return fail(ErrorCode::invalid_argument, "{}: {} works on results; it is for postprocess_objects", name,
                   one.desc->name);
-    if (one.desc->hook == FunctionHook::prepare && makes_picture)
+    const bool is_users_own = one.desc->name == user_prepare;
+    if (one.desc->hook == FunctionHook::prepare && makes_picture && !is_users_own)
       return fail(ErrorCode::invalid_argument, "{}: {} and {} both make the picture; one of them can", name,
                   makes_picture->desc->name, one.desc->name);
-    if (one.desc->hook == FunctionHook::prepare) makes_picture = &one;
-    if (one.desc->name != "letterbox" && wishes.params.region != InferenceRegion::roi_list)
+    if (one.desc->hook == FunctionHook::prepare && !is_users_own) {
+      const bool has_size = static_cast<const PrepareFunction&>(*one.function).width() > 0;
+      if (of_user && (has_size || one.desc->name != "letterbox"))
+        return fail(ErrorCode::invalid_argument,
+                    "{}: {} makes the picture, so it stands in front of functions of one's own; behind them "
+                    "only letterbox without a size does",
+                    name, one.desc->name);
+      makes_picture = &one;
+      fits_last = of_user != nullptr;
+    }
+    if (is_users_own) of_user = &one;
+    if (one.desc->name != "letterbox" && !is_users_own && wishes.params.region != InferenceRegion::roi_list)
       return fail(ErrorCode::invalid_argument, "{}: {} works on objects; set inference-region=roi-list", name,
                   one.desc->name);
   }
   wishes.region_functions = functions_of(json, name, FunctionHook::region).value_or("");
-  if (!makes_picture) return {};
+  wishes.has_user_prepare = of_user != nullptr;
+  if (!makes_picture && !of_user) return {};
+  if (!makes_picture || fits_last || of_user ||
+      static_cast<const PrepareFunction&>(*makes_picture->function).width() > 0)
+    wishes.prepare_functions = functions_of(json, name, FunctionHook::prepare, fits_last).value_or("");
+  if (!makes_picture || (!fits_last && !wishes.prepare_functions.empty())) return {};
   const auto& function = static_cast<const PrepareFunction&>(*makes_picture->function);
-  if (function.width() > 0) {
-    wishes.prepare_functions = functions_of(json, name, FunctionHook::prepare).value_or("");
-    return {};
-  }
   // Without a size of its own it is that of the model, which the fused pass makes anyway.
   const auto fit = function.projection({0, 0, 2, 1}, {}, {2, 1}, 2, 2);
   wishes.letterbox = fit && fit->m[5] == 0 ? "letterbox-topleft" : "letterbox";

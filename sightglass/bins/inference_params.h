@@ -81,7 +81,8 @@ struct InferenceWishes {
   // `preprocess-functions`, each part as the element that runs it is told: roi_split and prepare_objects; the
   // model's own fitting where that is all that letterbox asks for.
   std::string region_functions, prepare_functions;
-  std::string letterbox;  // a `resize` of video_to_tensor; empty: as described
+  bool has_user_prepare = false;  // among prepare_functions, which may lack their size
+  std::string letterbox;          // a `resize` of video_to_tensor; empty: as described
   int pad_value = 0;
 };
 // `values` are those of `params`, whatever their type.

@@ -4,6 +4,7 @@
 
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/availability.h"
+#include "sightglass/elements/functions/function.h"
 
 namespace sightglass {
 namespace {
@@ -124,15 +125,46 @@ class Planner {
     if (!wishes_.when.empty()) frames.emplace_back("when", wishes_.when);
     if (!frames.empty()) add("rate_adjust", std::move(frames));
     if (downloads_first) download({});
+    if (wishes_.has_user_prepare) {
+      // What a user's function is given is one array of pixels, whatever the frames are.
+      add("videoconvert");
+      plan_.stage.push_back(caps_filter("video/x-raw,format=BGR"));
+    }
     if (of_regions()) split();
-    if (!wishes_.prepare_functions.empty())
-      add("prepare_objects", {{"functions", wishes_.prepare_functions}});
+    if (!wishes_.prepare_functions.empty()) add("prepare_objects", {{"functions", prepare_functions()}});
+  }
+
+  // A user's function in front sees the crop as the model would.
+  std::string prepare_functions() const {
+    const InputInfo* picture = info_.picture();
+    if (!wishes_.has_user_prepare || !picture || !picture->size) return wishes_.prepare_functions;
+    const auto size = *picture->size;
+    std::string list = wishes_.prepare_functions;
+    if (is_letterbox() && wishes_.letterbox.empty() && begins_with_user() && !list.contains(R"("size")"))
+      list.insert(1, std::format(R"({{"letterbox":{{"position":"{}"}}}},)",
+                                 resize_ == "letterbox-topleft" ? "topleft" : "center"));
+    return with_size(list, "preprocess-functions", size.width, size.height).value_or(list);
+  }
+
+  bool begins_with_user() const { return wishes_.prepare_functions.starts_with(R"([{"user_prepare")"); }
+
+  // video_to_tensor would grow the box, but sees only the picture that has been made of it.
+  std::string region_functions() const {
+    const InputInfo* picture = info_.picture();
+    const double factor = params().roi_expand > 0 ? double(params().roi_expand)
+                          : picture               ? picture->roi_expand.value_or(1)
+                                                  : 1;
+    if (!begins_with_user() || factor <= 1) return wishes_.region_functions;
+    const std::string grows = std::format(R"({{"crop_expand":{{"factor":{}}}}})", factor);
+    return wishes_.region_functions.empty() ? "[" + grows + "]"
+                                            : "[" + grows + "," + wishes_.region_functions.substr(1);
   }
 
   void split() {
     Settings objects{{"object-class", params().object_class}};
     if (!wishes_.select.empty()) objects.emplace_back("select", wishes_.select);
-    if (!wishes_.region_functions.empty()) objects.emplace_back("functions", wishes_.region_functions);
+    if (auto functions = region_functions(); !functions.empty())
+      objects.emplace_back("functions", std::move(functions));
     add("roi_split", std::move(objects));
     if (wishes_.roi_interval != 1) {
       Settings turns{{"ratio", wishes_.roi_interval ? ratio(wishes_.roi_interval) : once}};

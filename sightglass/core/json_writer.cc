@@ -16,6 +16,17 @@ void append_number(std::string& text, T number) {
   if (error == std::errc{}) text.append(digits, end);
 }
 
+// How many characters at the front stand for themselves; most do, in keys all of them.
+size_t plain_prefix(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size()) {
+    const auto byte = static_cast<unsigned char>(text[size]);
+    if (byte < 0x20 || byte > 0x7e || byte == '"' || byte == '\\') break;
+    ++size;
+  }
+  return size;
+}
+
 }  // namespace
 
 void JsonWriter::new_line() {
@@ -98,7 +109,11 @@ void JsonWriter::raw(std::string_view json) {
 
 void JsonWriter::escaped(std::string_view text) {
   constexpr const char* hex = "0123456789abcdef";
-  while (!text.empty()) {
+  for (;;) {
+    const size_t plain = plain_prefix(text);
+    text_.append(text.data(), plain);
+    text.remove_prefix(plain);
+    if (text.empty()) return;
     const size_t size = text.size();
     const char* start = text.data();
     const char32_t character = next_character(text);

@@ -23,7 +23,8 @@ void add_masked_query(std::string_view query, std::string& out) {
                                                                     "pwd", "pass", "apikey"};
     const std::string name = lower(item.substr(0, equals));
     const bool hide =
-        equals != item.npos && (is_secret_name(name) || std::ranges::contains(short_names, name));
+        equals != item.npos &&
+        (is_secret_name(name) || std::ranges::contains(short_names, name) || name.ends_with("signature"));
     out += hide ? item.substr(0, equals + 1) : item;
     if (hide) out += "***";
     if (end < query.size()) out += query[end];

@@ -20,6 +20,8 @@ TEST(MaskedUrl, HidesSecretsOfTheQuery) {
   EXPECT_EQ(masked_url("http://h/a?X-Amz-Security-Token=z&key=k&monkey=m"),
             "http://h/a?X-Amz-Security-Token=***&key=***&monkey=m");
   EXPECT_EQ(masked_url("http://h?password="), "http://h?password=***");
+  EXPECT_EQ(masked_url("https://h/k?X-Amz-Date=1&X-Amz-Signature=ab&X-Amz-Credential=c"),
+            "https://h/k?X-Amz-Date=1&X-Amz-Signature=***&X-Amz-Credential=***");
 }
 
 }  // namespace

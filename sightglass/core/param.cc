@@ -85,6 +85,11 @@ ParamDesc&& ParamDesc::live() && {
   return std::move(*this);
 }
 
+ParamDesc&& ParamDesc::required() && {
+  is_required = true;
+  return std::move(*this);
+}
+
 ParamDesc&& ParamDesc::choices(std::vector<std::string> names, std::vector<int> values) && {
   assert(values.empty() || values.size() == names.size());
   choice_names = std::move(names);

@@ -53,6 +53,7 @@ struct ParamDesc {
   std::string unit;                       // "px", "ms", …; empty: none
   bool is_live = false;                   // may change while frames flow
   bool is_readable_only = false;          // set by the element
+  bool is_required = false;               // there is no useful default
   std::vector<std::string> choice_names;  // of an enum, in order of its numbers
   std::vector<int> choice_values;         // numbers of the names where they do not count from 0; else empty
   std::function<void(void* params, const ParamValue&)> store;
@@ -61,6 +62,7 @@ struct ParamDesc {
   ParamDesc&& range(double least, double most) &&;
   ParamDesc&& in(std::string_view unit_name) &&;
   ParamDesc&& live() &&;
+  ParamDesc&& required() &&;
   ParamDesc&& choices(std::vector<std::string> names, std::vector<int> values = {}) &&;
 
   // The value as this parameter stores it, or why it may not: type, range, unknown choice. Whole numbers,

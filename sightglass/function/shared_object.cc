@@ -293,6 +293,7 @@ Outcome guarded(Function function) {
 
 class Object final : public UserObject {
  public:
+  // `table` is that of `code`.
   Object(std::shared_ptr<const UserCode> code, const SightglassFunction& table, void* function)
       : code_(std::move(code)), table_(table), function_(function) {}
   ~Object() override {
@@ -360,7 +361,8 @@ class Object final : public UserObject {
   }
 
   Outcome on_frame(Call& call) {
-    if (auto begun = host_.begin(call, table_.pixels || call.hook == Hook::draw, names_); !begun)
+    const bool wants_pixels = table_.pixels || call.hook == Hook::draw || call.hook == Hook::prepare;
+    if (auto begun = host_.begin(call, wants_pixels, names_); !begun)
       return {Fault::error, begun.error().message};
     int code = 0;
     switch (call.hook) {
@@ -385,6 +387,10 @@ class Object final : public UserObject {
         call.box = {values[0], values[1], values[2], values[3]};
         break;
       }
+      case Hook::prepare:
+        if (call.region >= int(call.frame->regions.size())) return {Fault::error, "there is no such object"};
+        code = table_.prepare(function_, &host_.native, call.region);
+        break;
       default:
         return {Fault::error, std::format("a shared object has no {}", to_string(call.hook))};
     }
@@ -421,7 +427,7 @@ class SharedObject final : public UserCode, public std::enable_shared_from_this<
       case Hook::map:
         return table_.map;
       case Hook::prepare:
-        return false;
+        return table_.prepare;
       default:
         return true;
     }
@@ -449,7 +455,7 @@ class SharedObject final : public UserCode, public std::enable_shared_from_this<
   }
 
  private:
-  const SightglassFunction& table_;
+  const SightglassFunction table_;
   const std::string args_, element_;
 };
 
@@ -497,11 +503,15 @@ Result<std::shared_ptr<UserCode>> open_shared_object(const CodeOptions& options)
     return fail(ErrorCode::invalid_argument, "{} exports no function {} (see sightglass/function.h)",
                 file.string(), symbol);
   const SightglassFunction* table = entry(SIGHTGLASS_FUNCTION_VERSION);
-  if (!table || table->version != SIGHTGLASS_FUNCTION_VERSION || table->size < sizeof(SightglassFunction) ||
-      !table->create)
+  // What has been built with an older header has a shorter table: what it lacks is null.
+  constexpr size_t least = offsetof(SightglassFunction, prepare);
+  SightglassFunction known{};
+  if (table && table->version == SIGHTGLASS_FUNCTION_VERSION && table->size >= least)
+    std::memcpy(&known, table, std::min(table->size, sizeof known));
+  if (!known.create)
     return fail(ErrorCode::unsupported, "{} was made for another version of sightglass/function.h than {}",
                 file.string(), SIGHTGLASS_FUNCTION_VERSION);
-  return std::make_shared<SharedObject>(*table, options);
+  return std::make_shared<SharedObject>(known, options);
 }
 
 }  // namespace sightglass::function

@@ -236,7 +236,8 @@ class Object final : public UserObject {
       return {Fault::unavailable, std::move(held_up)};
     Outcome outcome = run(call);
     const bool was_shared = release();
-    if (call.hook == Hook::process) judge(outcome, was_shared);
+    if (call.hook == Hook::process || call.hook == Hook::draw || call.hook == Hook::prepare)
+      judge(outcome, was_shared);
     return outcome;
   }
 
@@ -311,8 +312,9 @@ class Object final : public UserObject {
       if (auto fine = check_results(*call.frame); !fine)
         return {Fault::error, "what came before it is too much: " + fine.error().message};
     const Time begin = now_ns();
-    const bool with_picture = call.frame && call.frame->video && !call.frame->tensors.empty() &&
-                              (pool_->wants_pixels() || call.hook == Hook::draw);
+    const bool with_picture =
+        call.frame && call.frame->video && !call.frame->tensors.empty() &&
+        (pool_->wants_pixels() || call.hook == Hook::draw || call.hook == Hook::prepare);
     if (with_picture)
       if (auto put = worker.process.put_picture(*call.frame); !put)
         return {Fault::error, put.error().message};

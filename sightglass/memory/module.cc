@@ -18,8 +18,17 @@ struct Module {
   Status loaded;
 };
 
-std::array<Module, 10>& modules() {
-  static auto& instance = *new std::array<Module, 10>{{{"ffmpeg", "FFmpeg"},
+std::array<Module, 20>& modules() {
+  static auto& instance = *new std::array<Module, 20>{{{"adapters-display", "GStreamer"},
+                                                       {"adapters-gst", "GStreamer"},
+                                                       {"adapters-http", "libcurl"},
+                                                       {"adapters-kafka", "librdkafka"},
+                                                       {"adapters-mongodb", "libmongoc"},
+                                                       {"adapters-mqtt", "libmosquitto"},
+                                                       {"adapters-preview", "gst-rtsp-server"},
+                                                       {"adapters-redis", "hiredis"},
+                                                       {"adapters-sqlite", "SQLite"},
+                                                       {"ffmpeg", "FFmpeg"},
                                                        {"ffmpeg-media", "FFmpeg"},
                                                        {"gst", "GStreamer"},
                                                        {"opencl", "an OpenCL loader"},
@@ -27,6 +36,7 @@ std::array<Module, 10>& modules() {
                                                        {"opencv", "OpenCV"},
                                                        {"opencv-elements", "OpenCV"},
                                                        {"python-decoders", "Python"},
+                                                       {"telemetry", "libcurl"},
                                                        {"torch", "libtorch"},
                                                        {"zxing", "ZXing"}}};
   return instance;

@@ -75,7 +75,12 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   void set_batch_timeout(int milliseconds) override { queue_->set_timeout(milliseconds); }
   SessionTotals totals() const override {
     const auto& totals = queue_->totals();
-    return {totals.batches, totals.samples, double(totals.nanoseconds) * 1e-9};
+    return {.batches = totals.batches,
+            .samples = totals.samples,
+            .seconds = double(totals.runs.sum()) * 1e-9,
+            .sizes = totals.sizes.counts(),
+            .waits = totals.waits.counts(),
+            .runs = totals.runs.counts()};
   }
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) override;
   Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs) override;
@@ -188,6 +193,8 @@ Status Stream::submit(std::span<const Tensor> inputs, Time pts, std::vector<Tens
   request->fence = done;
   request->pts = pts;
   request->kept = waits_;
+  request->submitted_ns = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+  request->watch = sample_watch();
   queue_.put(request);
   return waits_ ? collect(*request, *done, outputs) : Status{};
 }

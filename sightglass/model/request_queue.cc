@@ -18,6 +18,7 @@ BatchClock& real_clock() {
 void RequestQueue::Request::finish(Status status) {
   for (Tensor& input : inputs) input.memory = nullptr;
   for (Ref<ResultMemory>& result : results) result = nullptr;
+  watch = nullptr;
   const Ref<CompletionFence> done = std::exchange(fence, nullptr);
   if (status)
     done->set_ready();

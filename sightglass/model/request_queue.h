@@ -37,9 +37,11 @@
 #include <vector>
 
 #include "sightglass/core/frame.h"
+#include "sightglass/core/histogram.h"
 #include "sightglass/core/tensor.h"
 #include "sightglass/memory/completion_fence.h"
 #include "sightglass/model/engine.h"
+#include "sightglass/model/sample_watch.h"
 #include "sightglass/model/session_results.h"
 
 namespace sightglass {
@@ -78,7 +80,9 @@ class RequestQueue final : public RefCounted {
     Ref<CompletionFence> fence;
     Form* form = nullptr;
     sightglass::Time pts = no_time;
-    bool kept = false;  // the stream waits for it and releases the slot itself
+    bool kept = false;                   // the stream waits for it and releases the slot itself
+    int64_t submitted_ns = 0;            // steady clock
+    std::shared_ptr<SampleWatch> watch;  // null: nobody wants to know its times
 
     // Lets go of everything but the slot, and opens the fence. The request must not be touched afterwards
     // when it is kept.
@@ -159,7 +163,8 @@ class RequestQueue final : public RefCounted {
 
   // Runs of the engine, counted by those who make them.
   struct Totals {
-    std::atomic<uint64_t> batches{0}, samples{0}, nanoseconds{0};
+    std::atomic<uint64_t> batches{0}, samples{0};
+    Histogram sizes{count_bounds}, waits{time_bounds}, runs{time_bounds};  // samples; ns; ns
   };
   Totals& totals() { return totals_; }
 

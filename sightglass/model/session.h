@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "sightglass/core/frame.h"
+#include "sightglass/core/histogram.h"
 #include "sightglass/core/memory.h"
 #include "sightglass/core/result.h"
 #include "sightglass/core/tensor.h"
@@ -69,7 +70,10 @@ class SessionStream;
 // What a session has done since it was opened; only grows.
 struct SessionTotals {
   uint64_t batches = 0, samples = 0;
-  double seconds = 0;  // that the engine has run, over all workers
+  double seconds = 0;     // that the engine has run, over all workers
+  HistogramCounts sizes;  // of the batches, in samples
+  HistogramCounts waits;  // of samples for their batch, ns
+  HistogramCounts runs;   // of the batches, ns
 };
 
 class Session {

@@ -214,6 +214,60 @@ TEST_F(SessionTest, AnErrorOfTheInputIsThatOfTheOutput) {
   EXPECT_EQ(map(submit(*one, bad), Access::read).error().message, "model.test: model.test: cannot take -1");
 }
 
+class KeptTimes final : public SampleWatch {
+ public:
+  void ran(const SampleTimes& times) override {
+    const std::lock_guard lock(mutex);
+    all.push_back(times);
+  }
+  std::mutex mutex;
+  std::vector<SampleTimes> all;
+};
+
+TEST_F(SessionTest, TellsWhoeverWatchesHowLongSamplesWaitedAndRan) {
+  auto one = stream(options());
+  const auto watch = std::make_shared<KeptTimes>();
+  watch_samples(watch);
+  EXPECT_EQ(first(submit(*one, input(*one, 1))), 2);
+  watch_samples(nullptr);
+  EXPECT_EQ(first(submit(*one, input(*one, 2))), 3);
+  ASSERT_EQ(watch->all.size(), 1u);
+  const SampleTimes& times = watch->all[0];
+  EXPECT_EQ(times.model, "model.test");
+  EXPECT_EQ(times.batch_size, 1u);
+  EXPECT_TRUE(times.is_first);
+  EXPECT_NE(times.batch_id[0], 0u);
+  EXPECT_LE(times.submitted_ns, times.begun_ns);
+  EXPECT_LE(times.begun_ns, times.ended_ns);
+}
+
+TEST_F(SessionTest, KeepsNobodyAliveWhoWatches) {
+  auto one = stream(options());
+  auto watch = std::make_shared<KeptTimes>();
+  const std::weak_ptr<KeptTimes> gone = watch;
+  watch_samples(watch);
+  EXPECT_EQ(first(submit(*one, input(*one, 1))), 2);
+  watch = nullptr;
+  EXPECT_TRUE(gone.expired());
+  EXPECT_EQ(first(submit(*one, input(*one, 2))), 3);
+  watch_samples(nullptr);
+}
+
+TEST_F(SessionTest, CountsBatchesBySizeAndTime) {
+  auto opened = open_session(options());
+  ASSERT_TRUE(opened);
+  auto one = stream(options());
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(first(submit(*one, input(*one, float(i)))), float(i) + 1);
+  const SessionTotals totals = opened->session->totals();
+  EXPECT_EQ(totals.batches, 5u);
+  EXPECT_EQ(totals.samples, 5u);
+  EXPECT_EQ(totals.sizes.count(), 5u);
+  EXPECT_EQ(totals.sizes.sum, 5u);
+  EXPECT_EQ(totals.waits.count(), 5u);
+  EXPECT_EQ(totals.runs.count(), 5u);
+  EXPECT_DOUBLE_EQ(totals.seconds, double(totals.runs.sum) * 1e-9);
+}
+
 TEST_F(SessionTest, AModelMayRunOnItsOwnResults) {
   engine.parallel = 1;
   auto one = stream(options()), two = stream(options());

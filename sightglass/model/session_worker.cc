@@ -1,5 +1,7 @@
 #include "sightglass/model/session_worker.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -13,6 +15,10 @@ bool dense(const Tensor& tensor) {
   for (size_t axis = tensor.shape.rank(); axis-- > 0; step *= tensor.shape[axis])
     if (tensor.shape[axis] != 1 && tensor.strides[axis] != step) return false;
   return true;
+}
+
+int64_t steady_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
 }
 
 size_t bytes_of(const Shape& shape, DataType type) { return size_t(shape.elements()) * size_of(type); }
@@ -89,17 +95,35 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   requests_.clear();
   for (const Mapped* sample : samples) requests_.push_back(sample->request);
   queue_.begin(requests_, *model_request_);
-  const auto begin = std::chrono::steady_clock::now();
+  const int64_t begun_ns = steady_ns();
   const Status status = model_request_->run(inputs_, outputs_);
-  const auto passed = std::chrono::steady_clock::now() - begin;
-  RequestQueue::Totals& totals = queue_.totals();
-  totals.batches.fetch_add(1, std::memory_order_relaxed);
-  totals.samples.fetch_add(samples.size(), std::memory_order_relaxed);
-  totals.nanoseconds.fetch_add(uint64_t(std::chrono::nanoseconds(passed).count()), std::memory_order_relaxed);
+  note_times(begun_ns, steady_ns(), !status);
   queue_.end(requests_);
   if (status) give_outputs(form, samples);
   for (MemoryRef& place : places_) place = nullptr;
   return status;
+}
+
+// Of the run that has ended, whose requests are in requests_.
+void SessionWorker::note_times(int64_t begun_ns, int64_t ended_ns, bool has_failed) {
+  RequestQueue::Totals& totals = queue_.totals();
+  totals.batches.fetch_add(1, std::memory_order_relaxed);
+  totals.samples.fetch_add(requests_.size(), std::memory_order_relaxed);
+  totals.sizes.observe(requests_.size());
+  totals.runs.observe(uint64_t(ended_ns - begun_ns));
+  SampleTimes times{.model = name_,
+                    .begun_ns = begun_ns,
+                    .ended_ns = ended_ns,
+                    .batch_size = requests_.size(),
+                    .has_failed = has_failed};
+  for (const Request* request : requests_) {
+    totals.waits.observe(uint64_t(std::max<int64_t>(begun_ns - request->submitted_ns, 0)));
+    if (!request->watch) continue;
+    times.is_first = times.batch_id[0] == 0;
+    if (times.is_first) times.batch_id = {random_id(), random_id(), random_id()};
+    times.submitted_ns = request->submitted_ns;
+    request->watch->ran(times);
+  }
 }
 
 Status SessionWorker::bind_inputs(const Form& form, std::span<Mapped* const> samples, size_t rows) {

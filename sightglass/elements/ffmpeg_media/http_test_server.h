@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace sightglass::test {
 
@@ -24,7 +25,8 @@ class HttpServer {
  public:
   class Connection {
    public:
-    Connection(HttpServer& server, int socket, int place) : number(place), server_(server), socket_(socket) {}
+    Connection(HttpServer& server, int socket, int place, std::string asked)
+        : number(place), request(std::move(asked)), server_(server), socket_(socket) {}
     void send(std::string_view bytes) const {
       while (!bytes.empty()) {
         const ssize_t sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -41,7 +43,8 @@ class HttpServer {
       pollfd both[] = {{socket_, POLLRDHUP, 0}, {server_.wake_[0], POLLIN, 0}};
       ::poll(both, 2, -1);
     }
-    const int number;  // from 0
+    const int number;           // from 0
+    const std::string request;  // its line and header
 
    private:
     HttpServer& server_;
@@ -97,7 +100,7 @@ class HttpServer {
       std::string request;
       char byte;
       while (!request.ends_with("\r\n\r\n") && ::recv(socket, &byte, 1, 0) == 1) request += byte;
-      handler_(Connection(*this, socket, connections_++));
+      handler_(Connection(*this, socket, connections_++, std::move(request)));
       ::close(socket);
     }
   }

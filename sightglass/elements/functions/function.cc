@@ -5,6 +5,7 @@
 
 #include "sightglass/elements/functions/attribute_smoother.h"
 #include "sightglass/elements/functions/objects.h"
+#include "sightglass/elements/functions/user_hooks.h"
 #include "sightglass/elements/functions/vectors.h"
 #include "sightglass/elements/selection/json_text.h"
 #include "sightglass/model/spelling.h"
@@ -38,8 +39,8 @@ struct ExpandParams {
 class CropExpand final : public RegionFunction {
  public:
   explicit CropExpand(const ExpandParams& params) : params_(params) {}
-  Box region(const Box& box, PictureExtent picture) const override {
-    return crop_expand(box, float(params_.factor), float(params_.aspect), picture);
+  Result<std::optional<Box>> region(const Frame& frame, size_t, const Box& box) override {
+    return crop_expand(box, float(params_.factor), float(params_.aspect), extent_of(frame));
   }
 
  private:
@@ -137,6 +138,51 @@ class WarpPlate final : public PrepareFunction {
  private:
   std::vector<int64_t> size_;
   Label name_;
+};
+
+// ---- of the user
+
+struct UserRegionParams {
+  std::string key;
+};
+class UserRegion final : public RegionFunction {
+ public:
+  explicit UserRegion(const UserRegionParams& params) : hooks_(hooks_offered(params.key)) {}
+  Result<std::optional<Box>> region(const Frame& frame, size_t index, const Box& box) override {
+    if (!hooks_) return std::nullopt;
+    return hooks_->region(frame, index, box);
+  }
+
+ private:
+  const std::shared_ptr<UserHooks> hooks_;
+};
+
+struct UserPrepareParams {
+  std::string key;
+  std::vector<int64_t> size;
+};
+class UserPrepare final : public PrepareFunction {
+ public:
+  explicit UserPrepare(const UserPrepareParams& params)
+      : hooks_(hooks_offered(params.key)), size_(params.size) {}
+  int width() const override { return side(size_, 0, 0); }
+  int height() const override { return side(size_, 1, 0); }
+  // Where it stands first: the crop, stretched.
+  std::optional<Projection> projection(const Crop& crop, const Region&, PictureExtent, int width,
+                                       int height) const override {
+    Projection made;
+    made.m[0] = double(crop.w) / width, made.m[2] = crop.x;
+    made.m[4] = double(crop.h) / height, made.m[5] = crop.y;
+    return made;
+  }
+  Result<bool> change(Frame& picture, const Region* object) override {
+    if (!hooks_) return false;
+    return hooks_->prepare(picture, object);
+  }
+
+ private:
+  const std::shared_ptr<UserHooks> hooks_;
+  std::vector<int64_t> size_;
 };
 
 // ---- decode
@@ -400,6 +446,21 @@ std::vector<FunctionDesc> make_all() {
   return all;
 }
 
+std::vector<FunctionDesc> make_users() {
+  std::vector<FunctionDesc> all;
+  all.push_back(describe<UserRegion, UserRegionParams>(
+      std::string(user_region), FunctionHook::region, "a function of the user's own",
+      {param("key", &UserRegionParams::key, "under which it is offered")}));
+  all.push_back(describe<UserPrepare, UserPrepareParams>(
+      std::string(user_prepare), FunctionHook::prepare, "a function of the user's own",
+      {param("key", &UserPrepareParams::key, "under which it is offered"),
+       param("size", &UserPrepareParams::size,
+             "width and height of its picture; empty: those of the one before")
+           .range(1, 4096)
+           .in("px")}));
+  return all;
+}
+
 template <class... Args>
 std::unexpected<Error> wrong(std::string_view path, std::format_string<Args...> format, Args&&... args) {
   return fail(ErrorCode::invalid_argument, "{}: {}", path, std::format(format, std::forward<Args>(args)...));
@@ -498,9 +559,11 @@ std::span<const FunctionDesc> all_functions() {
 }
 
 const FunctionDesc* find_function(std::string_view name) {
-  const auto all = all_functions();
-  const auto found = std::ranges::find(all, name, &FunctionDesc::name);
-  return found == all.end() ? nullptr : &*found;
+  static const std::vector<FunctionDesc> users = make_users();
+  for (const std::span<const FunctionDesc> list : {all_functions(), std::span<const FunctionDesc>(users)})
+    if (const auto found = std::ranges::find(list, name, &FunctionDesc::name); found != list.end())
+      return &*found;
+  return nullptr;
 }
 
 Result<std::vector<NamedFunction>> make_functions(std::string_view json, std::string_view name,
@@ -516,14 +579,30 @@ Result<std::vector<NamedFunction>> make_functions(std::string_view json, std::st
   return functions;
 }
 
-Result<std::string> functions_of(std::string_view json, std::string_view name, FunctionHook hook) {
+Result<std::string> functions_of(std::string_view json, std::string_view name, FunctionHook hook,
+                                 bool without_letterbox) {
   auto items = items_of(json, name);
   if (!items) return forward_error(items);
   Json list = Json::array();
   for (const Item& item : *items)
-    if (const FunctionDesc* desc = find_function(item.name); desc && desc->hook == hook)
+    if (const FunctionDesc* desc = find_function(item.name);
+        desc && desc->hook == hook && !(without_letterbox && item.name == "letterbox"))
       list.push_back(Json::object({{item.name, item.parameters}}));
   return list.empty() ? std::string() : list.dump();
+}
+
+Result<std::string> with_size(std::string_view json, std::string_view name, int width, int height) {
+  auto items = items_of(json, name);
+  if (!items) return forward_error(items);
+  Json list = Json::array();
+  for (Item& item : *items) {
+    if (list.empty() && !item.parameters.contains("size") && find_function(item.name) &&
+        find_function(item.name)->hook == FunctionHook::prepare && item.name != "align_face_5pt" &&
+        item.name != "warp_plate")
+      item.parameters["size"] = {width, height};
+    list.push_back(Json::object({{item.name, item.parameters}}));
+  }
+  return list.dump();
 }
 
 }  // namespace sightglass

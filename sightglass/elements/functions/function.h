@@ -35,8 +35,9 @@ class Function {
 
 class RegionFunction : public Function {
  public:
-  // The box that is to be looked at, 0..1; the object keeps its own.
-  virtual Box region(const Box& box, PictureExtent picture) const = 0;
+  // The box that is to be looked at of the frame's region with this index, in place of `box`, 0..1; the
+  // object keeps its own. None: it is passed over.
+  virtual Result<std::optional<Box>> region(const Frame& frame, size_t index, const Box& box) = 0;
 };
 
 class PrepareFunction : public Function {
@@ -50,6 +51,11 @@ class PrepareFunction : public Function {
   // None: the object lacks what is needed (landmarks).
   virtual std::optional<Projection> projection(const Crop& crop, const Region& object, PictureExtent picture,
                                                int width, int height) const = 0;
+  // What is done to the picture that it, or one before it, has made; `object` may be null. False: the object
+  // is passed over.
+  virtual Result<bool> change(Frame& picture, const Region* object) {
+    return (void)picture, (void)object, true;
+  }
 };
 
 class DecodeFunction : public Function {
@@ -68,7 +74,8 @@ struct FunctionDesc {
   std::unique_ptr<Function> (*make)(const ParamSet& params) = nullptr;
 };
 
-std::span<const FunctionDesc> all_functions();             // in the order in which they are shown
+std::span<const FunctionDesc> all_functions();  // in the order in which they are shown
+// Also user_region and user_prepare (user_hooks.h), which are not for descriptions.
 const FunctionDesc* find_function(std::string_view name);  // null: unknown
 
 struct NamedFunction {
@@ -79,7 +86,15 @@ struct NamedFunction {
 // say where: "functions[0].nms.iou_treshold: there is no parameter …".
 Result<std::vector<NamedFunction>> make_functions(std::string_view json, std::string_view name,
                                                   std::optional<FunctionHook> hook = std::nullopt);
-// The part of such a list that has this hook, as JSON.
-Result<std::string> functions_of(std::string_view json, std::string_view name, FunctionHook hook);
+// The part of such a list that has this hook, as JSON; without a letterbox where that is left out.
+Result<std::string> functions_of(std::string_view json, std::string_view name, FunctionHook hook,
+                                 bool without_letterbox = false);
+// The list with this size for its first function, should that have none.
+Result<std::string> with_size(std::string_view json, std::string_view name, int width, int height);
+
+inline constexpr std::string_view user_prepare = "user_prepare", user_region = "user_region";
+inline bool is_users(const NamedFunction& function) {
+  return function.desc->name == user_prepare || function.desc->name == user_region;
+}
 
 }  // namespace sightglass

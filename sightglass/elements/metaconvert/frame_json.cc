@@ -134,49 +134,7 @@ void write_number_as_label(JsonWriter& json, double number) {
 
 void write_attribute(JsonWriter& json, const Attribute& attribute) {
   json.begin_object();
-  json.field("name", attribute.name.view());
-  json.field("kind", to_string(attribute.kind));
-  switch (attribute.kind) {
-    case AttributeKind::classification:
-    case AttributeKind::multi:
-      json.field("label", attribute.text);
-      if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
-      json.field("confidence", attribute.confidence);
-      // Id and score of each class, best first.
-      if (!attribute.values.empty()) write_numbers(json, "value", attribute.values);
-      break;
-    case AttributeKind::text:
-      json.field("label", attribute.text);
-      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
-      break;
-    case AttributeKind::number:
-      json.field("value", attribute.number);
-      if (!attribute.text.empty()) json.field("label", attribute.text);
-      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
-      break;
-    case AttributeKind::box:
-    case AttributeKind::vector:
-      write_numbers(json, "value", attribute.values);
-      break;
-    case AttributeKind::mask: {
-      static constexpr float all[] = {0, 0, 1, 1};
-      if (!attribute.text.empty()) json.field("label", attribute.text);
-      if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
-      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
-      write_numbers(json, "value", attribute.values.empty() ? std::span<const float>(all) : attribute.values);
-      break;
-    }
-    case AttributeKind::keypoints:
-      write_points(json, attribute.values, 3);
-      break;
-    case AttributeKind::contour:
-      write_points(json, attribute.values, 2);
-      break;
-    case AttributeKind::tensor:
-      break;
-  }
-  if (!attribute.model.empty()) json.field("model", attribute.model.view());
-  if (attribute.age > 0) json.field("age", attribute.age);
+  write_attribute_fields(json, attribute);
   json.end_object();
 }
 
@@ -300,36 +258,8 @@ int64_t to_pixels(float part, int size) {
 
 void write_object(JsonWriter& json, const Frame& frame, const Region& region,
                   const FrameJsonOptions& options) {
-  const Box& box = region.box;
   json.begin_object();
-  if (frame.video) {
-    json.field("x", to_pixels(box.x, frame.video->width));
-    json.field("y", to_pixels(box.y, frame.video->height));
-    json.field("w", to_pixels(box.w, frame.video->width));
-    json.field("h", to_pixels(box.h, frame.video->height));
-  }
-  if (region.id >= 0) json.field("region_id", region.id);
-  if (region.parent >= 0) json.field("parent_id", region.parent);
-  if (region.track != 0) json.field("id", region.track);
-  if (!region.label.empty()) json.field("roi_type", region.label.view());
-  json.key("detection");
-  json.begin_object();
-  json.key("bounding_box");
-  json.begin_object();
-  json.field("x_min", box.x);
-  json.field("y_min", box.y);
-  json.field("x_max", box.right());
-  json.field("y_max", box.bottom());
-  json.end_object();
-  json.field("confidence", region.confidence);
-  if (region.label_id >= 0) json.field("label_id", region.label_id);
-  if (!region.label.empty()) json.field("label", region.label.view());
-  json.end_object();
-  if (region.angle != 0) json.field("angle", region.angle);
-  if (options.layout == JsonLayout::sightglass)
-    write_attributes(json, region.attributes, options);
-  else
-    write_attribute_keys(json, region.attributes, options);
+  write_object_fields(json, frame, region, options);
   json.end_object();
 }
 
@@ -355,15 +285,96 @@ void write_tags(JsonWriter& json, const Frame& frame) {
   json.end_object();
 }
 
-void write_identity(JsonWriter& json, const FrameIdentity& identity) {
+}  // namespace
+
+void write_attribute_fields(JsonWriter& json, const Attribute& attribute) {
+  json.field("name", attribute.name.view());
+  json.field("kind", to_string(attribute.kind));
+  switch (attribute.kind) {
+    case AttributeKind::classification:
+    case AttributeKind::multi:
+      json.field("label", attribute.text);
+      if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
+      json.field("confidence", attribute.confidence);
+      // Id and score of each class, best first.
+      if (!attribute.values.empty()) write_numbers(json, "value", attribute.values);
+      break;
+    case AttributeKind::text:
+      json.field("label", attribute.text);
+      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
+      break;
+    case AttributeKind::number:
+      json.field("value", attribute.number);
+      if (!attribute.text.empty()) json.field("label", attribute.text);
+      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
+      break;
+    case AttributeKind::box:
+    case AttributeKind::vector:
+      write_numbers(json, "value", attribute.values);
+      break;
+    case AttributeKind::mask: {
+      static constexpr float all[] = {0, 0, 1, 1};
+      if (!attribute.text.empty()) json.field("label", attribute.text);
+      if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
+      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
+      write_numbers(json, "value", attribute.values.empty() ? std::span<const float>(all) : attribute.values);
+      break;
+    }
+    case AttributeKind::keypoints:
+      write_points(json, attribute.values, 3);
+      break;
+    case AttributeKind::contour:
+      write_points(json, attribute.values, 2);
+      break;
+    case AttributeKind::tensor:
+      break;
+  }
+  if (!attribute.model.empty()) json.field("model", attribute.model.view());
+  if (attribute.age > 0) json.field("age", attribute.age);
+}
+
+void write_object_fields(JsonWriter& json, const Frame& frame, const Region& region,
+                         const FrameJsonOptions& options) {
+  const Box& box = region.box;
+  if (frame.video) {
+    json.field("x", to_pixels(box.x, frame.video->width));
+    json.field("y", to_pixels(box.y, frame.video->height));
+    json.field("w", to_pixels(box.w, frame.video->width));
+    json.field("h", to_pixels(box.h, frame.video->height));
+  }
+  if (region.id >= 0) json.field("region_id", region.id);
+  if (region.parent >= 0) json.field("parent_id", region.parent);
+  if (region.track != 0) json.field("id", region.track);
+  if (!region.label.empty()) json.field("roi_type", region.label.view());
+  json.key("detection");
+  json.begin_object();
+  if (options.add_bounding_box) {
+    json.key("bounding_box");
+    json.begin_object();
+    json.field("x_min", box.x);
+    json.field("y_min", box.y);
+    json.field("x_max", box.right());
+    json.field("y_max", box.bottom());
+    json.end_object();
+  }
+  json.field("confidence", region.confidence);
+  if (region.label_id >= 0) json.field("label_id", region.label_id);
+  if (!region.label.empty()) json.field("label", region.label.view());
+  json.end_object();
+  if (region.angle != 0) json.field("angle", region.angle);
+  if (options.layout == JsonLayout::sightglass)
+    write_attributes(json, region.attributes, options);
+  else
+    write_attribute_keys(json, region.attributes, options);
+}
+
+void write_identity_fields(JsonWriter& json, const FrameIdentity& identity) {
   json.field("uuid", identity.uuid);
   json.field("source_id", identity.source_id);
   json.field("epoch", identity.epoch);
   json.field("seq", identity.seq);
   if (identity.pts != no_time) json.field("pts", identity.pts);
 }
-
-}  // namespace
 
 bool has_results(const Frame& frame, const FrameJsonOptions& options) {
   if (!frame.regions.empty()) return true;
@@ -392,7 +403,7 @@ void write_frame_json(const Frame& frame, const FrameJsonOptions& options, std::
     write_tags(json, frame);
   }
   if (frame.pts != no_time) json.field("timestamp", frame.pts);
-  if (options.identity) write_identity(json, *options.identity);
+  if (options.identity) write_identity_fields(json, *options.identity);
 
   const bool frame_object =
       !ours && frame.attributes &&

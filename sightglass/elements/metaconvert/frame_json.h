@@ -15,6 +15,8 @@
 
 namespace sightglass {
 
+class JsonWriter;
+
 enum class JsonLayout : uint8_t {
   sightglass,
   dlstreamer,  // the original's: no schema, attributes as keys of their object, the whole frame as an object
@@ -35,6 +37,7 @@ struct FrameJsonOptions {
   int indent = -1;
   // Of a module's frame, whose attributes of model "tag" are its tags; null: none.
   const FrameIdentity* identity = nullptr;
+  bool add_bounding_box = true;  // false: pixels alone, where the size of the picture is not known
 };
 
 // Whether there is anything to say: objects, or attributes of the whole frame that the options let through.
@@ -42,6 +45,12 @@ bool has_results(const Frame& frame, const FrameJsonOptions& options);
 
 // Appends to `text`. No allocation once that is large enough.
 void write_frame_json(const Frame& frame, const FrameJsonOptions& options, std::string& text);
+
+// Parts of it, as the fields of an object that the caller has begun: for documents of their own.
+void write_object_fields(JsonWriter& json, const Frame& frame, const Region& region,
+                         const FrameJsonOptions& options);
+void write_attribute_fields(JsonWriter& json, const Attribute& attribute);
+void write_identity_fields(JsonWriter& json, const FrameIdentity& identity);
 
 // Appends one line of plain text per object: label, confidence and box.
 void write_detections(const Frame& frame, std::string& text);

@@ -10,13 +10,15 @@ namespace {
 
 constexpr Time ordinary_step = 1'000'000'000 / 30;
 constexpr Time longest_step = 10'000'000'000;
+constexpr Time longest_absence = 500'000'000;  // that frames nobody looked at add to one
 
 }  // namespace
 
 ObjectAnalytics::ObjectAnalytics(const AnalyticsOptions& options, std::string_view select,
-                                 std::string_view model_name)
+                                 std::string_view model_name, std::string_view when)
     : options_(options), counter_(options.counting), model_(model_name) {
   if (auto status = select_.set(select); !status) warnings_.push_back(status.error().message);
+  if (auto status = when_.set(when); !status) warnings_.push_back(status.error().message);
   take_names();
 }
 
@@ -33,6 +35,8 @@ void ObjectAnalytics::update(const ParamSet& params) {
   }
   if (auto status = select_.set(params.as<Params>().select); !status)
     warnings_.push_back(kept_as_it_was(status.error()));
+  if (auto status = when_.set(params.as<Params>().when); !status)
+    warnings_.push_back(kept_as_it_was(status.error()));
   options_ = *std::move(options);
   counter_.change(options_.counting);
   take_names();
@@ -41,6 +45,8 @@ void ObjectAnalytics::update(const ParamSet& params) {
 void ObjectAnalytics::flush() {
   counter_.reset();
   select_.reset();
+  when_.reset();
+  looked_at_ = clock_, has_skipped_ = false;
   written_.clear();
   counters_ = nullptr;
   last_pts_ = no_time;
@@ -84,6 +90,15 @@ Time ObjectAnalytics::now(const Frame& frame) {
 
 Result<Verdict> ObjectAnalytics::process(Frame& frame) {
   resize(frame);
+  when_.begin(frame);
+  const Time time = now(frame);
+  if (!when_.matches(frame)) {
+    has_skipped_ = true;
+    return Verdict::pass;
+  }
+  if (std::exchange(has_skipped_, false))
+    counter_.forgive(std::max<Time>(0, time - looked_at_ - longest_absence));
+  looked_at_ = time;
   ++frame_;
   seen_.clear();
   select_.begin(frame);
@@ -93,7 +108,7 @@ Result<Verdict> ObjectAnalytics::process(Frame& frame) {
     const float y = region.box.y + (options_.anchor == Anchor::bottom ? region.box.h : region.box.h / 2);
     seen_.push_back({region.track, {x * width_, y * height_}});
   }
-  const auto events = counter_.update(seen_, now(frame));
+  const auto events = counter_.update(seen_, time);
   if (!zone_names_.empty()) write_objects(frame);
   write_frame(frame, events);
   return Verdict::pass;
@@ -262,14 +277,17 @@ const Registration registration({
             .live(),
         param("draw", &Params::draw, "outlines and counts for an overlay further on").live(),
         param("select", &Params::select, "selector of the objects that count, as JSON; empty: all").live(),
+        param("when", &Params::when, "selector of the frames that are looked at, as JSON; empty: all").live(),
         param("model-name", &Params::model_name, "what results are said to come from"),
     }),
     .create = [](const ParamSet& params) -> Result<std::unique_ptr<Element>> {
       auto options = read_analytics(params);
       if (!options) return forward_error(options);
-      const std::string& select = params.as<Params>().select;
-      if (auto status = Selection::check(select, "select"); !status) return forward_error(status);
-      return std::make_unique<ObjectAnalytics>(*options, select, params.as<Params>().model_name);
+      const auto& values = params.as<Params>();
+      if (auto status = Selection::check(values.select, "select"); !status) return forward_error(status);
+      if (auto status = Selection::check(values.when, "when", Selector::Scope::frame); !status)
+        return forward_error(status);
+      return std::make_unique<ObjectAnalytics>(*options, values.select, values.model_name, values.when);
     },
 });
 

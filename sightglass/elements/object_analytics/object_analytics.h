@@ -10,6 +10,9 @@
 //            the zone, or the line and the direction
 //
 // With `select` only the objects that it selects are counted; the others are not there for any zone or line.
+// Frames for which `when` does not hold pass by untouched: nothing is written to them, nothing is counted.
+// The time goes on, but that nobody looked is no absence: who is in a zone before and after such frames has
+// been there (up to ten seconds count), and who is seen on the other side of a line then has crossed it.
 //
 // The rules are those of zone_counter.h; the zones of a picture whose size is not known (tensors) must be
 // parts of it. All properties may change while frames flow; what does not hold is refused with a warning, and
@@ -32,7 +35,7 @@ inline constexpr const char* analytics_model = "object_analytics";
 class ObjectAnalytics final : public TransformInplace {
  public:
   struct Params {
-    std::string config, zones, lines, select, model_name = analytics_model;
+    std::string config, zones, lines, select, when, model_name = analytics_model;
     Anchor anchor = Anchor::center;
     unsigned hysteresis = 4, min_dwell = 0;
     bool confirmed_only = true, draw = true;
@@ -40,7 +43,7 @@ class ObjectAnalytics final : public TransformInplace {
 
   // `select` is a selector; empty: every object counts.
   explicit ObjectAnalytics(const AnalyticsOptions& options, std::string_view select = {},
-                           std::string_view model_name = analytics_model);
+                           std::string_view model_name = analytics_model, std::string_view when = {});
 
   Status configure(const Format& input, const Format& output) override;
   void update(const ParamSet& params) override;
@@ -77,7 +80,9 @@ class ObjectAnalytics final : public TransformInplace {
 
   AnalyticsOptions options_;
   ZoneCounter counter_;
-  Selection select_{"select"};
+  Selection select_{"select"}, when_{"when", Selector::Scope::frame};
+  Time looked_at_ = 0;        // clock_ of the last frame that was looked at
+  bool has_skipped_ = false;  // frames since
   std::vector<std::string> warnings_;
   Format format_;
   float width_ = 0, height_ = 0;

@@ -110,6 +110,10 @@ void ZoneCounter::resize(float width, float height) {
   }
 }
 
+void ZoneCounter::forgive(Time unseen) {
+  for (Track& track : tracks_) track.seen += unseen;
+}
+
 void ZoneCounter::reset() {
   events_.clear();
   for (Track& track : tracks_) spare_.push_back(std::move(track));

@@ -86,6 +86,8 @@ class ZoneCounter {
   void change(const ZoneOptions& options);
   // One frame. The events are valid until the next call.
   std::span<const ZoneEvent> update(std::span<const Seen> seen, Time now);
+  // For so long nobody has looked: that a track was not seen in that time does not mean that it has left.
+  void forgive(Time unseen);
   void reset();  // forgets the tracks; what has been counted stays
 
   size_t zone_count() const { return zones_.size(); }

@@ -1,6 +1,7 @@
 #include "sightglass/elements/prepare_objects/prepare_objects.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "sightglass/core/registry.h"
 
@@ -14,15 +15,19 @@ std::vector<PixelFormat> usable_formats() { return {all_8_bit_formats().begin(),
 Result<std::unique_ptr<PrepareObjects>> PrepareObjects::create(const Params& params) {
   auto functions = make_functions(params.functions, "functions", FunctionHook::prepare);
   if (!functions) return forward_error(functions);
-  if (functions->size() != 1)
+  const auto makers = size_t(std::ranges::count_if(*functions, std::not_fn(is_users)));
+  if (functions->empty() || makers > 1)
     return fail(ErrorCode::invalid_argument, "functions: expects one function that makes a picture, got {}",
-                functions->size());
+                makers);
+  if (makers == 1 && is_users(functions->front()))
+    return fail(ErrorCode::invalid_argument, "functions: {} makes the picture, so it stands in front",
+                std::ranges::find_if_not(*functions, is_users)->desc->name);
   const auto& function = static_cast<const PrepareFunction&>(*functions->front().function);
   if (function.width() < 1 || function.height() < 1)
     return fail(ErrorCode::invalid_argument,
                 "functions: {} needs its size here, such as {{\"{}\": {{\"size\": [112, 112]}}}}",
                 functions->front().desc->name, functions->front().desc->name);
-  return std::unique_ptr<PrepareObjects>(new PrepareObjects(std::move(functions->front())));
+  return std::unique_ptr<PrepareObjects>(new PrepareObjects(std::move(*functions)));
 }
 
 std::vector<FormatSpec> PrepareObjects::transform_format(Direction from, const FormatSpec& spec) const {
@@ -44,9 +49,10 @@ Status PrepareObjects::configure(const Format& input, const Format& output) {
   const VideoInfo *in = input.video(), *out = output.video();
   if (!in || !out || in->format != out->format || out->width != function().width() ||
       out->height != function().height())
-    return fail(
-        ErrorCode::not_negotiated, "{} makes pictures of {}x{} of the format that comes in, not {} from {}",
-        function_.desc->name, function().width(), function().height(), to_string(output), to_string(input));
+    return fail(ErrorCode::not_negotiated,
+                "{} makes pictures of {}x{} of the format that comes in, not {} from {}",
+                functions_.front().desc->name, function().width(), function().height(), to_string(output),
+                to_string(input));
   input_ = *in, output_ = *out;
   return {};
 }
@@ -70,6 +76,16 @@ Status PrepareObjects::process(const Frame& frame, Output& output) {
   made_.pts = frame.pts;
   made_.duration = frame.duration;
   made_.source = frame.source;
+  for (const NamedFunction& one : functions_) {
+    const bool is_object = frame.source && frame.source->roi && !frame.regions.empty();
+    made_.pts = frame.pts;
+    auto changed = static_cast<PrepareFunction&>(*one.function).change(made_, is_object ? &object : nullptr);
+    if (!changed || !*changed) {
+      made_.clear();
+      if (!changed) return forward_error(changed);
+      return output.gap({frame.pts, frame.duration, frame.source});
+    }
+  }
   const Affine back = affine(*projection, output_.width, output_.height, extent);
   made_.affine = frame.affine ? concat(back, *frame.affine) : back;
   Status sent = output.push(made_);

@@ -8,6 +8,8 @@
 //      no regions, no attributes. Where the object lacks what the function needs (its landmarks), a gap.
 //
 // `functions` is one function of the hook prepare (functions/function.h); letterbox needs its `size` here.
+// Behind it, or in its place, may stand functions of the user's own, which change the picture that it has
+// made, or the crop in the size that the first of them names.
 // Each plane is sampled once, bilinear, straight from the full picture. Of a perspective the affine is the
 // nearest one, so that boxes found in an unwarped plate lie a little beside their place. One stream, one
 // thread.
@@ -37,11 +39,14 @@ class PrepareObjects final : public Transform {
   Status process(const Frame& frame, Output& output) override;
 
  private:
-  explicit PrepareObjects(NamedFunction function) : function_(std::move(function)) {}
-  const PrepareFunction& function() const { return static_cast<const PrepareFunction&>(*function_.function); }
+  explicit PrepareObjects(std::vector<NamedFunction> functions) : functions_(std::move(functions)) {}
+  // That which makes the picture.
+  const PrepareFunction& function() const {
+    return static_cast<const PrepareFunction&>(*functions_.front().function);
+  }
   Status warp_plane(const Frame& frame, size_t plane, const Projection& projection, const Crop& crop);
 
-  NamedFunction function_;
+  std::vector<NamedFunction> functions_;
   VideoInfo input_, output_;
   Frame made_;
   Region no_region_;

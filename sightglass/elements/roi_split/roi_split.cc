@@ -46,11 +46,13 @@ Status RoiSplit::set(const Params& params) {
 }
 
 // What is looked at of an object.
-Box RoiSplit::viewed(const Region& region, const VideoInfo& video) const {
-  Box box = region.box;
-  const PictureExtent extent{float(video.width), float(video.height)};
-  for (const NamedFunction& one : functions_)
-    box = static_cast<const RegionFunction&>(*one.function).region(box, extent);
+Result<std::optional<Box>> RoiSplit::viewed(const Frame& frame, size_t index) {
+  std::optional<Box> box = frame.regions[index].box;
+  for (const NamedFunction& one : functions_) {
+    auto changed = static_cast<RegionFunction&>(*one.function).region(frame, index, *box);
+    if (!changed || !*changed) return changed;
+    box = *changed;
+  }
   return box;
 }
 
@@ -60,7 +62,7 @@ Status RoiSplit::configure(const Format& input, const Format&) {
   return {};
 }
 
-void RoiSplit::select(const Frame& frame) {
+Status RoiSplit::select(const Frame& frame) {
   selected_.clear();
   select_.begin(frame);
   for (size_t i = 0; i < frame.regions.size(); ++i) {
@@ -70,9 +72,20 @@ void RoiSplit::select(const Frame& frame) {
     if (!select_.matches(frame, region)) continue;
     Crop crop = grow(region.box, 1, *frame.video);
     if (unsigned(std::max(0, std::min(crop.w, crop.h))) < min_size_) continue;
-    if (!functions_.empty()) crop = grow(viewed(region, *frame.video), 1, *frame.video);
-    selected_.push_back({i, crop, region.confidence});
+    selected_.push_back({i, crop, region.box, region.confidence});
   }
+  limit();
+  if (functions_.empty()) return {};
+  for (Selected& one : selected_) {
+    auto box = viewed(frame, one.region);
+    if (!box) return forward_error(box);
+    one.box = box->value_or(Box{});
+    one.crop = *box ? grow(one.box, 1, *frame.video) : Crop{};
+  }
+  return {};
+}
+
+void RoiSplit::limit() {
   if (max_regions_ == 0 || selected_.size() <= max_regions_) return;
   // By confidence, then back into the order of the regions.
   std::ranges::nth_element(
@@ -93,7 +106,7 @@ SourceId RoiSplit::source_of(const Frame& frame) const {
 Status RoiSplit::process(const Frame& frame, Output& output) {
   if (!frame.video)
     return fail(ErrorCode::invalid_argument, "roi_split cuts pictures, but this frame has none");
-  select(frame);
+  if (auto status = select(frame); !status) return status;
   SourceId source = source_of(frame);
   if (selected_.empty()) return output.gap({frame.pts, frame.duration, source});
 
@@ -115,7 +128,7 @@ Status RoiSplit::process(const Frame& frame, Output& output) {
       part_.crop = selected.crop;
       part_.source = source;
       part_.regions.assign(1, region);
-      if (!functions_.empty()) part_.regions[0].box = viewed(region, *frame.video);
+      part_.regions[0].box = selected.box;
       sent = output.push(part_);
     }
     if (!sent) break;

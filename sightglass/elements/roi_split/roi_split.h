@@ -7,12 +7,14 @@
 //      the attributes of the whole frame. `functions` change the box that is looked at; results still go to
 //      the region as it is
 //
-// A region that covers no pixel becomes a gap with its `source`; a frame without any region that passes, a
-// gap of the whole frame, so that joins downstream never wait. The last of a frame is marked.
+// A region that covers no pixel, or that a function passes over, becomes a gap with its `source`; a frame
+// without any region that passes, a gap of the whole frame, so that joins downstream never wait. The last of
+// a frame is marked.
 //
 // One stream, one thread. Costs nothing per pixel.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,12 +51,14 @@ class RoiSplit final : public Transform {
   struct Selected {
     size_t region;  // place in Frame::regions
     Crop crop;
+    Box box;  // that is looked at
     float confidence;
   };
 
   Status set(const Params& params);
-  void select(const Frame& frame);
-  Box viewed(const Region& region, const VideoInfo& video) const;
+  Status select(const Frame& frame);
+  void limit();  // to max_regions
+  Result<std::optional<Box>> viewed(const Frame& frame, size_t index);
   SourceId source_of(const Frame& frame) const;
 
   std::vector<Label> classes_;

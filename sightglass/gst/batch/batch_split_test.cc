@@ -1,5 +1,7 @@
 #include "sightglass/gst/batch/batch_split.h"
 
+#include <atomic>
+
 #include "sightglass/gst/batch/batch_test_support.h"
 
 namespace sightglass::gst {
@@ -76,12 +78,24 @@ TEST_F(BatchSplit, StandsAloneToo) {
 }
 
 TEST_F(BatchSplit, AFlushInTheMiddleOfABatchLosesOnlyThat) {
+  std::atomic<int> arrived{0};
   Pipeline p("batch_create batch-size=4 batch-timeout=100000 ! test_stack ! batch_split");
+  PadPtr pad(gst_element_get_static_pad(p.in.get(), "src"));
+  PadPtr sink(gst_pad_get_peer(pad.get()));
+  gst_pad_add_probe(
+      sink.get(), GST_PAD_PROBE_TYPE_BUFFER,
+      [](GstPad*, GstPadProbeInfo*, gpointer count) {
+        ++*static_cast<std::atomic<int>*>(count);
+        static_cast<std::atomic<int>*>(count)->notify_all();
+        return GST_PAD_PROBE_OK;
+      },
+      &arrived, nullptr);
   for (int i = 0; i < 5; ++i) p.push(i);
   EXPECT_EQ(p.pull(4), range(0, 4));
-  PadPtr pad(gst_element_get_static_pad(p.in.get(), "src"));
+  for (int now = arrived; now < 5; now = arrived) arrived.wait(now);
+  GST_PAD_STREAM_LOCK(sink.get());  // the fifth lies in the batch
+  GST_PAD_STREAM_UNLOCK(sink.get());
   gst_element_seek_simple(p.pipeline.get(), GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH, 0);  // appsrc refuses
-  PadPtr sink(gst_pad_get_peer(pad.get()));
   gst_pad_send_event(sink.get(), gst_event_new_flush_start());
   gst_pad_send_event(sink.get(), gst_event_new_flush_stop(FALSE));
   GstSegment segment;
