@@ -129,6 +129,62 @@ Result<Uuid> FrameSender::send_frame(std::string_view source_id, const Payload& 
   return frame.uuid;
 }
 
+namespace {
+
+void add(std::vector<Attribute>& list, std::span<const Attribute> added) {
+  for (const Attribute& one : added) {
+    const auto same = std::ranges::find_if(list, [&](const Attribute& other) {
+      return other.namespace_ == one.namespace_ && other.name == one.name;
+    });
+    if (same == list.end())
+      list.push_back(one);
+    else
+      *same = one;
+  }
+}
+
+}  // namespace
+
+Result<std::optional<Uuid>> FrameSender::forward(const ResultRecord& record,
+                                                 std::span<const Attribute> attributes,
+                                                 std::span<const std::string> tags) {
+  const Message& from = *record.message;
+  Message message;
+  message.source_id = from.source_id;
+  message.labels = from.labels;
+  message.trace = from.trace;
+  if (from.end_of_stream) {
+    if (auto ended = end_stream(from.source_id, from.end_of_stream->reason); !ended)
+      return forward_error(ended);
+    return std::nullopt;
+  }
+  if (from.user_data) {
+    message.user_data = from.user_data;
+    add(message.user_data->attributes, attributes);
+    if (auto sent = state_->send(message, record.payload); !sent) return forward_error(sent);
+    return std::nullopt;
+  }
+  if (!from.frame) return std::nullopt;
+  VideoFrame& frame = message.frame.emplace(*from.frame);
+  add(frame.attributes, attributes);
+  for (const std::string& tag : tags)
+    if (!std::ranges::contains(frame.tags, tag)) frame.tags.push_back(tag);
+  if (!record.payload.bytes.empty()) set_part(frame, record.payload.bytes, state_->options.checksum);
+  {
+    std::lock_guard lock(state_->mutex);
+    const auto& source = state_->sources[from.source_id];
+    frame.previous_frame = source.last;  // of those that go on
+    frame.previous_keyframe = source.last_keyframe;
+  }
+  if (auto sent = state_->send(message, record.payload); !sent) return forward_error(sent);
+  std::lock_guard lock(state_->mutex);
+  auto& source = state_->sources[from.source_id];
+  if (++source.frames == 1) source.start_us = frame.created_us;
+  source.last = frame.uuid;
+  if (frame.keyframe) source.last_keyframe = frame.uuid;
+  return frame.uuid;
+}
+
 Status FrameSender::send_user_data(std::string_view source_id, std::vector<Attribute> attributes) {
   Message message;
   message.source_id = source_id;

@@ -64,6 +64,8 @@ struct SenderOptions {
   std::function<void(const DeadLetter&)> dead_letter;
 };
 
+struct ResultRecord;
+
 // Thread-safe. Blocks while the reader has no room; cancel() ends that.
 class FrameSender {
  public:
@@ -78,6 +80,11 @@ class FrameSender {
                           const FrameOptions& options = {});
   Result<Uuid> send_frame(std::string_view source_id, const Payload& payload,
                           const FrameOptions& options = {});
+  // What has been received goes on as it came: uuid, times in their time base, created_us, picture, objects.
+  // The attributes stand in place of those of the same namespace and name. Nothing where it is no frame (ends
+  // of streams and user data go on as well) or for the hop before only.
+  Result<std::optional<Uuid>> forward(const ResultRecord& record, std::span<const Attribute> attributes = {},
+                                      std::span<const std::string> tags = {});
   // Something that is no picture, in its place among the frames.
   Status send_user_data(std::string_view source_id, std::vector<Attribute> attributes);
   // The next frame of this source opens a new epoch.

@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 
+#include <random>
 #include <thread>
 
+#include "sightglass/stream/message_writer.h"
 #include "sightglass/stream/uuid.h"
 #include "sightglass/stream/zeromq/zmq_test_support.h"
 
@@ -86,6 +88,70 @@ TEST_F(Client, SendsFramesAndReceivesThem) {
   pump.join();
   EXPECT_EQ(sender->statistics().acknowledged, 4U);
   EXPECT_EQ(receiver->rejected(), 0U);
+}
+
+// Whatever the time base: nothing of a frame is changed on its way but what is said.
+TEST_F(Client, ForwardsFramesWithTheirTimesAsTheyAre) {
+  auto first = ResultReceiver::open(url("router+bind"));
+  ASSERT_TRUE(first) << first.error().message;
+  auto writer = ZmqWriter::open(*parse_writer_url(other(first->url(), SocketType::dealer)), {});
+  ASSERT_TRUE(writer) << writer.error().message;
+  auto second = ResultReceiver::open("pull+bind:ipc://" + folder_.path + "/onward");
+  ASSERT_TRUE(second) << second.error().message;
+  auto sender = FrameSender::open(other(second->url(), SocketType::push));
+  ASSERT_TRUE(sender) << sender.error().message;
+
+  std::mt19937_64 random(7);
+  constexpr Rational bases[] = {{1, 90'000}, {1001, 30'000}, {1, 1'000'000'000},
+                                {1, 1},      {7, 3},         {1001, 60'000}};
+  const auto picture = jpeg();
+  for (int i = 0; i < 60; ++i) {
+    Message message;
+    message.source_id = "cam";
+    VideoFrame& frame = message.frame.emplace();
+    frame.uuid = make_uuid_v7();
+    frame.created_us = 1'700'000'000'000'000 + int64_t(random() % 1'000'000);
+    if (i % 2) frame.captured_us = frame.created_us - int64_t(random() % 1000);
+    frame.codec = "jpeg", frame.keyframe = true;
+    frame.width = 64, frame.height = 48;
+    frame.time_base = bases[size_t(i) % std::size(bases)];
+    frame.framerate = Rational{30'000, 1001};
+    frame.pixel_aspect = {12, 11};
+    frame.orientation = 90;
+    frame.pts = int64_t(random() % 1'000'000) + i * 1'000'003;
+    if (i % 3) frame.dts = frame.pts - int64_t(random() % 3);
+    if (i % 5) frame.duration = int64_t(random() % 5'000);
+    frame.tags = {"old"};
+    frame.attributes = {{"a", "kept", {{0.5F, Value(1.0)}}}, {"a", "replaced", {{std::nullopt, Value(1.0)}}}};
+    set_part(frame, picture, true);
+    const VideoFrame sent = frame;
+    ASSERT_TRUE((*writer)->send(message, own(picture), 10s));
+
+    const auto received = next(*first);
+    ASSERT_TRUE(received && received->frame());
+    const Attribute added[] = {{"a", "replaced", {{std::nullopt, Value(2.0)}}}, {"b", "new", {}}};
+    const std::string tags[] = {"old", "forwarded"};
+    const auto uuid = sender->forward(*received, added, tags);
+    ASSERT_TRUE(uuid) << uuid.error().message;
+    EXPECT_EQ(**uuid, sent.uuid);
+    const auto onward = next(*second);
+    ASSERT_TRUE(onward && onward->frame());
+    const VideoFrame& frame_there = *onward->frame();
+    EXPECT_EQ(frame_there.uuid, sent.uuid);
+    EXPECT_EQ(frame_there.created_us, sent.created_us);
+    EXPECT_EQ(frame_there.captured_us, sent.captured_us);
+    EXPECT_EQ(frame_there.time_base.num, sent.time_base.num);
+    EXPECT_EQ(frame_there.time_base.den, sent.time_base.den);
+    EXPECT_EQ(frame_there.pts, sent.pts);
+    EXPECT_EQ(frame_there.dts, sent.dts);
+    EXPECT_EQ(frame_there.duration, sent.duration);
+    EXPECT_EQ(frame_there.orientation, 90);
+    EXPECT_EQ(frame_there.pixel_aspect.num, 12);
+    EXPECT_EQ(frame_there.tags, (std::vector<std::string>{"old", "forwarded"}));
+    ASSERT_EQ(frame_there.attributes.size(), 3U);
+    EXPECT_EQ(std::get<double>(*onward->attribute("a", "replaced")), 2.0);
+    EXPECT_TRUE(std::ranges::equal(onward->payload.bytes, picture));
+  }
 }
 
 TEST_F(Client, WaitsForRoomUntilCancelled) {

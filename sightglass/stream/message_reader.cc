@@ -210,6 +210,19 @@ Rejection MessageReader::check(std::span<const Bytes> parts, Message& message, R
   return validator.check(message);
 }
 
+Rejection check_payload(Message& message, Bytes payload, const Limits& limits,
+                        RejectionCounters& rejections) {
+  if (payload.size() > limits.part) return Rejection::oversize;
+  if (!message.frame) return Rejection::none;
+  VideoFrame& frame = *message.frame;
+  if (frame.raw && !fits(*frame.raw, payload.size())) return Rejection::payload;
+  if (frame.crc32c && uint32_t(*frame.crc32c) != crc32c(payload)) return Rejection::payload;
+  if (const Rejection r = check_bitstream(frame, payload, limits, rejections); r != Rejection::none) return r;
+  // The size that boxes are compared with may be another one now.
+  std::vector<uint32_t> scratch;
+  return Validator(limits, rejections, scratch).check(message);
+}
+
 // W-08, W-10 to W-12.
 Rejection MessageReader::find_payload(const Content& content, std::span<const Bytes> parts,
                                       Reading& reading) const {

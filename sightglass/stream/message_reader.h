@@ -98,4 +98,8 @@ class MessageReader {
   std::vector<uint32_t> scratch_;  // of the object graph
 };
 
+// Of a payload that came later than its message, as from a Location: what read() would have said of it. Mends
+// the message as read() does.
+Rejection check_payload(Message& message, Bytes payload, const Limits& limits, RejectionCounters& rejections);
+
 }  // namespace sightglass::stream

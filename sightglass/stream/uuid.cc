@@ -1,13 +1,41 @@
 #include "sightglass/stream/uuid.h"
 
+#include <pthread.h>
 #include <sys/random.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
 
 namespace sightglass::stream {
+namespace {
+
+// Eight random bytes, from the kernel by the hundred: a call for each would be the dearest part of a message.
+// A forked process does not go on with what its parent had.
+bool random_bytes(uint8_t* to) {
+  static std::atomic<unsigned> forks{0};
+  static const int registered = pthread_atfork(nullptr, nullptr, [] { ++forks; });
+  thread_local struct {
+    std::array<uint8_t, 256> bytes;
+    size_t left = 0;
+    unsigned forks = 0;
+  } pool;
+  if (pool.left < 8 || pool.forks != forks.load(std::memory_order_relaxed) || registered != 0) {
+    pool.forks = forks.load(std::memory_order_relaxed);
+    // So few bytes are never given short, and fail only where the system call is missing.
+    pool.left = getrandom(pool.bytes.data(), pool.bytes.size(), 0) == ssize_t(pool.bytes.size())
+                    ? pool.bytes.size()
+                    : 0;
+    if (pool.left == 0) return false;
+  }
+  pool.left -= 8;
+  std::memcpy(to, pool.bytes.data() + pool.left, 8);
+  return true;
+}
+
+}  // namespace
 
 Uuid make_uuid_v7() {
   // Milliseconds and a counter of 12 bits below them, as one number that only grows.
@@ -20,9 +48,7 @@ Uuid make_uuid_v7() {
   } while (!last.compare_exchange_weak(before, stamp, std::memory_order_relaxed));
 
   Uuid uuid;
-  // From the kernel each time: a forked process must not go on with the numbers of its parent. So few bytes
-  // are never given short, and fail only where the system call is missing.
-  if (getrandom(uuid.data() + 8, 8, 0) != 8) {
+  if (!random_bytes(uuid.data() + 8)) {
     const uint64_t substitute = stamp * 0x9e3779b97f4a7c15;
     std::memcpy(uuid.data() + 8, &substitute, sizeof substitute);
   }

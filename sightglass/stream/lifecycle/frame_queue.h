@@ -172,6 +172,13 @@ class FrameQueue {
       ++next_;
     }
   }
+  // The front has become as large: what it only named has been fetched.
+  void set_front_bytes(uint64_t bytes) {
+    std::lock_guard lock(mutex_);
+    uint64_t& counted = given_[next_].facts.bytes;
+    bytes_ += bytes - counted;
+    counted = bytes;
+  }
   // Puts what is retained back in front. How many frames these are.
   size_t rewind() {
     std::lock_guard lock(mutex_);

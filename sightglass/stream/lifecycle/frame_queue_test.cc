@@ -87,6 +87,23 @@ TEST(FrameQueue, KeyframeReplacesWhatWaitsInAFullQueue) {
   EXPECT_EQ(counts.received, counts.dropped + counts.queued);
 }
 
+TEST(FrameQueue, WhatIsFetchedForTheFrontCounts) {
+  Queue queue({.frames = 8, .bytes = 100, .policy = QueuePolicy::block});
+  Pushing push{queue};
+  Writer writer;
+  FrameFacts named = writer.key();
+  named.bytes = 0;
+  EXPECT_EQ(push(named), Status::taken);
+  queue.front();
+  queue.set_front_bytes(150);
+  EXPECT_EQ(queue.counts().queued_bytes, 150u);
+  EXPECT_FALSE(queue.has_room());
+  EXPECT_EQ(push(writer.delta()), Status::full);
+  queue.take(true);
+  EXPECT_EQ(queue.counts().queued_bytes, 0u);
+  EXPECT_TRUE(queue.has_room());
+}
+
 TEST(FrameQueue, LatestKeepsTheNewestPicture) {
   Queue queue({.frames = 2, .policy = QueuePolicy::latest});
   Pushing push{queue};

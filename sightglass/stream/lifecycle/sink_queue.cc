@@ -42,7 +42,7 @@ SinkQueue::Status SinkQueue::push(SinkItem& item, std::chrono::nanoseconds timeo
 
   ++counts_.pushed;
   if (limits_.policy == QueuePolicy::spill) {
-    if (spill_.file->unread() > 0 || !fits(item)) return spill(item);
+    if (limits_.durable || spill_.file->unread() > 0 || !fits(item)) return spill(item);
   } else if (item.keep) {
     take(item);
     return Status::taken;
@@ -103,7 +103,10 @@ void SinkQueue::note_error(const Error& error) {
 
 SinkQueue::Status SinkQueue::spill(SinkItem& item) {
   spill_.encode(item, buffer_);
-  sightglass::Status written = spill_.file->append(buffer_);
+  // What cannot be said as bytes stays in memory, where it is counted if it goes.
+  sightglass::Status written = buffer_.empty()
+                                   ? fail(ErrorCode::unsupported, "a record that cannot be spilled")
+                                   : spill_.file->append(buffer_);
   // The limit or a full disk: the oldest make room.
   for (int i = 0;
        i < 3 && !written && written.error().code == ErrorCode::exhausted && spill_.file->unread() > 0; ++i) {

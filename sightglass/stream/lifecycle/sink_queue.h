@@ -56,6 +56,7 @@ struct SinkQueueLimits {
   uint64_t bytes = 128u << 20;
   size_t reserve = 64;
   QueuePolicy policy = QueuePolicy::drop_oldest;
+  bool durable = false;  // spill: at once, so that a crash loses nothing that was taken
 };
 
 // How a record becomes bytes and comes back.

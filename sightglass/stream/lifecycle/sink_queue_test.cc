@@ -237,6 +237,30 @@ TEST_F(SinkSpillTest, WhatWasNotDeliveredIsThereAfterARestart) {
   EXPECT_EQ(got, range(6, 20));
 }
 
+TEST_F(SinkSpillTest, RecordThatCannotBeSpilledStaysInMemory) {
+  SinkQueueLimits durable = limits;
+  durable.durable = true;
+  SinkSpill none = spill();
+  none.encode = [](const SinkItem&, std::vector<uint8_t>& bytes) { bytes.clear(); };
+  Sink sink(durable, std::move(none));
+  EXPECT_EQ(sink.push(1), Status::taken);
+  EXPECT_EQ(sink.queue.counts().spill_errors, 1u);
+  EXPECT_EQ(sink.take(), range(1, 2));
+}
+
+TEST_F(SinkSpillTest, DurableOneKeepsOnDiskWhatMemoryHadRoomFor) {
+  SinkQueueLimits durable = limits;
+  durable.durable = true;
+  {
+    Sink sink(durable, spill());
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(sink.push(i), Status::spilled) << "counts as stored at once";
+    EXPECT_EQ(sink.take(1), range(0, 1));
+  }
+  Sink sink(durable, spill());
+  EXPECT_EQ(sink.take(), range(1, 3));
+  EXPECT_TRUE(sink.queue.is_empty());
+}
+
 TEST_F(SinkSpillTest, OldestSegmentGoesAtTheLimitOfTheDisk) {
   Sink sink(limits, spill(32 << 10));
   for (int i = 0; i < 1000; ++i) EXPECT_TRUE(sink.push(i) == Status::spilled || i < 4);

@@ -79,6 +79,7 @@ AckWindow::Outcome AckWindow::acknowledge(std::string_view name, int64_t epoch, 
     if (item.packet->epoch != epoch || item.packet->seq > through || item.acknowledged) continue;
     settle(source->second, item);
     ++outcome.settled;
+    if (item.packet->settlement) outcome.processed.push_back(item.packet->settlement);
   }
   if (outcome.settled > 0) {
     source->second.progress = now;

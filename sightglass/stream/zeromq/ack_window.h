@@ -63,7 +63,8 @@ class AckWindow {
       std::shared_ptr<const Packet> packet;
       std::string code;
     };
-    std::vector<Refused> refused;  // for good; they count as settled
+    std::vector<Refused> refused;                        // for good; they count as settled
+    std::vector<std::shared_ptr<Settlement>> processed;  // of the others, where somebody wants to know
   };
   Outcome acknowledge(std::string_view source, int64_t epoch, int64_t through,
                       std::span<const Refusal> refused, Time now);

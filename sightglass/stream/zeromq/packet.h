@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "sightglass/stream/delivery.h"
 #include "sightglass/stream/zeromq/socket.h"
 
 namespace sightglass::stream {
@@ -17,6 +19,7 @@ struct Packet {
   bool end = false;  // end of stream: nothing of this epoch follows
   uint64_t bytes = 0;
   std::vector<MessagePart> parts;
+  std::shared_ptr<Settlement> settlement;  // may be null
 };
 
 }  // namespace sightglass::stream

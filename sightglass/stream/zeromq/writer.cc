@@ -67,12 +67,14 @@ struct ZmqWriter::State {
   std::map<std::string, Numbering, std::less<>> numbering;
   int64_t first_epoch = 0;  // of a source that is new here
   uint64_t uses = 0;
-  std::deque<std::shared_ptr<const Packet>> queue;  // push, pub
-  AckWindow window;                                 // dealer
+  std::deque<std::shared_ptr<const Packet>> queue;     // push, pub
+  AckWindow window;                                    // dealer
+  std::vector<std::shared_ptr<Settlement>> processed;  // of the thread alone: whom it has to tell
   MessageReader reader;
   Message scratch;                                             // of the thread
   int64_t reader_takes = std::numeric_limits<int64_t>::max();  // bytes in one part
   bool greeted = false, idle = false, stopping = false;
+  std::atomic<bool> acknowledges_early{false};  // the reader, see needs_processed
   int blocked = 0;
   Statistics counts;
   int64_t control_seq = 0;
@@ -103,7 +105,9 @@ struct ZmqWriter::State {
     numbering.erase(oldest);
   }
 
-  Status send(Message& message, const Payload& payload, std::chrono::milliseconds timeout) {
+  Status send(Message& message, const Payload& payload, std::chrono::milliseconds timeout,
+              std::shared_ptr<Settlement> settlement) {
+    if (acknowledges_early) return too_early();
     if (!is_source_id(message.source_id)) {
       return fail(ErrorCode::invalid_argument,
                   "source id '{}': 1 to 128 letters, digits and . _ : -, the first a letter or digit, no ..",
@@ -157,6 +161,7 @@ struct ZmqWriter::State {
     ++counts.sent;
     counts.bytes += packet->bytes;
     if (dealer) {
+      packet->settlement = std::move(settlement);
       window.add(std::move(packet));
     } else {
       queue.push_back(std::move(packet));
@@ -164,15 +169,27 @@ struct ZmqWriter::State {
     const bool wake = std::exchange(idle, false);
     lock.unlock();
     if (wake) wakeup.wake();
+    if (settlement) settlement->processed();
     return {};
   }
 
   Status flush(const std::function<bool()>& finished, std::chrono::milliseconds timeout) {
     std::unique_lock lock(mutex);
-    if (done.wait_for(lock, timeout, [&] { return stopping || finished(); }) && finished()) return {};
+    if (done.wait_for(lock, timeout, [&] { return stopping || acknowledges_early || finished(); }) &&
+        finished())
+      return {};
+    if (acknowledges_early) return too_early();
     if (stopping) return fail(ErrorCode::cancelled, "{}: closed", url.to_string());
     return fail(ErrorCode::exhausted, "{}: {} messages {} after {} ms", url.to_string(), waiting(),
                 dealer ? "are not acknowledged" : "could not be sent", timeout.count());
+  }
+
+  std::unexpected<Error> too_early() const {
+    return fail(
+        ErrorCode::invalid_argument,
+        "{}: the reader acknowledges messages that stand in its queue, which may be lost; it has to say "
+        "`ack: processed`",
+        url.to_string());
   }
 
   size_t waiting() const { return dealer ? window.unacknowledged() : queue.size(); }
@@ -260,6 +277,12 @@ struct ZmqWriter::State {
 
   void take(const Ack& ack, std::string_view source, Clock::time_point now,
             std::vector<DeadLetter>& letters) {
+    if (options.needs_processed && ack.level == AckLevel::accepted) {
+      acknowledges_early = true;
+      room.notify_all();
+      done.notify_all();
+      return;
+    }
     AckWindow::Outcome outcome;
     if (ack.producer == producer)
       outcome = window.acknowledge(source, ack.epoch, ack.through, ack.refused, now);
@@ -271,6 +294,7 @@ struct ZmqWriter::State {
     counts.acknowledged += outcome.settled;
     counts.refused += outcome.refused.size();
     for (auto& each : outcome.refused) letters.push_back({std::move(each.packet), std::move(each.code)});
+    std::ranges::move(outcome.processed, std::back_inserter(processed));
     if (outcome.settled == 0) return;
     room.notify_all();
     done.notify_all();
@@ -366,9 +390,12 @@ struct ZmqWriter::State {
         if (dealer && greeted) wake_at = std::min(wake_at, window.deadline().value_or(wake_at));
       }
       for (const DeadLetter& letter : letters) {
+        if (letter.packet->settlement) letter.packet->settlement->refused(letter.code, false);
         if (options.dead_letter) options.dead_letter(letter);
       }
       letters.clear();
+      for (const auto& settlement : processed) settlement->processed();
+      processed.clear();
       socket.wait(wait, wake_at - Clock::now());
     }
     // What was taken goes as far as ZeroMQ at least, which lingers over it.
@@ -411,11 +438,16 @@ Result<std::unique_ptr<ZmqWriter>> ZmqWriter::open(const Url& url, ZmqWriterOpti
 }
 
 Status ZmqWriter::send(Message& message, const Payload& payload) {
-  return state_->send(message, payload, state_->options.send_timeout);
+  return state_->send(message, payload, state_->options.send_timeout, nullptr);
 }
 
 Status ZmqWriter::send(Message& message, const Payload& payload, std::chrono::milliseconds timeout) {
-  return state_->send(message, payload, timeout);
+  return state_->send(message, payload, timeout, nullptr);
+}
+
+Status ZmqWriter::send(Message& message, const Payload& payload, std::chrono::milliseconds timeout,
+                       std::shared_ptr<Settlement> settlement) {
+  return state_->send(message, payload, timeout, std::move(settlement));
 }
 
 Status ZmqWriter::flush(std::chrono::milliseconds timeout) {

@@ -52,6 +52,9 @@ struct ZmqWriterOptions {
   AckWindow::Options window;
   Limits limits;
   std::string name;  // shown to the reader
+  // Acknowledged has to mean stored: a reader that acknowledges what stands in its queue is an error of
+  // send().
+  bool needs_processed = false;
   // Called on the writer's thread; must not call the writer.
   std::function<void(const DeadLetter&)> dead_letter;
 };
@@ -68,6 +71,10 @@ class ZmqWriter {
   Status send(Message& message, const Payload& payload = {});
   // With a patience other than send_timeout.
   Status send(Message& message, const Payload& payload, std::chrono::milliseconds timeout);
+  // With somebody who is told, on the writer's thread, what became of what was taken: on a dealer when the
+  // reader has acknowledged or refused it, else at once.
+  Status send(Message& message, const Payload& payload, std::chrono::milliseconds timeout,
+              std::shared_ptr<Settlement> settlement);
 
   // Until everything is handed to ZeroMQ, on a dealer until it is acknowledged. exhausted: not in time.
   Status flush(std::chrono::milliseconds timeout);
