@@ -1,15 +1,12 @@
-// The state of a module as Prometheus' text, made when it is asked for: names of docs/operations.md, prefix
-// `sightglass_`. Series per source are at most twice max_streams; those of streams that have gone stay for
-// five minutes.
+// The metrics of a module (module/metric_families.h) as Prometheus' text.
 #pragma once
 
 #include <string>
 
-#include "sightglass/module/module.h"
+#include "sightglass/module/metric_families.h"
 
 namespace sightglass::console {
 
-std::string metrics(const module::ModuleStatus& status, const module::HealthReport& health,
-                    const std::map<std::string, std::string>& labels, std::string_view version);
+std::string metrics_text(const std::vector<module::MetricFamily>& families);
 
 }  // namespace sightglass::console

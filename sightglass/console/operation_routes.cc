@@ -24,6 +24,10 @@ Json describe(const module::HealthReport& health) {
     body["progress"] = {{"step", health.progress.step}, {"done", health.progress.done}};
     if (health.progress.remaining != no_time)
       body["progress"]["remaining"] = double(health.progress.remaining) * 1e-9;
+    if (health.progress.total_bytes) {
+      body["progress"]["bytes"] = health.progress.bytes;
+      body["progress"]["total_bytes"] = health.progress.total_bytes;
+    }
   }
   return body;
 }
@@ -61,21 +65,36 @@ class OperationRoutes {
   }
   Response ready() const {
     const module::HealthReport health = module_.health();
-    return json_response(describe(health), health.ready ? 200 : 503);
+    Json body = describe(health);
+    for (const adapters::SourceStatus& source : module_.status().sources)
+      body["sources"].push_back({{"id", source.source_id},
+                                 {"state", adapters::to_string(source.state)},
+                                 {"since", source.since},
+                                 {"last_error", source.last_error}});
+    return json_response(body, health.ready ? 200 : 503);
   }
   Response metrics() const {
     return {.content_type = "text/plain; version=0.0.4; charset=utf-8",
-            .body = console::metrics(module_.status(), module_.health(), module_.spec().telemetry.labels,
-                                     options_.version)};
+            .body = metrics_text(module::metric_families(
+                module_.status(), module_.health(), module_.spec().telemetry.labels, options_.version,
+                size_t(2) * std::max(1u, module_.spec().streams.max_streams)))};
   }
 
   Response module_state() const {
     const module::ModuleStatus status = module_.status();
-    return json_response({{"name", status.name},
-                          {"version", options_.version},
-                          {"state", status.state},
-                          {"revision", status.revision},
-                          {"fingerprint", std::format("{:016x}", stream::schema_fingerprint)}});
+    Json state = {{"name", status.name},
+                  {"version", options_.version},
+                  {"state", status.state},
+                  {"revision", status.revision},
+                  {"fingerprint", std::format("{:016x}", stream::schema_fingerprint)}};
+    if (const module::TelemetryStatus& telemetry = status.telemetry;
+        telemetry.is_tracing || telemetry.is_pushing)
+      state["telemetry"] = {{"spans_sent", telemetry.spans_sent},
+                            {"spans_dropped", telemetry.spans_dropped},
+                            {"pushes", telemetry.pushes},
+                            {"pushes_failed", telemetry.pushes_failed},
+                            {"last_error", telemetry.last_error}};
+    return json_response(state);
   }
   Response elements() const {
     Json list = Json::array();
@@ -88,7 +107,9 @@ class OperationRoutes {
                       {"errors", element.errors},
                       {"overruns", element.overruns},
                       {"seconds", element.seconds},
-                      {"breaker", element.is_open ? "open" : "closed"}});
+                      {"breaker", element.is_open ? "open" : "closed"},
+                      {"warnings", element.warnings},
+                      {"last_warning", element.last_warning}});
     return json_response(list);
   }
   Response models() const {

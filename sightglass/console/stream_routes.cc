@@ -26,6 +26,22 @@ constexpr size_t most_listed = 1000;
 constexpr int64_t most_pixels = 67'108'864;
 constexpr auto picture_timeout = std::chrono::seconds(10);
 
+// What its source says of a stream, where that is in this process.
+Json describe(const adapters::SourceStatus& source) {
+  return {{"state", adapters::to_string(source.state)},
+          {"since", source.since},
+          {"fps", source.fps},
+          {"frames", source.frames},
+          {"reconnects", source.reconnects},
+          {"blocked_seconds", source.blocked_seconds},
+          {"last_error", source.last_error}};
+}
+
+void add_source(const module::ModuleStatus& status, std::string_view id, Json& stream) {
+  for (const adapters::SourceStatus& source : status.sources)
+    if (source.source_id == id) stream["source"] = describe(source);
+}
+
 Json describe(const StreamStatus& stream) {
   Json dropped = Json::object();
   uint64_t total = 0;
@@ -75,21 +91,28 @@ class StreamRoutes {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
     if (error != std::errc{} || end != text.data() + text.size() || limit < 1 || limit > most_listed)
       return problem(400, std::format("limit is a number of 1 to {}", most_listed));
-    std::vector<StreamStatus> streams = module_.status().streams;
+    const module::ModuleStatus status = module_.status();
+    std::vector<StreamStatus> streams = status.streams;
     std::ranges::sort(streams, {}, &StreamStatus::id);
     Json list = Json::array();
     for (const StreamStatus& stream : streams) {
       if (stream.id <= after && !after.empty()) continue;
       if (!state.empty() && !same_state(stream.state, state)) continue;
       list.push_back(describe(stream));
+      add_source(status, stream.id, list.back());
       if (list.size() == limit) break;
     }
     return json_response(list);
   }
 
   Response get(const Request& request) const {
-    for (const StreamStatus& stream : module_.status().streams)
-      if (stream.id == request.path.at("id")) return json_response(describe(stream));
+    const module::ModuleStatus status = module_.status();
+    for (const StreamStatus& stream : status.streams) {
+      if (stream.id != request.path.at("id")) continue;
+      Json body = describe(stream);
+      add_source(status, stream.id, body);
+      return json_response(body);
+    }
     return problem(404, "there is no stream " + request.path.at("id"));
   }
 

@@ -23,6 +23,10 @@ class AcceptingIngress final : public adapters::Deliver {
     ingress_.set_filter([this](const stream::Message& message) { return is_wanted(message); });
   }
   bool deliver(stream::Delivery delivery) override;
+  Offer offer(stream::Delivery& delivery) override { return ingress_.offer(delivery); }
+  void release(std::span<const std::string> source_ids, bool at_once) override {
+    ingress_.release(source_ids, at_once);
+  }
   std::unique_ptr<adapters::Deliver> another() override {
     return std::make_unique<AcceptingIngress>(shared_, function_);
   }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "sightglass/module/frame_trace.h"
+
 namespace sightglass::module {
 namespace {
 
@@ -51,7 +53,15 @@ SourceCounts SourceAccount::counts(int64_t now_ns) const {
                       .fenced = fenced_,
                       .results = results_,
                       .lag = lag_};
-  for (const auto& [reason, count] : dropped_) counts.dropped.emplace_back(reason, count);
+  counts.dropped_by_stage = dropped_;
+  for (const SourceCounts::Dropped& dropped : dropped_) {
+    const auto known =
+        std::ranges::find(counts.dropped, dropped.reason, &std::pair<std::string, uint64_t>::first);
+    if (known == counts.dropped.end())
+      counts.dropped.emplace_back(dropped.reason, dropped.count);
+    else
+      known->second += dropped.count;
+  }
   if (oldest_) {
     counts.oldest_ns = oldest_->received_ns_;
     counts.oldest_stage = oldest_->stage_;
@@ -114,9 +124,18 @@ Receipt::~Receipt() {
 }
 
 bool Receipt::settle(std::string_view reason) {
-  const std::scoped_lock lock(account_->mutex_);
-  if (!is_open_) return false;
-  is_open_ = false;
+  {
+    const std::scoped_lock lock(account_->mutex_);
+    if (!is_open_) return false;
+    is_open_ = false;
+    note_settled(reason);
+  }
+  if (const auto trace = std::move(trace_)) trace->settled(reason, steady_now_ns());
+  return true;
+}
+
+// Under the account's lock.
+void Receipt::note_settled(std::string_view reason) {
   --account_->in_flight_;
   (older_ ? older_->newer_ : account_->oldest_) = newer_;
   (newer_ ? newer_->older_ : account_->newest_) = older_;
@@ -124,11 +143,12 @@ bool Receipt::settle(std::string_view reason) {
     ++account_->stored_;
   } else {
     auto& dropped = account_->dropped_;
-    auto entry = std::ranges::find(dropped, reason, &std::pair<std::string_view, uint64_t>::first);
-    if (entry == dropped.end()) entry = dropped.insert(entry, {reason, 0});
-    ++entry->second;
+    auto entry = std::ranges::find_if(dropped, [&](const SourceCounts::Dropped& one) {
+      return one.stage == stage_ && one.reason == reason;
+    });
+    if (entry == dropped.end()) entry = dropped.insert(entry, {.stage = stage_, .reason = reason});
+    ++entry->count;
   }
-  return true;
 }
 
 void Receipt::accept() {
@@ -183,7 +203,7 @@ void Accounts::forget_old(int64_t now_ns) {
   // One user: nobody but us knows it, so no frame of it is under way and no stream is open.
   std::vector<std::pair<int64_t, const std::string*>> idle;
   for (const auto& [id, account] : accounts_)
-    if (account.use_count() == 1) idle.emplace_back(account->last_seen_ns(), &id);
+    if (account.use_count() == 1) idle.emplace_back(account->silent_since_ns(), &id);
   std::ranges::sort(idle);
   size_t excess = accounts_.size() > most_ ? accounts_.size() - most_ : 0;
   for (const auto& [seen, id] : idle) {

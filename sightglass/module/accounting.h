@@ -12,7 +12,9 @@
 // some ten instructions.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -25,6 +27,8 @@
 
 namespace sightglass::module {
 
+class FrameTrace;  // frame_trace.h
+
 enum class Stage : uint8_t { queue, elements, sinks };
 std::string_view to_string(Stage stage);
 
@@ -32,7 +36,13 @@ std::string_view to_string(Stage stage);
 struct SourceCounts {
   uint64_t received = 0, stored = 0, in_flight = 0, lost = 0, duplicate = 0, fenced = 0;
   std::vector<std::pair<std::string, uint64_t>> dropped;  // by reason
-  int64_t oldest_ns = 0;  // when the oldest frame in flight was received; 0: none
+  struct Dropped {
+    Stage stage = Stage::queue;  // that the frame was in
+    std::string_view reason;     // static
+    uint64_t count = 0;
+  };
+  std::vector<Dropped> dropped_by_stage;  // the same frames
+  int64_t oldest_ns = 0;                  // when the oldest frame in flight was received; 0: none
   Stage oldest_stage = Stage::queue;
   uint64_t results = 0;  // frames that came out of the elements
   double fps = 0;        // of results, over the last five seconds
@@ -54,6 +64,10 @@ class SourceAccount {
   void count_result(int64_t received_ns, int64_t now_ns);
   // When anything was last received.
   int64_t last_seen_ns() const;
+  // Its stream has gone; 0: it is there again.
+  void set_ended_ns(int64_t now_ns) { ended_ns_ = now_ns; }
+  // Since when there has been no stream, nor anything for one.
+  int64_t silent_since_ns() const { return std::max(ended_ns_.load(), last_seen_ns()); }
 
  private:
   friend class Receipt;
@@ -62,11 +76,12 @@ class SourceAccount {
   const std::string id_;
   mutable std::mutex mutex_;
   uint64_t received_ = 0, stored_ = 0, in_flight_ = 0, lost_ = 0, duplicate_ = 0, fenced_ = 0, results_ = 0;
-  std::vector<std::pair<std::string_view, uint64_t>> dropped_;  // reasons are static text
-  Receipt *oldest_ = nullptr, *newest_ = nullptr;               // in flight, in the order of receipt
+  std::vector<SourceCounts::Dropped> dropped_;
+  Receipt *oldest_ = nullptr, *newest_ = nullptr;  // in flight, in the order of receipt
   std::array<uint32_t, fps_seconds + 1> per_second_{};
   int64_t second_ = 0, first_result_ns_ = 0, last_seen_ns_ = 0;
   double lag_ = 0;
+  std::atomic<int64_t> ended_ns_{0};
 };
 
 // Neither copied nor moved: part of the ticket of its frame.
@@ -77,6 +92,11 @@ class Receipt {
   ~Receipt();
   Receipt(const Receipt&) = delete;
   Receipt& operator=(const Receipt&) = delete;
+
+  // Its frame is followed until it is settled. Before anybody else sees the receipt.
+  void follow(std::shared_ptr<FrameTrace> trace) { trace_ = std::move(trace); }
+  // Null: it is not followed, or settled. By who has the frame at the moment.
+  const std::shared_ptr<FrameTrace>& trace() const { return trace_; }
 
   void accept();  // it stands in its queue
   void move_to(Stage stage);
@@ -90,17 +110,19 @@ class Receipt {
  private:
   friend class SourceAccount;
   bool settle(std::string_view reason);  // empty: stored. False: had been settled
+  void note_settled(std::string_view reason);
 
   const std::shared_ptr<SourceAccount> account_;
   const std::shared_ptr<stream::Settlement> settlement_;
   const int64_t received_ns_;
+  std::shared_ptr<FrameTrace> trace_;
   // All below under the account's lock.
   bool is_open_ = true;
   Stage stage_ = Stage::queue;
   Receipt *older_ = nullptr, *newer_ = nullptr;
 };
 
-// The accounts of all sources, by id. Those of sources that are gone are forgotten after five minutes, the
+// The accounts of all sources, by id. Those whose streams have gone are forgotten after five minutes, the
 // oldest first when there are more than `most`.
 class Accounts {
  public:

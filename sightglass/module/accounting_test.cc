@@ -80,6 +80,24 @@ TEST(SourceAccount, MeasuresTheRateOfResults) {
   EXPECT_DOUBLE_EQ(account->counts(120 * second).fps, 0);
 }
 
+TEST(SourceAccount, TellsInWhichStageFramesWereDropped) {
+  auto account = std::make_shared<SourceAccount>("cam");
+  Receipt(account, nullptr, 1).drop("queue_full");
+  Receipt(account, nullptr, 2).refuse("draining", true);
+  for (int i = 0; i < 2; ++i) {
+    Receipt receipt(account, nullptr, 3);
+    receipt.move_to(Stage::elements);
+    receipt.drop("draining");
+  }
+  const auto counts = account->counts(10);
+  EXPECT_EQ(dropped(counts, "draining"), 3u);
+  EXPECT_EQ(counts.dropped_in_all(), 4u);
+  ASSERT_EQ(counts.dropped_by_stage.size(), 3u);
+  uint64_t of_elements = 0;
+  for (const auto& one : counts.dropped_by_stage) of_elements += one.stage == Stage::elements ? one.count : 0;
+  EXPECT_EQ(of_elements, 2u);
+}
+
 // The identity holds at every moment, whatever happens on however many threads.
 TEST(SourceAccount, IsBalancedAtEveryMomentUnderRandomFates) {
   auto account = std::make_shared<SourceAccount>("cam");
@@ -133,6 +151,19 @@ TEST(Accounts, ForgetsTheOldestThatNobodyUses) {
   EXPECT_TRUE(accounts.find("c"));
   accounts.forget_old('c' * second + 301 * second);
   EXPECT_FALSE(accounts.find("c"));
+}
+
+TEST(Accounts, ForgetsASourceFiveMinutesAfterItsStreamHasGone) {
+  Accounts accounts(10);
+  {
+    auto account = accounts.open("cam");  // a stream that lives for an hour without a frame
+    Receipt(account, nullptr, 1 * second).store();
+    account->set_ended_ns(3600 * second);
+  }
+  accounts.forget_old(3600 * second + 299 * second);
+  EXPECT_TRUE(accounts.find("cam"));
+  accounts.forget_old(3600 * second + 301 * second);
+  EXPECT_FALSE(accounts.find("cam"));
 }
 
 }  // namespace

@@ -38,6 +38,9 @@ class AdapterChecks {
     if (sink.queue.policy != QueuePolicy::spill && sink.queue.policy != QueuePolicy::automatic &&
         sink.queue.spill_bytes != QueueSpec{}.spill_bytes)
       error(path_ / "queue" / "spill_bytes", "is not used without policy spill");
+    if (sink.queue.policy != QueuePolicy::spill && sink.queue.policy != QueuePolicy::automatic &&
+        sink.queue.durable)
+      error(path_ / "queue" / "durable", "needs policy spill");
     // Records of frames; notes about streams pass always.
     check_selector(sink.when, "when", true, spec_, path_ / "when", found_);
     if (sink.map) check_function(*sink.map, spec_, options_, path_ / "map", tree_, found_);

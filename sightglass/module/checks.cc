@@ -11,6 +11,7 @@
 #include "sightglass/elements/selection/selector.h"
 #include "sightglass/module/adapter_checks.h"
 #include "sightglass/module/element_checks.h"
+#include "sightglass/module/location_rules.h"
 #include "sightglass/module/reference_checks.h"
 #include "sightglass/module/spec_schema.h"
 
@@ -257,6 +258,16 @@ void check_function(const FunctionSpec& function, const ModuleSpec& spec, const 
         found.error(value.key_origin, (path / key).to_string(), "is for Python only");
 }
 
+void check_locations(const ModuleSpec& spec, const Value& tree, Diagnostics& found) {
+  auto rules = LocationRules::make(spec.security.location_schemes, spec.security.location_roots, spec.folder);
+  if (rules) return;
+  const Path path = Path() / "security" / "location";
+  std::string message = rules.error().message;
+  if (const std::string prefix = path.to_string() + "."; message.starts_with(prefix))
+    message.erase(0, prefix.size());
+  found.error(path.nearest(tree)->origin, path.to_string(), message);
+}
+
 void check_meaning(const ModuleSpec& spec, const Value& tree, const CheckOptions& options,
                    Diagnostics& found) {
   std::set<std::string> used_parameters(options.used_parameters.begin(), options.used_parameters.end());
@@ -270,6 +281,7 @@ void check_meaning(const ModuleSpec& spec, const Value& tree, const CheckOptions
   check_streams(spec, tree, found);
   check_output(spec, tree, found);
   check_http(spec, tree, found);
+  check_locations(spec, tree, found);
   check_draw(spec, tree, options, found);
   check_selector(spec.output_frame.when, "when", true, spec, Path() / "output_frame" / "when", found);
   if (!options.names) return;

@@ -20,6 +20,24 @@ namespace fs = std::filesystem;
 // Namespaces that mean something else.
 constexpr std::string_view reserved_names[] = {"tag", "track", "stream", "frame", "error"};
 
+// In front of a model it may say which size its picture has.
+const Schema& function_around_a_model(bool is_in_front) {
+  static const SchemaRef plain = function_schema();
+  static const Schema sized = [] {
+    Schema schema = *plain;
+    auto sides = Schema::of_kind(Kind::integer);
+    sides->min = 1, sides->max = 4096, sides->unit = "px";
+    auto size = Schema::list_of(std::move(sides));
+    size->min_items = size->max_items = 2;
+    schema.keys.push_back(
+        {.name = "size",
+         .doc = "width and height of the picture that prepare is given; default: the model's",
+         .type = std::move(size)});
+    return schema;
+  }();
+  return is_in_front ? sized : *plain;
+}
+
 class ElementChecks {
  public:
   ElementChecks(const ModuleSpec& spec, const Value& tree, const CheckOptions& options, Diagnostics& found)
@@ -226,7 +244,7 @@ class ElementChecks {
       }
       if (!value.entries()) continue;
       if (value.find("path") || value.find("symbol") || value.find("language")) {
-        validate(value, *function_schema(), path, found_, &module_schema());
+        validate(value, function_around_a_model(key == "preprocess"), path, found_, &module_schema());
         FunctionSpec function;
         read(value, *function_schema(), &function);
         check_function(function, spec_, options_, path, tree_, found_);

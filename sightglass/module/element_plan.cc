@@ -1,10 +1,12 @@
 #include "sightglass/module/element_plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <format>
 #include <span>
 
 #include "sightglass/bins/bin.h"
+#include "sightglass/core/masked_url.h"
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/opencv_meta_overlay/draw_rules.h"
 #include "sightglass/gst/factory_info.h"
@@ -14,6 +16,23 @@
 #include "sightglass/module/schema.h"
 
 namespace sightglass::module {
+
+void PostedWarnings::add(const Log& log, std::string_view about, std::string_view text) {
+  const uint64_t count = count_.fetch_add(1, std::memory_order_relaxed) + 1;
+  {
+    const std::scoped_lock lock(mutex_);
+    last_ = masked_url(text);
+  }
+  if (!limit_.is_due(std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1)))
+    return;
+  log.warning(about, count > 1 ? std::format("{} ({} warnings so far)", text, count) : std::string(text));
+}
+
+std::string PostedWarnings::last() const {
+  const std::scoped_lock lock(mutex_);
+  return last_;
+}
+
 namespace {
 
 // Keys under `properties` that are the module's, not the element's.
@@ -107,6 +126,9 @@ bool is_decoder_key(const ElementType& type, std::string_view key) {
 Status plan_attributes(ElementPlan& plan) {
   const Value* hidden = plan.spec->properties.find("hidden");
   plan.hides_all = hidden && hidden->boolean() && *hidden->boolean();
+  if (const auto* names = hidden ? hidden->items() : nullptr)
+    for (const Value& name : *names)
+      if (name.text()) plan.hidden.emplace_back(*name.text());
   const Value* attributes = plan.spec->properties.find("attributes");
   const auto* entries = attributes ? attributes->entries() : nullptr;
   for (const auto& [name, rule] : entries ? *entries : Value::Map{}) {
@@ -120,7 +142,9 @@ Status plan_attributes(ElementPlan& plan) {
 Status plan_properties(ElementPlan& plan) {
   const auto* entries = plan.spec->properties.entries();
   for (const auto& [key, value] : entries ? *entries : Value::Map{}) {
-    if (value.is_null() || (plan.kind == ElementKind::ours && is_module_key(key))) continue;
+    if (value.is_null() || (plan.kind == ElementKind::ours && is_module_key(key)) ||
+        (plan.kind == ElementKind::function && key == "hidden"))
+      continue;
     const std::string path = "properties." + key;
     if (plan.kind == ElementKind::function)
       return refuse(*plan.spec, path, "a function has `args`, not properties");

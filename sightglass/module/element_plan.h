@@ -7,19 +7,23 @@
 // Inside of the library only. Plans are immutable but for their counters; any thread.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "sightglass/core/histogram.h"
 #include "sightglass/core/param.h"
 #include "sightglass/elements/selection/selector.h"
 #include "sightglass/model/description.h"
 #include "sightglass/module/element_types.h"
 #include "sightglass/module/frame_binding.h"
 #include "sightglass/module/function.h"
+#include "sightglass/module/log.h"
 #include "sightglass/module/parameters.h"
 #include "sightglass/module/spec.h"
 
@@ -38,9 +42,34 @@ struct BindingPlan {
   std::string name;
   const ParamDesc* param = nullptr;
   FrameBinding binding;
+  // Frames that had no such attribute.
+  std::shared_ptr<std::atomic<uint64_t>> defaults = std::make_shared<std::atomic<uint64_t>>(0);
 };
 struct ElementCounters {
-  std::atomic<uint64_t> frames{0}, dropped{0}, errors{0}, binding_defaults{0}, nanoseconds{0};
+  std::atomic<uint64_t> frames{0}, dropped{0}, errors{0};
+  Histogram times{time_bounds};  // of frames that came out, ns
+};
+// Warnings that running GStreamer elements post. Thread-safe.
+class PostedWarnings {
+ public:
+  void add(const Log& log, std::string_view about, std::string_view text);
+  uint64_t count() const { return count_; }
+  std::string last() const;
+
+ private:
+  std::atomic<uint64_t> count_{0};
+  LogLimit limit_;
+  mutable std::mutex mutex_;
+  std::string last_;  // without secrets
+};
+
+// One of the functions around the element's model.
+struct FunctionStep {
+  Value value;            // as it is described
+  bool is_users = false;  // else {NAME: {…}} or NAME; once the template has loaded it:
+  std::shared_ptr<FunctionElement> function;
+  bool changes_box = false;   // hook region; else prepare
+  int width = 0, height = 0;  // key `size`, of the picture that prepare works on; 0: that of the model
 };
 
 struct ElementPlan {
@@ -52,16 +81,20 @@ struct ElementPlan {
   Settings fixed;                     // what the module sets: model, session, description
   std::vector<PropertyPlan> properties;
   std::vector<BindingPlan> bindings;
-  std::string postprocess;  // JSON of built-in functions behind the element; empty: none
-  Value decoder_keys;       // properties of the model's decoders, for its description
+  std::vector<FunctionStep> preprocess, postprocess;
+  std::string builtin_postprocess;  // JSON of those behind the element; empty: none
+  Value decoder_keys;               // properties of the model's decoders, for its description
   std::vector<std::pair<std::string, Value>> thresholds;  // of attributes, by name
   std::vector<Label> hidden;                              // attributes that sinks do not get
   bool hides_all = false;                                 // nor anything else of this element
   bool writes_regions = false;                            // then `keep` is looked at
   std::shared_ptr<FunctionElement> function;
   mutable ElementCounters counters;
+  mutable PostedWarnings posted;
 
   const std::string& name() const { return spec->name; }
+  // Functions of the user's own stand in front of its model.
+  bool has_object_functions() const { return std::ranges::any_of(preprocess, &FunctionStep::is_users); }
   const ParamDesc* find_param(std::string_view property) const;
 };
 using ElementPlans = std::vector<std::unique_ptr<ElementPlan>>;

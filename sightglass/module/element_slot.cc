@@ -11,6 +11,7 @@
 #include "sightglass/gst/frame_probe.h"
 #include "sightglass/gst/properties.h"
 #include "sightglass/memory/gst/handles.h"
+#include "sightglass/module/frame_trace.h"
 
 namespace sightglass::module {
 namespace {
@@ -56,14 +57,22 @@ Status ElementSlot::build(GstBin* bin, std::shared_ptr<const ResolvedSet> set, c
     followed_.push_back(binding.binding.default_value());
     settings.params.emplace_back(binding.name, std::format("{}", followed_.back()));
   }
+  if (plan_.has_object_functions()) {
+    auto opened = ObjectFunctions::open(plan_, stream, set->parameters, tickets_);
+    if (!opened) return forward_error(opened);
+    object_functions_ = std::move(*opened);
+    for (auto& [name, text] : settings.params)
+      if (name == "preprocess-functions") text = object_functions_->list();
+  }
   auto made = gst::make_element(settings);
   if (!made) return forward_error(made);
   element_ = first_ = last_ = made->get();
   gst_object_set_name(GST_OBJECT(element_), plan_.name().c_str());
   gst_bin_add(bin, element_);
-  if (!plan_.postprocess.empty()) {
-    auto behind = gst::make_element(
-        {std::string(postprocess_element), {{"functions", plan_.postprocess}, {"namespace", plan_.name()}}});
+  if (!plan_.builtin_postprocess.empty()) {
+    auto behind =
+        gst::make_element({std::string(postprocess_element),
+                           {{"functions", plan_.builtin_postprocess}, {"namespace", plan_.name()}}});
     if (!behind) return forward_error(behind);
     last_ = behind->get();
     gst_bin_add(bin, last_);
@@ -74,6 +83,12 @@ Status ElementSlot::build(GstBin* bin, std::shared_ptr<const ResolvedSet> set, c
     auto opened = plan_.function->open_stream(stream, set->parameters);
     if (!opened) return forward_error(opened);
     function_ = std::move(*opened);
+  }
+  for (const FunctionStep& step : plan_.postprocess) {
+    if (!step.function) continue;
+    auto opened = step.function->open_stream(stream, set->parameters);
+    if (!opened) return forward_error(opened);
+    behind_.push_back(std::move(*opened));
   }
   set_ = out_set_ = std::move(set);
   inside_.reserve(64);
@@ -113,11 +128,20 @@ void ElementSlot::add_probes() {
         return GST_PAD_PROBE_OK;
       },
       this, nullptr);
-  if (looks_at_output()) gst::add_frame_probe(src.get(), {}, [this](Frame& frame) { return leave(frame); });
+  if (!looks_at_output()) return;
+  gst::FrameProbeOptions options;
+  for (const FunctionStep& step : plan_.postprocess) {
+    if (!step.function) continue;
+    options.pixels = options.pixels || step.function->wants_pixels();
+    options.writes_pixels = options.writes_pixels || step.function->writes_pixels();
+  }
+  options.writes_pixels = options.writes_pixels && options.pixels;
+  gst::add_frame_probe(src.get(), options, [this](Frame& frame) { return leave(frame); });
 }
 
 bool ElementSlot::looks_at_output() const {
-  return !plan_.spec->tag.empty() || (plan_.writes_regions && !plan_.spec->keep.is_null());
+  return !plan_.spec->tag.empty() || (plan_.writes_regions && !plan_.spec->keep.is_null()) ||
+         object_functions_ || !behind_.empty();
 }
 
 // ---- the way in
@@ -131,14 +155,18 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
     set_thresholds(set_->elements[index_]);  // the bin has its elements now
   if (frame && !plan_.bindings.empty()) follow(*frame);
   plan_.counters.frames.fetch_add(1, std::memory_order_relaxed);
+  std::shared_ptr<ElementTrace> trace;
+  if (auto followed = tickets_.trace_of(pts))
+    trace = std::make_shared<ElementTrace>(std::move(followed), plan_.name(), steady_ns());
   {
     std::lock_guard lock(mutex_);
     if (inside_.size() >= most_inside) {  // it lets nothing out, so nobody has looked after them
       inside_.erase(inside_.begin());
       plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
     }
-    inside_.push_back({pts, steady_ns()});
+    inside_.push_back({pts, steady_ns(), trace});
   }
+  if (trace && !std::exchange(watches_models_, true)) watch_models();
   if (!function_) return Verdict::pass;
   auto verdict = call_function(*frame);
   if (verdict && *verdict == Verdict::pass) return verdict;
@@ -150,6 +178,37 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
   plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
   tickets_.drop(pts, "function");
   return verdict;
+}
+
+// What the models inside infer is of the frame that comes to them just then, on that very thread; in front of
+// them there may be queues.
+void ElementSlot::watch_models() {
+  if (!GST_IS_BIN(element_)) return;
+  auto* children = gst_bin_iterate_recurse(GST_BIN(element_));
+  GValue item = G_VALUE_INIT;
+  while (gst_iterator_next(children, &item) == GST_ITERATOR_OK) {
+    auto* child = GST_ELEMENT(g_value_get_object(&item));
+    auto* factory = gst_element_get_factory(child);
+    if (factory && std::string_view(GST_OBJECT_NAME(factory)).ends_with("tensor_inference"))
+      if (const gst::PadPtr sink = pad_of(child, "sink"))
+        gst_pad_add_probe(
+            sink.get(), GST_PAD_PROBE_TYPE_BUFFER,
+            [](GstPad*, GstPadProbeInfo* info, gpointer self) {
+              watch_samples(static_cast<ElementSlot*>(self)->trace_inside(pts_of(info)));
+              return GST_PAD_PROBE_OK;
+            },
+            this, nullptr);
+    g_value_reset(&item);
+  }
+  g_value_unset(&item);
+  gst_iterator_free(children);
+}
+
+std::shared_ptr<ElementTrace> ElementSlot::trace_inside(Time pts) const {
+  if (!tickets_.is_tracing()) return nullptr;
+  std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(inside_, pts, &Inside::pts);
+  return found == inside_.end() ? nullptr : found->trace;
 }
 
 // False when the element keeps its frames: values are set nevertheless, rather than not at all.
@@ -184,6 +243,7 @@ void ElementSlot::take_over(const ResolvedSet& set) {
     set_thresholds(set.elements[index_]);
   }
   if (function_ && set.parameters) function_->apply(set.parameters);
+  if (object_functions_ && set.parameters) object_functions_->apply(set.parameters);
 }
 
 // Of the decoders inside the bin, by the attribute that they write.
@@ -225,7 +285,7 @@ void ElementSlot::follow(const Frame& frame) {
   for (size_t i = 0; i < plan_.bindings.size(); ++i) {
     const BindingPlan& bound = plan_.bindings[i];
     const auto reading = bound.binding.evaluate(frame);
-    if (reading.is_default) plan_.counters.binding_defaults.fetch_add(1, std::memory_order_relaxed);
+    if (reading.is_default) bound.defaults->fetch_add(1, std::memory_order_relaxed);
     if (reading.value == followed_[i]) continue;
     if (!std::exchange(waited, true)) wait_until_empty();
     followed_[i] = reading.value;
@@ -240,17 +300,7 @@ void ElementSlot::follow(const Frame& frame) {
 // ---- functions
 
 Result<Verdict> ElementSlot::call_function(Frame& frame) {
-  const TicketRef ticket = tickets_.find(frame.pts);
-  FrameFacts facts;
-  facts.pts = frame.pts;
-  if (ticket) {
-    const auto& message = *ticket->delivery.message;
-    facts.keyframe = message.frame && message.frame->keyframe;
-    facts.seq = message.seq;
-    facts.pts = ticket->original_pts;
-    facts.param_revision = ticket->param_revision;
-    facts.queue_fill = ticket->queue_fill;
-  }
+  const FrameFacts facts = facts_of(tickets_, frame.pts);
   const ResolvedElement& rules = set_->elements[index_];
   const SelectionContext context{.source = source_id_,
                                  .keyframe = facts.keyframe,
@@ -272,6 +322,10 @@ Result<Verdict> ElementSlot::call_function(Frame& frame) {
     frame.regions.insert(frame.regions.end(), unselected_.begin(), unselected_.end());
     std::ranges::stable_sort(frame.regions, {}, [](const Region& region) { return uint32_t(region.id); });
   }
+  return told(std::move(verdict));
+}
+
+Result<Verdict> ElementSlot::told(Result<Verdict> verdict) {
   if (!verdict && verdict.error().code == ErrorCode::cancelled) {
     failed_module_ = true;
     verdict.error().code = ErrorCode::internal;  // cancelled would end the flow without a word
@@ -279,9 +333,22 @@ Result<Verdict> ElementSlot::call_function(Frame& frame) {
   return verdict;
 }
 
+// Those behind the element; the first that drops the frame is the last that sees it.
+Result<Verdict> ElementSlot::call_behind(Frame& frame) {
+  if (behind_.empty()) return Verdict::pass;
+  const FrameFacts facts = facts_of(tickets_, frame.pts);
+  for (const auto& function : behind_)
+    if (auto verdict = told(function->process(frame, facts)); !verdict || *verdict != Verdict::pass)
+      return verdict;
+  return Verdict::pass;
+}
+
 void ElementSlot::stop_function(std::string_view reason) {
   if (function_) function_->stop(reason);
   function_ = nullptr;
+  if (object_functions_) object_functions_->stop(reason);
+  for (const auto& function : behind_) function->stop(reason);
+  behind_.clear();
 }
 
 // ---- the way out
@@ -292,20 +359,35 @@ void ElementSlot::left(Time pts) {
   // Those before it that have not come out never will.
   const auto behind = std::ranges::find_if(inside_, [&](const Inside& one) { return one.pts > pts; });
   for (auto one = inside_.begin(); one != behind; ++one) {
-    if (one->pts == pts)
-      plan_.counters.nanoseconds.fetch_add(uint64_t(now - one->since_ns), std::memory_order_relaxed);
+    const bool has_come_out = one->pts == pts;
+    if (has_come_out)
+      plan_.counters.times.observe(uint64_t(now - one->since_ns));
     else
       plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
+    if (one->trace) one->trace->left(now, has_come_out ? "" : "it did not come out");
   }
   inside_.erase(inside_.begin(), behind);
   if (inside_.empty()) emptied_.notify_all();
 }
 
 Result<Verdict> ElementSlot::leave(Frame& frame) {
-  if (auto set = revisions_.changed(frame.pts, out_set_.get())) out_set_ = std::move(set);
+  if (auto set = revisions_.changed(frame.pts, out_set_.get())) {
+    out_set_ = std::move(set);
+    if (out_set_->parameters)
+      for (const auto& function : behind_) function->apply(out_set_->parameters);
+  }
+  if (object_functions_ && object_functions_->settle(frame) == Verdict::drop) return drop(frame.pts);
   if (plan_.writes_regions) keep_selected(frame);
   if (!plan_.spec->tag.empty()) set_tag(frame);
-  return Verdict::pass;
+  auto verdict = call_behind(frame);
+  if (verdict && *verdict == Verdict::drop) return drop(frame.pts);
+  return verdict;
+}
+
+Verdict ElementSlot::drop(Time pts) {
+  plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
+  tickets_.drop(pts, "function");
+  return Verdict::drop;
 }
 
 void ElementSlot::keep_selected(Frame& frame) const {

@@ -24,10 +24,13 @@
 #include "sightglass/core/element.h"
 #include "sightglass/module/element_plan.h"
 #include "sightglass/module/function.h"
+#include "sightglass/module/object_functions.h"
 #include "sightglass/module/revision_switch.h"
 #include "sightglass/module/ticket_table.h"
 
 namespace sightglass::module {
+
+class ElementTrace;  // frame_trace.h
 
 class ElementSlot {
  public:
@@ -46,7 +49,9 @@ class ElementSlot {
   // not.
   int64_t oldest_ns() const;
   // The function's fault was one for the whole module.
-  bool failed_module() const { return failed_module_; }
+  bool failed_module() const {
+    return failed_module_ || (object_functions_ && object_functions_->failed_module());
+  }
   // After the pipeline has stopped.
   void stop_function(std::string_view reason);
 
@@ -54,18 +59,23 @@ class ElementSlot {
   struct Inside {  // a frame in the element
     Time pts;
     int64_t since_ns;
+    std::shared_ptr<ElementTrace> trace;  // null: the frame is not followed
   };
   void add_probes();
   Result<Verdict> enter(Time pts, Frame* frame);
   Result<Verdict> leave(Frame& frame);
   void left(Time pts);
+  void watch_models();
+  std::shared_ptr<ElementTrace> trace_inside(Time pts) const;  // null: that frame is not followed
   bool wait_until_empty();
   void take_over(const ResolvedSet& set);
   void set_property(const std::string& name, const std::string& text);
   void set_thresholds(const ResolvedElement& element);
   void follow(const Frame& frame);
   Result<Verdict> call_function(Frame& frame);
-  Result<Verdict> process_selected(Frame& frame, const FrameFacts& facts);
+  Result<Verdict> call_behind(Frame& frame);
+  Result<Verdict> told(Result<Verdict> verdict);  // of whose errors are the module's
+  Verdict drop(Time pts);
   void keep_selected(Frame& frame) const;
   void set_tag(Frame& frame) const;
   bool looks_at_output() const;
@@ -84,9 +94,12 @@ class ElementSlot {
   std::vector<double> followed_;                // current value of each binding
   uint64_t frame_number_ = 0;
   std::unique_ptr<FunctionStream> function_;
+  std::unique_ptr<ObjectFunctions> object_functions_;
+  std::vector<std::unique_ptr<FunctionStream>> behind_;  // functions of the user's own in `postprocess`
   std::vector<Region> unselected_;
   bool failed_module_ = false;
   bool has_thresholds_ = false;  // those of attributes have been set once
+  bool watches_models_ = false;  // a frame that is followed has come
 
   mutable std::mutex mutex_;
   std::condition_variable emptied_;

@@ -105,9 +105,15 @@ std::vector<Key> own_keys(const ElementType& type) {
   if (type.takes_model) {
     keys.push_back(
         made("max_per_stream", "requests of one stream in a batch; 0: any number", whole(0, 1024), 0));
-    auto hidden = Schema::of_kind(Kind::boolean);
+  }
+  if (type.takes_model || type.takes_function) {
+    auto names = Schema::list_of(Schema::of_kind(Kind::text));
     keys.push_back(
-        made("hidden", "what the element writes is seen by elements, not by sinks", hidden, false));
+        {.name = "hidden",
+         .doc = "what the element writes, or these attributes of it, is seen by elements, not by sinks",
+         .type = Schema::one_of({Schema::of_kind(Kind::boolean), names}),
+         .default_value = false,
+         .mutability = Mutability::recycle});
   }
   if (type.name == "attribute_model" || type.name == "complex_model") keys.push_back(attributes_key());
   if (type.name == "zones")

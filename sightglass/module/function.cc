@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
 #include <filesystem>
 #include <map>
@@ -64,6 +65,11 @@ Result<std::shared_ptr<UserCode>> open(const CodeOptions& options, Hook hook) {
   return code;
 }
 
+bool is_box(const Box& box) {
+  return std::isfinite(box.x) && std::isfinite(box.y) && std::isfinite(box.w) && std::isfinite(box.h) &&
+         box.w > 0 && box.h > 0;
+}
+
 class Stream;
 
 // What all streams of an element share.
@@ -81,7 +87,8 @@ class Element final : public FunctionElement, public std::enable_shared_from_thi
 
   Status load() {
     auto code = function::open_code(code_options_);
-    if (code && (*code)->has(Hook::draw) && !(*code)->has(Hook::process)) hook_ = Hook::draw;
+    if (code && hook_ == Hook::process && (*code)->has(Hook::draw) && !(*code)->has(Hook::process))
+      hook_ = Hook::draw;
     if (code) code = having(std::move(*code), code_options_, hook_);
     if (!code) {
       code.error().element = options.element;
@@ -96,8 +103,10 @@ class Element final : public FunctionElement, public std::enable_shared_from_thi
   Result<std::unique_ptr<FunctionStream>> open_stream(
       const StreamInfo& info, std::shared_ptr<const ParameterSet> parameters) override;
   FunctionCounters counters() const override;
-  bool wants_pixels() const override { return hook_ == Hook::draw || code().second->wants_pixels(); }
-  bool writes_pixels() const override { return hook_ == Hook::draw || code().second->writes_pixels(); }
+  bool has(Hook hook) const override { return code().second->has(hook); }
+  bool wants_pixels() const override { return works_on_pictures() || code().second->wants_pixels(); }
+  bool writes_pixels() const override { return works_on_pictures() || code().second->writes_pixels(); }
+  bool works_on_pictures() const { return hook_ == Hook::draw || hook_ == Hook::prepare; }
 
   // What is to be used now, with the number of its revision.
   std::pair<uint64_t, std::shared_ptr<UserCode>> code() const {
@@ -138,7 +147,7 @@ class Element final : public FunctionElement, public std::enable_shared_from_thi
   }
 
   const CodeOptions code_options_;
-  Hook hook_;  // process or draw; not changed after load()
+  Hook hook_;  // process, draw, prepare or region; not changed after load()
   mutable std::mutex mutex_;
   std::shared_ptr<UserCode> code_;
   std::string last_error_;
@@ -160,7 +169,20 @@ class Stream final : public FunctionStream {
     element_->remove(*this);
   }
 
-  Result<Verdict> process(Frame& frame, const FrameFacts& facts) override;
+  Result<Verdict> process(Frame& frame, const FrameFacts& facts) override {
+    const Hook hook = element_->hook();
+    Call call{.hook = hook,
+              .frame = &frame,
+              .facts = &facts,
+              .region = hook == Hook::prepare && !frame.regions.empty() ? 0 : -1};
+    return run(call);
+  }
+  Result<Verdict> region(Frame& frame, size_t index, const FrameFacts& facts, Box& box) override {
+    Call call{.hook = Hook::region, .frame = &frame, .facts = &facts, .region = int(index), .box = box};
+    auto verdict = run(call);
+    if (verdict && is_box(call.box)) box = call.box;
+    return verdict;
+  }
 
   void apply(std::shared_ptr<const ParameterSet> parameters) override {
     parameters_ = std::move(parameters);
@@ -180,6 +202,8 @@ class Stream final : public FunctionStream {
   Time called_at() const { return called_at_.load(std::memory_order_relaxed); }
 
  private:
+  Result<Verdict> run(Call& call);
+
   std::string parameter_text() const {
     std::string text;
     JsonWriter json(text);
@@ -262,7 +286,7 @@ class Stream final : public FunctionStream {
     return Verdict::drop;
   }
 
-  Result<Verdict> failed(Frame& frame, const Outcome& outcome, const char* what) {
+  Result<Verdict> failed(Frame& frame, const Outcome& outcome, std::string_view what) {
     ++element_->errors;
     element_->set_error(outcome.message);
     tag(frame, element_->error_tag);
@@ -295,7 +319,8 @@ class Stream final : public FunctionStream {
   std::atomic<Time> called_at_ = 0;
 };
 
-Result<Verdict> Stream::process(Frame& frame, const FrameFacts& facts) {
+Result<Verdict> Stream::run(Call& call) {
+  Frame& frame = *call.frame;
   ++element_->frames;
   const Time now = now_ns();
   if (!element_->breaker.may_run(gate_, now)) return pass_by(frame, false);
@@ -317,21 +342,19 @@ Result<Verdict> Stream::process(Frame& frame, const FrameFacts& facts) {
     is_started_ = true;
   }
 
-  const Hook hook = element_->hook();
-  Call call{
-      .hook = hook,
-      .frame = &frame,
-      .facts = &facts,
-      .writes_pixels = element_->options.writes_pixels && (hook == Hook::draw || code_->writes_pixels())};
-  const Outcome outcome = timed(call);
+  call.writes_pixels =
+      element_->options.writes_pixels && (element_->works_on_pictures() || code_->writes_pixels());
+  Outcome outcome = timed(call);
   if (outcome.fault == Fault::unavailable) return pass_by(frame, true);
+  if (outcome.fault == Fault::none && call.hook == Hook::region && !is_box(call.box))
+    outcome = {Fault::error, "region gave a box that is no numbers, or has no area", outcome.took};
   element_->nanoseconds += uint64_t(outcome.took);
   note(outcome);
   const bool is_late = outcome.took > element_->options.budget;
   if (is_late) ++element_->overruns;
   if (outcome.fault != Fault::none) {
     if (is_late) tag(frame, element_->overrun_tag);
-    return failed(frame, outcome, "process");
+    return failed(frame, outcome, to_string(call.hook));
   }
   sign(frame);
   if (is_late) tag(frame, element_->overrun_tag);
@@ -396,6 +419,7 @@ class Loaded final : public FunctionElement {
     return element_->open_stream(info, std::move(parameters));
   }
   FunctionCounters counters() const override { return element_->counters(); }
+  bool has(Hook hook) const override { return element_->has(hook); }
   bool wants_pixels() const override { return element_->wants_pixels(); }
   bool writes_pixels() const override { return element_->writes_pixels(); }
 
@@ -404,7 +428,7 @@ class Loaded final : public FunctionElement {
 };
 
 // The hooks without a life of their own: one object for all calls, or one per stream.
-class Hooks final : public AcceptFunction, public MapFunction, public RegionFunction {
+class Hooks final : public AcceptFunction, public MapFunction {
  public:
   Hooks(std::shared_ptr<UserCode> code, std::string element)
       : code_(std::move(code)), element_(std::move(element)) {}
@@ -420,12 +444,6 @@ class Hooks final : public AcceptFunction, public MapFunction, public RegionFunc
     if (auto done = run(call, nullptr); !done) return done;
     json = std::move(call.answer);
     return {};
-  }
-  Result<Box> region(const Frame& frame, size_t index) override {
-    Frame copy = frame;
-    Call call{.hook = Hook::region, .frame = &copy, .region = int(index)};
-    if (auto done = run(call, nullptr); !done) return forward_error(done);
-    return call.box;
   }
 
  private:
@@ -489,10 +507,6 @@ Result<std::unique_ptr<AcceptFunction>> load_accept(const FunctionSpec& spec,
 }
 Result<std::unique_ptr<MapFunction>> load_map(const FunctionSpec& spec, const FunctionOptions& options) {
   return load_hook<MapFunction>(spec, options, Hook::map);
-}
-Result<std::unique_ptr<RegionFunction>> load_region(const FunctionSpec& spec,
-                                                    const FunctionOptions& options) {
-  return load_hook<RegionFunction>(spec, options, Hook::region);
 }
 
 }  // namespace sightglass::module

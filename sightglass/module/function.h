@@ -32,6 +32,8 @@ class FunctionStream {  // used by one thread at a time
   // the pixels too where `writes_pixels` was asked for. Verdict::drop by the function itself or on_error. An
   // error: on_error says stream or module (element set, code `cancelled` for module).
   virtual Result<Verdict> process(Frame& frame, const FrameFacts& facts) = 0;
+  // Hook region: the box that a model is to see of the object with this index, in place of what `box` says.
+  virtual Result<Verdict> region(Frame& frame, size_t index, const FrameFacts& facts, Box& box) = 0;
   virtual void apply(std::shared_ptr<const ParameterSet> parameters) = 0;  // at a frame boundary
   virtual void stop(std::string_view reason) = 0;                          // also when start has failed
 };
@@ -51,6 +53,7 @@ class FunctionElement {  // thread-safe
   virtual Result<std::unique_ptr<FunctionStream>> open_stream(
       const StreamInfo& info, std::shared_ptr<const ParameterSet> parameters) = 0;
   virtual FunctionCounters counters() const = 0;
+  virtual bool has(function::Hook hook) const = 0;
   // What the code says of itself: whether frames need their picture, and whether it is changed.
   virtual bool wants_pixels() const = 0;
   virtual bool writes_pixels() const = 0;
@@ -58,8 +61,9 @@ class FunctionElement {  // thread-safe
 
 struct FunctionOptions {
   std::string element, folder;  // folder: that relative paths start from
-  // What process() of the stream calls: process, or draw, whose frame's picture is drawn into. Code that has
-  // a draw and no process is drawn with in either case.
+  // What process() of the stream calls: process; draw, whose frame's picture is drawn into; prepare, whose
+  // frame is the picture that a model is to see, with the object, if there is one, as its only region. Code
+  // that has a draw and no process is drawn with in either case; region is called by region() only.
   function::Hook hook = function::Hook::process;
   bool development = false;             // watch the file, swap changed code at a frame boundary
   bool writes_pixels = false;           // the pictures may be written to, where the code asks for it
@@ -73,9 +77,9 @@ struct FunctionOptions {
 Result<std::unique_ptr<FunctionElement>> load_function(const FunctionSpec& function,
                                                        const FunctionOptions& options);
 
-// The other hooks of 3.5, one call each: accept(frame) → bool, map(record) → record as JSON, region(object,
-// frame) → box that a model is to see. An error says what went wrong; what becomes of
-// the frame or the record is the caller's. All are thread-safe, and one call runs at a time.
+// Hooks outside of any stream's pipeline, one call each: accept(frame) → bool, map(record) → record as JSON.
+// An error says what went wrong; what becomes of the frame or the record is the caller's. Both are
+// thread-safe, and one call runs at a time.
 class AcceptFunction {
  public:
   virtual ~AcceptFunction() = default;
@@ -90,11 +94,4 @@ class MapFunction {
   virtual Status map(std::string& json) = 0;
 };
 Result<std::unique_ptr<MapFunction>> load_map(const FunctionSpec& function, const FunctionOptions& options);
-class RegionFunction {
- public:
-  virtual ~RegionFunction() = default;
-  virtual Result<Box> region(const Frame& frame, size_t index) = 0;  // index: among frame.regions
-};
-Result<std::unique_ptr<RegionFunction>> load_region(const FunctionSpec& function,
-                                                    const FunctionOptions& options);
 }  // namespace sightglass::module

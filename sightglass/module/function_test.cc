@@ -129,14 +129,19 @@ TEST(CppFunction, RunsTheSmallerHooks) {
   record = "leave out";
   ASSERT_TRUE((*map)->map(record));
   EXPECT_EQ(record, "");
-  const auto region = load_region(cpp("filters"), options);
-  ASSERT_TRUE(region);
+  FunctionOptions of_region{.element = "mine", .hook = function::Hook::region};
+  const auto element = load_function(cpp("filters"), of_region);
+  ASSERT_TRUE(element);
+  const auto region = open_stream(**element);
   Frame frame = frame_with({"a"});
-  frame.regions[0].box.x = 0.5f;
-  EXPECT_EQ((*region)->region(frame, 0).value(), (Box{0.25f, 0.25f, 0.25f, 0.25f}));
+  Box box{0.5f, 0.25f, 0.25f, 0.25f};
+  EXPECT_EQ(region->region(frame, 0, {}, box).value(), Verdict::pass);
+  EXPECT_EQ(box.x, 0.25f);
   frame.regions[0].confidence = -1;
-  EXPECT_EQ((*region)->region(frame, 0).error().message, "not this one");
-  EXPECT_FALSE((*region)->region(frame, 1));
+  EXPECT_EQ(region->region(frame, 0, {}, box).value(), Verdict::pass);
+  EXPECT_TRUE(has_tag(frame, "error.mine"));
+  EXPECT_EQ((*element)->counters().last_error, "not this one");
+  EXPECT_FALSE(load_function(cpp("marks"), of_region));
   EXPECT_FALSE(load_map(cpp("marks"), options));
 }
 

@@ -1,8 +1,10 @@
 #include "sightglass/module/ingress.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
+#include "sightglass/module/frame_trace.h"
 #include "sightglass/module/record_maker.h"
 
 namespace sightglass::module {
@@ -32,9 +34,7 @@ std::string_view name_of(stream::Kind kind) {
 }  // namespace
 
 void IngressCounters::count_received(stream::Kind kind) {
-  const std::scoped_lock lock(mutex_);
-  const auto known = received_.find(name_of(kind));
-  ++(known == received_.end() ? received_[std::string(name_of(kind))] : known->second);
+  received_[std::min(size_t(kind), received_.size() - 1)].fetch_add(1, std::memory_order_relaxed);
 }
 
 void IngressCounters::count_rejected(std::string_view reason) {
@@ -44,13 +44,34 @@ void IngressCounters::count_rejected(std::string_view reason) {
 }
 
 std::map<std::string, uint64_t> IngressCounters::received() const {
-  const std::scoped_lock lock(mutex_);
-  return {received_.begin(), received_.end()};
+  std::map<std::string, uint64_t> counts;
+  for (size_t kind = 0; kind < received_.size(); ++kind)
+    if (const uint64_t count = received_[kind]) counts[std::string(name_of(stream::Kind(kind)))] += count;
+  return counts;
 }
 
 std::map<std::string, uint64_t> IngressCounters::rejected() const {
   const std::scoped_lock lock(mutex_);
   return {rejected_.begin(), rejected_.end()};
+}
+
+adapters::Deliver::Offer Ingress::offer(stream::Delivery& delivery) {
+  if (shared_.is_closed) return Offer::closed;
+  stream::FrameFacts facts;
+  if (delivery.message && facts_of(delivery, facts)) {
+    const auto found = reader_.find(delivery.message->source_id, steady_now_ns());
+    if (found.refusal == stream::Denial::none &&
+        !static_cast<StreamRunner&>(*found.pin).has_room(facts, delivery.lossless))
+      return Offer::full;
+  }
+  return deliver(std::move(delivery)) ? Offer::taken : Offer::closed;
+}
+
+void Ingress::release(std::span<const std::string> source_ids, bool at_once) {
+  for (const std::string& id : source_ids)
+    if (const auto entry = shared_.services->table->get(id))
+      static_cast<StreamRunner&>(*entry).post_command(at_once ? StreamRunner::Command::abandon
+                                                              : StreamRunner::Command::revoke);
 }
 
 Status Ingress::take(stream::Delivery delivery, int deadline_ms, const std::function<bool()>& gives_up) {
@@ -90,6 +111,11 @@ Status Ingress::take(stream::Delivery delivery, int deadline_ms, const std::func
   if (facts.kind == stream::MessageKind::frame)
     job->receipt =
         std::make_unique<Receipt>(stream.account(), job->delivery.settlement, job->delivery.received_ns);
+  TraceRef trace;
+  if (job->receipt && shared_.services->tracer) {
+    trace = shared_.services->tracer->begin(message, job->delivery.received_ns);
+    job->receipt->follow(trace);
+  }
   if (job->receipt && wants_ && !wants_(message)) {
     shared_.counters.count_rejected("accept");
     stream.note_refused();
@@ -102,11 +128,16 @@ Status Ingress::take(stream::Delivery delivery, int deadline_ms, const std::func
     else if (job->delivery.settlement)
       job->delivery.settlement->refused(reason, true);
   };
-  const std::string source_id = message.source_id;  // the message may be gone once it is taken
+  const std::string source_id = message.source_id;        // the message may be gone once it is taken
+  const int64_t received_ns = job->delivery.received_ns;  // nor is the job ours then
   int64_t asked_ns = start;
   for (bool has_waited = false;;) {
+    const int64_t queued_ns = trace ? steady_now_ns() : 0;
+    if (trace) trace->queued(queued_ns);
     switch (stream.push(facts, job)) {
       case StreamRunner::Queue::Status::taken:
+        if (trace) trace->add("receive", received_ns, queued_ns);
+        return {};
       case StreamRunner::Queue::Status::dropped:
         return {};
       case StreamRunner::Queue::Status::closed:

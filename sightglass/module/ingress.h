@@ -6,6 +6,7 @@
 //   block
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <map>
@@ -26,8 +27,9 @@ class IngressCounters {
   std::map<std::string, uint64_t> received() const, rejected() const;
 
  private:
+  std::array<std::atomic<uint64_t>, 16> received_{};  // by kind
   mutable std::mutex mutex_;
-  std::map<std::string, uint64_t, std::less<>> received_, rejected_;
+  std::map<std::string, uint64_t, std::less<>> rejected_;
 };
 
 struct IngressShared {
@@ -46,6 +48,8 @@ class Ingress final : public adapters::Deliver {
   bool deliver(stream::Delivery delivery) override {
     return take(std::move(delivery), -1).has_value() || !shared_.is_closed;
   }
+  Offer offer(stream::Delivery& delivery) override;
+  void release(std::span<const std::string> source_ids, bool at_once) override;
   // Asked of each frame of a stream that is let in; false: it is settled and counted as "accept".
   void set_filter(std::function<bool(const stream::Message&)> wants) { wants_ = std::move(wants); }
   std::unique_ptr<adapters::Deliver> another() override { return std::make_unique<Ingress>(keeps_); }

@@ -214,4 +214,74 @@ inline std::string test_model(const std::string& name) {
 
 inline Value json(const std::string& text) { return value_from_json_or_null(text); }
 
+inline constexpr int width = 320, height = 240;
+
+inline std::vector<Square> walking(int n) { return {person_at(40 + 4 * n, 60)}; }
+
+class InstanceTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { gst_init(nullptr, nullptr); }
+  // A module without elements.
+  static ModuleSpec plain(std::string codec = "none") {
+    ModuleSpec spec;
+    spec.output_frame.codec = std::move(codec);
+    return spec;
+  }
+  static ModuleSpec detecting(const std::string& properties = "{}", const std::string& model = "det") {
+    ModuleSpec spec;
+    spec.models = {{"objects", {.path = test_model(model), .device = "CPU"}}};
+    spec.pipeline.elements = {
+        {.name = "finder", .type = "detector", .model = "objects", .properties = json(properties)}};
+    return spec;
+  }
+  void prepare(const ModuleSpec& spec) {
+    auto made = prepare_template(spec);
+    ASSERT_TRUE(made) << made.error().to_string();
+    pipeline = *made;
+  }
+  void start(const std::string& codec = "h264", std::shared_ptr<const ParameterSet> parameters = nullptr) {
+    InstanceOptions options{.source_id = "cam-1", .epoch = 1, .parameters = std::move(parameters)};
+    options.format = {.codec = codec, .width = width, .height = height, .framerate = {25, 1}};
+    if (codec == "raw") options.format.raw_format = "RGB";
+    auto made = start_instance(*pipeline, options, recorder);
+    ASSERT_TRUE(made) << made.error().to_string();
+    instance = std::move(*made);
+    EXPECT_EQ(instance->unbounded_queues(), std::vector<std::string>{});  // F23
+  }
+  static std::vector<TicketRef> tickets_of(const std::vector<Unit>& units,
+                                           const std::string& codec = "h264") {
+    std::vector<TicketRef> tickets;
+    for (const Unit& unit : units)
+      tickets.push_back(ticket_of(unit, codec, width, height, int64_t(tickets.size())));
+    return tickets;
+  }
+  // All of them, to the end.
+  void run(const std::vector<TicketRef>& tickets) {
+    ASSERT_TRUE(feed(*instance, recorder, tickets));
+    instance->end();
+    ASSERT_TRUE(recorder.wait_for_end()) << (recorder.failures.empty() ? "" : recorder.failures[0].text);
+    EXPECT_TRUE(instance->stop(10'000'000'000));
+  }
+  size_t count(FrameOutcome outcome) const {
+    return size_t(std::ranges::count(recorder.results, outcome, &InstanceResult::outcome));
+  }
+  static bool has_tag(const Frame& frame, std::string_view tag) {
+    if (!frame.attributes) return false;
+    return std::ranges::any_of(frame.attributes->items(), [&](const Attribute& attribute) {
+      return attribute.model.view() == "tag" && attribute.name.view() == tag;
+    });
+  }
+
+  Recorder recorder;
+  std::shared_ptr<PipelineTemplate> pipeline;
+  std::unique_ptr<StreamInstance> instance;
+};
+
+class ElementsTest : public InstanceTest {
+ protected:
+  void SetUp() override {
+    if (test_model("det").empty()) GTEST_SKIP() << "SIGHTGLASS_TEST_MODELS is not set";
+  }
+};
+
 }  // namespace sightglass::module

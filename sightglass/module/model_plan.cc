@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <format>
+#include <future>
 
+#include "sightglass/model/compiled_cache.h"
 #include "sightglass/model/description.h"
 #include "sightglass/model/engine.h"
 #include "sightglass/model/sha256.h"
@@ -24,23 +27,13 @@ std::unexpected<Error> refuse(const std::string& model, std::string_view why) {
   return fail(ErrorCode::invalid_argument, "models.{}: {}", model, why);
 }
 
-// The file that path or url name.
+// The file that `path` names.
 Result<fs::path> locate(const std::string& name, const ModelSpec& spec, const fs::path& folder) {
-  std::string path = spec.path;
-  if (path.empty()) {
-    constexpr std::string_view file = "file://";
-    if (spec.url.empty()) return refuse(name, "it has neither path nor url");
-    if (!spec.url.starts_with(file))
-      return refuse(name,
-                    std::format("{}: only file:// is fetched by this version; download it and give `path` "
-                                "and `sha256`",
-                                spec.url));
-    path = spec.url.substr(file.size());
-  }
+  if (spec.path.empty()) return refuse(name, "it has neither path nor url");
   std::error_code ignored;
-  const fs::path beside = folder / path;
+  const fs::path beside = folder / spec.path;
   const fs::path found = fs::exists(beside, ignored) ? beside : fs::path();
-  auto resolved = found.empty() ? resolve_model(path) : Result<fs::path>(found);
+  auto resolved = found.empty() ? resolve_model(spec.path) : Result<fs::path>(found);
   if (!resolved) return refuse(name, resolved.error().message);
   if (spec.sha256.empty()) return resolved;
   auto sum = sha256_of_file(*resolved);
@@ -49,6 +42,11 @@ Result<fs::path> locate(const std::string& name, const ModelSpec& spec, const fs
     return fail(ErrorCode::corrupt, "models.{}: {} has the checksum {}, not {}", name, resolved->string(),
                 *sum, spec.sha256);
   return resolved;
+}
+
+fs::path compiled_folder(const ModuleSpec& module) {
+  if (module.storage.compiled.empty()) return cache_dir() / "compiled";
+  return fs::path(module.folder) / module.storage.compiled;
 }
 
 // Files that the document names lie beside the module's.
@@ -102,17 +100,21 @@ std::string DocumentFile::path() const { return std::format("/proc/self/fd/{}", 
 // ---- the model
 
 Result<std::unique_ptr<ModelPlan>> ModelPlan::find(const std::string& name, const ModelSpec& spec,
-                                                   const ModuleSpec& module) {
+                                                   const ModuleSpec& module, bool may_fetch,
+                                                   const ModelProgress& progress) {
   std::unique_ptr<ModelPlan> plan(new ModelPlan(name, spec));
   plan->folder_ = module.folder.empty() ? "." : module.folder;
-  auto path = locate(name, spec, plan->folder_);
+  plan->compiled_ = compiled_folder(module).string();
+  auto path = spec.url.empty() ? locate(name, spec, plan->folder_)
+                               : fetch_model(name, spec, module, may_fetch, progress);
   if (!path) return forward_error(path);
   plan->path_ = path->string();
   plan->instance_id_ = std::format("{}/{}#{}", module.name, name, next_instance++);
   return plan;
 }
 
-Status ModelPlan::load(const SessionWishes& wishes, std::vector<std::string>& warnings) {
+Status ModelPlan::load(const SessionWishes& wishes, std::vector<std::string>& warnings,
+                       const ModelProgress& progress) {
   SessionOptions options;
   options.shared_id = instance_id_;
   options.model = path_;
@@ -131,7 +133,14 @@ Status ModelPlan::load(const SessionWishes& wishes, std::vector<std::string>& wa
   if (!spec_.precision.empty())
     warnings.push_back(
         std::format("models.{}: precision {}: the model runs as it is", name_, spec_.precision));
-  auto opened = open_session(options);
+  auto opening = std::async(std::launch::async, [&] {
+    const CompiledFolder folder(compiled_);
+    return open_session(options);
+  });
+  progress({.step = std::format("loading model {}", name_)});
+  for (int seconds = 1; opening.wait_for(std::chrono::seconds(1)) != std::future_status::ready; ++seconds)
+    progress({.step = std::format("loading model {} ({} s)", name_, seconds)});
+  auto opened = opening.get();
   if (!opened) {
     Error error = opened.error();
     error.message = std::format("models.{}: {}", name_, error.message);
@@ -211,6 +220,9 @@ ModelState ModelPlan::state() const {
   state.batches = totals.batches;
   state.samples = totals.samples;
   state.seconds = totals.seconds;
+  state.batch_sizes = totals.sizes;
+  state.batch_waits = totals.waits;
+  state.runs = totals.runs;
   return state;
 }
 

@@ -9,6 +9,7 @@
 
 #include "sightglass/core/result.h"
 #include "sightglass/model/session.h"
+#include "sightglass/module/model_fetch.h"
 #include "sightglass/module/pipeline_template.h"
 #include "sightglass/module/spec.h"
 
@@ -35,15 +36,17 @@ struct SessionWishes {  // of the elements that use the model, together
 
 class ModelPlan {
  public:
-  // `spec` outlives it.
-  static Result<std::unique_ptr<ModelPlan>> find(const std::string& name, const ModelSpec& spec,
-                                                 const ModuleSpec& module);
+  // Finds its file, and fetches one that is named by a URL and not there yet, if it may. `spec` outlives it.
+  static Result<std::unique_ptr<ModelPlan>> find(
+      const std::string& name, const ModelSpec& spec, const ModuleSpec& module, bool may_fetch = false,
+      const ModelProgress& progress = [](const Progress&) {});
   const std::string& name() const { return name_; }
   const std::string& path() const { return path_; }
   const std::string& instance_id() const { return instance_id_; }
 
-  // Loads the model and runs it `warmup` times. What the user should know is added to `warnings`.
-  Status load(const SessionWishes& wishes, std::vector<std::string>& warnings);
+  // Loads the model and runs it `warmup` times, on a thread of its own, since that may take minutes:
+  // `progress` is told every second, here. What the user should know is added to `warnings`.
+  Status load(const SessionWishes& wishes, std::vector<std::string>& warnings, const ModelProgress& progress);
   // The neutral document for one element: the inline keys, the element's name, and what the element's own
   // properties say of decoder and attributes.
   Result<std::string> document_for(const ElementSpec& element, const Value& decoder_keys,
@@ -55,7 +58,7 @@ class ModelPlan {
 
   const std::string name_;
   const ModelSpec& spec_;
-  std::string folder_, path_, instance_id_;
+  std::string folder_, path_, instance_id_, compiled_;
   std::shared_ptr<Session> session_;
   std::vector<DocumentFile> documents_;
   std::string note_;

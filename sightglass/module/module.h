@@ -18,7 +18,9 @@
 #include <string_view>
 #include <vector>
 
+#include "sightglass/adapters/adapter.h"
 #include "sightglass/adapters/record.h"
+#include "sightglass/core/histogram.h"
 #include "sightglass/core/result.h"
 #include "sightglass/module/parameters.h"
 #include "sightglass/module/pipeline_template.h"
@@ -41,12 +43,26 @@ struct StreamStatus {
   double retry_in = 0;      // s until a quarantined stream is tried again
   uint64_t received = 0, stored = 0, lost = 0, duplicate = 0, fenced = 0, in_flight = 0, queued = 0;
   std::vector<std::pair<std::string, uint64_t>> dropped;  // by reason
+  struct Dropped {
+    std::string_view stage, reason;  // static: queue, elements, sinks
+    uint64_t count = 0;
+  };
+  std::vector<Dropped> dropped_by_stage;  // the same frames
+  uint64_t results = 0;                   // frames that came out of the elements
 };
 struct SinkStatus {
   std::string name, type, policy, last_error;
   bool is_up = false, is_paused = false, required = false;
   uint64_t queued = 0, queued_bytes = 0, spilled_bytes = 0, delivered = 0, retries = 0, dropped = 0,
            dead_letters = 0;
+  HistogramCounts latencies;  // of frames, ns from their receipt until they were stored
+};
+// What is sent elsewhere, of spans and pushed metrics.
+struct TelemetryStatus {
+  bool is_tracing = false, is_pushing = false;
+  uint64_t spans_sent = 0, spans_dropped = 0;  // dropped: the queue was full, or they were refused
+  uint64_t pushes = 0, pushes_failed = 0;
+  std::string last_error;
 };
 struct HealthReport {
   bool live = true, ready = false;
@@ -62,8 +78,11 @@ struct ModuleStatus {
   std::vector<SinkStatus> sinks;
   std::vector<ElementState> elements;
   std::vector<ModelState> models;
-  std::map<std::string, uint64_t> messages_received, messages_rejected;  // by kind, by reason
-  std::map<std::pair<std::string, std::string>, uint64_t> transitions;   // from, to
+  std::map<std::string, uint64_t> messages_received, messages_rejected;       // by kind, by reason
+  std::map<std::pair<std::string, std::string>, uint64_t> transitions;        // from, to
+  std::vector<adapters::SourceStatus> sources;                                // of adapters in this process
+  std::map<std::pair<std::string, std::string>, uint64_t> parameter_changes;  // layer, result
+  TelemetryStatus telemetry;
   uint64_t instances_stuck = 0, instances_stopping = 0, refused_streams = 0;
 };
 struct StreamEvent {

@@ -13,6 +13,15 @@ constexpr auto rollout_limit = std::chrono::seconds(2);
 constexpr const char* table_rules[] = {"max_streams", "max_stuck", "new_sources_per_second",
                                        "new_sources_burst"};
 
+// A layer that watches says so itself; whatever else changes something comes over HTTP.
+std::string layer_name(const std::string& by) { return by == "etcd" || by == "file" ? by : "http"; }
+
+std::string result_name(ChangeResult result) {
+  static constexpr const char* names[] = {"applied",       "unchanged", "invalid", "conflict",
+                                          "needs_restart", "not_found", "failed"};
+  return names[size_t(result)];
+}
+
 // Keys of `streams` into rules.
 Status set_rules(const Value& values, std::string_view where, stream::StreamRules& rules) {
   if (!values.entries()) return {};
@@ -72,6 +81,10 @@ Status ModuleRunner::open_parameters() {
              std::string result = change.outcome.errors.empty() ? "applied" : "refused";
              for (const ParameterError& error : change.outcome.errors)
                result += ": " + (error.path.empty() ? "" : error.path + " ") + error.message;
+             {
+               const std::scoped_lock lock(mutex_);
+               ++parameter_changes_[{layer_name(change.by), result_name(change.outcome.result)}];
+             }
              audit_->add({.who = change.by,
                           .call = "parameters",
                           .changes = change.changes,

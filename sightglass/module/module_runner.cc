@@ -45,6 +45,7 @@ Result<std::unique_ptr<Module>> create_module(const ModuleSpec& spec, ModuleHook
 ModuleRunner::ModuleRunner(const ModuleSpec& spec, ModuleHooks hooks)
     : spec_(spec),
       hooks_(std::move(hooks)),
+      log_(spec.name, spec.telemetry),
       accounts_(std::make_shared<Accounts>(size_t(2) * std::max(1u, spec.streams.max_streams))),
       // Who cannot be called has no callers to write down.
       audit_(std::make_unique<AuditLog>(spec.http.bind == "off"
@@ -59,6 +60,7 @@ ModuleRunner::~ModuleRunner() {
   const bool is_left_behind = std::ranges::any_of(sources_, &SourceRunner::is_left_behind);
   sources_.clear();
   if (strands_) strands_->stop();
+  if (services_) services_->locations.reset();
   reaper_.reset();
   if (!is_left_behind) return;
   // What the source's thread still refers to ends with the process.
@@ -133,6 +135,10 @@ Status ModuleRunner::start_parts() {
   services_->outlet = outlet_.get();
   services_->accounts = accounts_;
   services_->buffers = spec_.buffers;
+  if (auto started = start_telemetry_of_module(); !started) return started;
+  if (telemetry_ && telemetry_->traces())
+    services_->tracer = std::make_shared<Tracer>(telemetry_->traces(), spec_.telemetry.trace_sample);
+  if (auto allowed = allow_locations(); !allowed) return allowed;
   auto options = stream_options(parameters_->current().get());
   if (!options) return forward_error(options);
   table_ = std::make_unique<stream::StreamTable>(
@@ -149,6 +155,20 @@ Status ModuleRunner::start_parts() {
   return parameters_->start_watching();
 }
 
+Status ModuleRunner::start_telemetry_of_module() {
+  const TelemetrySpec& wanted = spec_.telemetry;
+  if (wanted.traces_otlp_url.empty() && wanted.metrics_otlp_url.empty()) return {};
+  auto started = start_telemetry({.traces_url = wanted.traces_otlp_url,
+                                  .metrics_url = wanted.metrics_otlp_url,
+                                  .module = spec_.name,
+                                  .version = SIGHTGLASS_VERSION,
+                                  .metrics = [this] { return metrics(); },
+                                  .log = &log_});
+  if (!started) return forward_error(started);
+  telemetry_ = std::move(*started);
+  return {};
+}
+
 Status ModuleRunner::start_sinks() {
   const auto set = parameters_->current();
   for (const SinkSpec& spec : spec_.pipeline.sinks) {
@@ -161,6 +181,24 @@ Status ModuleRunner::start_sinks() {
   return outlet_->start();
 }
 
+// W-10: readers refuse what may not be read before anything is kept of it, streams read the rest.
+Status ModuleRunner::allow_locations() {
+  auto rules =
+      LocationRules::make(spec_.security.location_schemes, spec_.security.location_roots, spec_.folder);
+  if (!rules) return forward_error(rules);
+  services_->on_rejected = [this, limit = std::make_shared<LogLimit>()](
+                               std::string_view source, std::string_view reason, std::string_view text) {
+    ingress_->counters.count_rejected(reason);
+    if (!text.empty() && limit->is_due(steady_now_ns()))
+      log_.warning(std::format("stream {}", source),
+                   std::format("a frame is dropped ({}): {}", reason, text));
+  };
+  if (rules->empty()) return {};
+  location_rules_ = std::make_shared<const LocationRules>(*std::move(rules));
+  services_->locations = std::make_shared<LocationPool>(location_rules_, read_limits(spec_.limits));
+  return {};
+}
+
 Status ModuleRunner::start_sources() {
   const auto set = parameters_->current();
   size_t number = 0;
@@ -168,6 +206,10 @@ Status ModuleRunner::start_sources() {
                                   .module = spec_.name,
                                   .require_auth = spec_.security.require_auth,
                                   .limits = read_limits(spec_.limits)};
+  if (location_rules_)
+    context.allow_location = [rules = location_rules_](const stream::Location& location) {
+      return rules->allows(location.uri);
+    };
   if (!spec_.security.shutdown_token_file.empty()) {
     auto token = shutdown_token();
     if (!token) return forward_error(token);
@@ -414,6 +456,8 @@ Outcome ModuleRunner::drain_and_end(const ShutdownOptions& options) {
   for (auto& source : sources_)
     if (!source->join(std::max(std::min(deadline, start + 5 * second_ns), steady_now_ns() + second_ns)))
       outcome.missing.push_back(source->name() + ": its thread does not end");
+  // The last to go: it has something to say of all the others.
+  if (telemetry_) telemetry_->stop(is_now ? 200 : 2000);
   if (table_ && table_->has_too_many_stuck())
     outcome.exit_code = 5;
   else if (!(is_now ? left : outcome.missing).empty() && !is_cut_short)

@@ -32,6 +32,7 @@
 #include "sightglass/module/snapshot.h"
 #include "sightglass/module/source_runner.h"
 #include "sightglass/module/stream_runner.h"
+#include "sightglass/module/telemetry.h"
 
 namespace sightglass::module {
 
@@ -64,6 +65,7 @@ class ModuleRunner final : public Module {
   Status act_on_sink(std::string_view name, std::string_view action) override;
   ModuleStatus status() const override;
   HealthReport health() const override;
+  std::vector<MetricFamily> metrics() const;  // that are pushed
   const ModuleSpec& spec() const override { return spec_; }
   Result<std::vector<uint8_t>> snapshot(std::string_view source_id) override;
   void on_shutdown_request(std::function<void(const ShutdownOptions&)> callback) override;
@@ -74,8 +76,10 @@ class ModuleRunner final : public Module {
   enum class State : uint8_t { created, loading, ready, draining, ended, failed };
 
   Status start_parts();
+  Status start_telemetry_of_module();
   Status start_sinks();
   Status start_sources();
+  Status allow_locations();
   Result<std::string> shutdown_token() const;
   void control();  // thread
   Outcome drain_and_end(const ShutdownOptions& options);
@@ -98,6 +102,7 @@ class ModuleRunner final : public Module {
 
   const ModuleSpec spec_;
   const ModuleHooks hooks_;
+  const Log log_;
 
   // In the order in which they are made; they go the other way round.
   const std::shared_ptr<Accounts> accounts_;
@@ -111,8 +116,10 @@ class ModuleRunner final : public Module {
   std::shared_ptr<PipelineTemplate> template_;
   std::unique_ptr<ParameterStore> parameters_;
   std::shared_ptr<IngressShared> ingress_;
+  std::shared_ptr<const LocationRules> location_rules_;
   std::vector<std::unique_ptr<SourceRunner>> sources_;
   std::unique_ptr<Snapshot> snapshot_;
+  std::unique_ptr<Telemetry> telemetry_;  // null: the description names no address
   std::jthread control_;
   std::atomic<bool> is_built_{false};  // all of the above: the module may be looked at while it loads
 
@@ -125,6 +132,7 @@ class ModuleRunner final : public Module {
   std::function<void(const ShutdownOptions&)> on_shutdown_request_;
   std::shared_ptr<const ParameterSet> active_;
   std::map<std::pair<std::string, std::string>, uint64_t> transitions_;
+  std::map<std::pair<std::string, std::string>, uint64_t> parameter_changes_;  // layer, result
   uint64_t refused_streams_ = 0;
   std::vector<std::unique_ptr<Ingress>> idle_ingresses_;
   std::optional<Outcome> outcome_;

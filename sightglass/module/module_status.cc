@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <format>
 
+#include "sightglass/module/metric_families.h"
 #include "sightglass/module/module_runner.h"
 
 namespace sightglass::module {
@@ -22,6 +23,7 @@ ModuleStatus ModuleRunner::status() const {
     status.state = names[size_t(state_)];
     status.transitions = transitions_;
     status.refused_streams = refused_streams_;
+    status.parameter_changes = parameter_changes_;
   }
   if (parameters_) status.revision = parameters_->current()->revision();
   if (!is_built_) return status;
@@ -36,14 +38,16 @@ ModuleStatus ModuleRunner::status() const {
     const SourceCounts counts = account->counts(now);
     status.streams.push_back({.id = account->id(),
                               .state = std::string(stream::to_string(stream::LifeState::absent)),
-                              .since = seconds(now - account->last_seen_ns()),
+                              .since = seconds(now - account->silent_since_ns()),
                               .received = counts.received,
                               .stored = counts.stored,
                               .lost = counts.lost,
                               .duplicate = counts.duplicate,
                               .fenced = counts.fenced,
                               .in_flight = counts.in_flight,
-                              .dropped = counts.dropped});
+                              .dropped = counts.dropped,
+                              .dropped_by_stage = dropped_by_stage(counts),
+                              .results = counts.results});
   }
   status.sinks = outlet_->status();
   status.elements = template_->elements();
@@ -52,11 +56,19 @@ ModuleStatus ModuleRunner::status() const {
   status.messages_rejected = ingress_->counters.rejected();
   for (const auto& source : sources_)
     for (const auto& [reason, count] : source->source().rejected()) status.messages_rejected[reason] += count;
+  for (const auto& source : sources_)
+    for (adapters::SourceStatus& one : source->source().status()) status.sources.push_back(std::move(one));
+  if (telemetry_) status.telemetry = telemetry_->status();
   status.instances_stopping = reaper_->pending();
   status.instances_stuck = uint64_t(std::max(0, table_->stuck()));
   for (const auto& [reason, count] : status.messages_rejected)
     if (reason == "source_flood") status.refused_streams += count;
   return status;
+}
+
+std::vector<MetricFamily> ModuleRunner::metrics() const {
+  return metric_families(status(), health(), spec_.telemetry.labels, SIGHTGLASS_VERSION,
+                         size_t(2) * std::max(1u, spec_.streams.max_streams));
 }
 
 // Frames flow: of the streams that have received something, fewer than half hold a frame that is too old. One

@@ -195,8 +195,12 @@ void OutputBranch::strip(Frame& frame) const {
     });
   };
   for (const auto& plan : plan_.plans())
-    if (plan->hides_all)
-      std::erase_if(frame.regions, [&](const Region& region) { return region.model.view() == plan->name(); });
+    if (plan->hides_all && std::erase_if(frame.regions, [&](const Region& region) {
+                             return region.model.view() == plan->name();
+                           }) > 0)
+      for (Region& one : frame.regions)
+        if (one.parent >= 0 && !std::ranges::contains(frame.regions, one.parent, &Region::id))
+          one.parent = -1;
   const auto strip_list = [&](AttributesRef& list) {
     if (!list || std::ranges::none_of(list->items(), is_hidden)) return;
     std::vector<Attribute> kept;

@@ -27,15 +27,21 @@ class Parcel {
  public:
   // `job` may be null (records of the module's own making), `settled` too.
   Parcel(adapters::RecordRef what, std::shared_ptr<Job> job, std::shared_ptr<SettledFrames> settled,
-         std::shared_ptr<stream::Settlement> settlement = {})
+         std::shared_ptr<stream::Settlement> settlement = {}, std::shared_ptr<FrameTrace> followed = {})
       : record(std::move(what)),
+        trace(std::move(followed)),
+        offered_ns(steady_now_ns()),
         job_(std::move(job)),
         settled_(std::move(settled)),
         settlement_(std::move(settlement)) {}
   ~Parcel() { finish(true); }
 
   const adapters::RecordRef record;
+  const std::shared_ptr<FrameTrace> trace;  // null: its frame is not followed
+  const int64_t offered_ns;                 // to the sinks; steady clock
 
+  // False: of the module's own making, or back from disk.
+  bool is_of_frame() const { return job_ && job_->receipt; }
   void expect() const { outstanding_.fetch_add(1, std::memory_order_relaxed); }    // one sink more
   void withdraw() const { outstanding_.fetch_sub(1, std::memory_order_relaxed); }  // by who asks, it was full
   // Of each expected one, once; and once when all have been asked.

@@ -17,7 +17,7 @@ namespace sightglass::module {
 
 class PipelinePlan final : public PipelineTemplate, public std::enable_shared_from_this<PipelinePlan> {
  public:
-  explicit PipelinePlan(const ModuleSpec& spec) : spec_(spec) {}
+  explicit PipelinePlan(const ModuleSpec& spec) : spec_(spec), log_(spec.name, spec.telemetry) {}
   Status prepare(const PrepareOptions& options);
 
   const ModuleSpec& spec() const override { return spec_; }
@@ -34,16 +34,28 @@ class PipelinePlan final : public PipelineTemplate, public std::enable_shared_fr
   // Selectors ask for source, keyframe or queue_fill, which then travel with each frame.
   bool needs_stream_facts() const { return needs_stream_facts_; }
   FunctionElement* draw_function() const { return draw_function_.get(); }
+  const Log& log() const { return log_; }
+  // Of what stands around the elements: "decoder", "output_frame".
+  PostedWarnings& decoder_warnings() const { return decoder_warnings_; }
+  PostedWarnings& output_warnings() const { return output_warnings_; }
 
  private:
   Status plan_elements();
-  Status plan_functions(ElementPlan& plan, std::string_view key, const std::vector<Value>& list) const;
+  Status plan_preprocess(ElementPlan& plan) const;
+  Status plan_postprocess(ElementPlan& plan) const;
+  Result<std::vector<FunctionStep>> steps_of(const std::vector<Value>& list) const;
+  Result<std::shared_ptr<FunctionElement>> load_step(const ElementSpec& spec, const Value& value,
+                                                     function::Hook hook) const;
+  FunctionOptions options_of(const std::string& element) const;
   Status load_models(const PrepareOptions& options);
   Status load_functions();
+  Status load_draw();
   Status check_elements() const;
   Status choose_output();
 
   const ModuleSpec spec_;
+  const Log log_;
+  mutable PostedWarnings decoder_warnings_, output_warnings_;
   ElementPlans plans_;
   std::vector<std::unique_ptr<ModelPlan>> models_;
   std::optional<EncoderChoice> encoder_;

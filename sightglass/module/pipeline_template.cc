@@ -119,44 +119,13 @@ Status PipelinePlan::prepare(const PrepareOptions& options) {
   return check_elements();
 }
 
-// Delivered functions around an element: in front of its model, which is the bin's business, and behind it.
-Status PipelinePlan::plan_functions(ElementPlan& plan, std::string_view key,
-                                    const std::vector<Value>& list) const {
-  if (list.empty()) return {};
-  for (const Value& function : list)
-    if (function.find("language"))
-      return fail(ErrorCode::unsupported,
-                  "{}: {}: functions of one's own run as elements (pyfunc, cppfunc) in this version",
-                  plan.name(), key);
-  auto functions = resolve_defaults(spec_, Value::list(list));
-  if (!functions) return forward_error(functions);
-  if (key == "postprocess") {
-    plan.postprocess = functions->to_json();
-    return {};
-  }
-  if (plan.kind != ElementKind::ours || !plan.find_param("preprocess-functions"))
-    return fail(ErrorCode::invalid_argument, "{}: {}: an element of type {} has no model", plan.name(), key,
-                plan.spec->type);
-  plan.fixed.emplace_back("preprocess-functions", functions->to_json());
-  return {};
-}
-
 Status PipelinePlan::plan_elements() {
   for (const ElementSpec& spec : spec_.pipeline.elements) {
     auto plan = plan_element(spec);
     if (!plan) return forward_error(plan);
     needs_stream_facts_ = needs_stream_facts_ || asks_for_stream(spec.select) || asks_for_stream(spec.when);
-    if (!spec.postprocess.empty()) {
-      for (const Value& function : spec.postprocess)
-        if (function.find("language"))
-          return fail(
-              ErrorCode::unsupported,
-              "{}: postprocess: functions of one's own run as elements (pyfunc, cppfunc) in this version",
-              spec.name);
-      auto functions = resolve_defaults(spec_, Value::list(spec.postprocess));
-      if (!functions) return forward_error(functions);
-      (*plan)->postprocess = functions->to_json();
-    }
+    if (auto status = plan_preprocess(**plan); !status) return status;
+    if (auto status = plan_postprocess(**plan); !status) return status;
     plans_.push_back(*std::move(plan));
   }
   return {};
@@ -192,17 +161,23 @@ Status PipelinePlan::load_models(const PrepareOptions& options) {
       wishes.batch_timeout = duration_or(spec_, element, "batch_timeout", wishes.batch_timeout);
     }
     if (!is_used) continue;
-    auto plan = ModelPlan::find(name, model, spec_);
-    if (!plan) return forward_error(plan);
-    if (options.on_progress) {
-      const double done = double(models_.size()) / double(wanted);
+    // Half of a model's share is for getting it, half for loading it.
+    const double share = 1 / double(wanted), before = double(models_.size()) * share;
+    bool is_fetched = false;
+    const ModelProgress progress = [&](const Progress& of_model) {
+      if (!options.on_progress) return;
+      Progress whole = of_model;
+      whole.done = before + share / 2 * (is_fetched ? 1 + of_model.done : of_model.done);
       const Time passed = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count();
-      options.on_progress({.step = "loading model " + name,
-                           .done = done,
-                           .remaining = done > 0 ? Time(double(passed) * (1 - done) / done) : no_time});
-    }
+      if (whole.remaining == no_time && before > 0)
+        whole.remaining = Time(double(passed) * (1 - before) / before);
+      options.on_progress(whole);
+    };
+    auto plan = ModelPlan::find(name, model, spec_, options.load_models, progress);
+    if (!plan) return forward_error(plan);
+    is_fetched = true;
     if (options.load_models)
-      if (auto status = (*plan)->load(wishes, warnings_); !status) return status;
+      if (auto status = (*plan)->load(wishes, warnings_, progress); !status) return status;
     models_.push_back(*std::move(plan));
   }
   if (options.on_progress) options.on_progress({.step = "checking elements", .done = 1, .remaining = 0});
@@ -235,49 +210,6 @@ Status PipelinePlan::load_models(const PrepareOptions& options) {
     if (plan->find_param("write-states") && !is_set("write-states"))
       plan->fixed.emplace_back("write-states", "true");
   }
-  return {};
-}
-
-Status PipelinePlan::load_functions() {
-  const auto options_of = [&](const std::string& name) {
-    FunctionOptions options{.element = name, .folder = spec_.folder};
-    for (const auto& parameter : spec_.parameters) options.parameters.push_back(parameter.first);
-    return options;
-  };
-  for (const auto& plan : plans_) {
-    if (plan->kind != ElementKind::function) continue;
-    const ElementSpec& spec = *plan->spec;
-    if (!spec.function)
-      return fail(ErrorCode::invalid_argument, "{}: an element of type {} needs a `function`", spec.name,
-                  spec.type);
-    FunctionOptions options = options_of(spec.name);
-    options.development = spec_.development;
-    options.writes_pixels = true;
-    options.on_error = spec.on_error;
-    options.budget = spec.budget;
-    options.breaker = spec.breaker;
-    auto loaded = load_function(*spec.function, options);
-    if (!loaded) return forward_error(loaded);
-    plan->function = *std::move(loaded);
-  }
-  const auto* draw = spec_.draw.entries();
-  if (!draw || !encoder_) return {};
-  FunctionSpec function;
-  const auto text = [&](const char* key, std::string& target) {
-    const Value* value = spec_.draw.find(key);
-    if (value && value->text()) target = *value->text();
-  };
-  text("language", function.language);
-  text("path", function.path);
-  text("symbol", function.symbol);
-  text("isolation", function.isolation);
-  if (const Value* args = spec_.draw.find("args")) function.args = *args;
-  FunctionOptions options = options_of("draw");
-  options.hook = function::Hook::draw;
-  options.writes_pixels = true;
-  auto loaded = load_function(function, options);
-  if (!loaded) return forward_error(loaded);
-  draw_function_ = *std::move(loaded);
   return {};
 }
 
@@ -321,16 +253,26 @@ std::vector<ElementState> PipelinePlan::elements() const {
     state.frames = counters.frames;
     state.dropped = counters.dropped;
     state.errors = counters.errors;
-    state.binding_defaults = counters.binding_defaults;
-    state.seconds = double(counters.nanoseconds) * 1e-9;
-    if (plan->function) {
-      const FunctionCounters function = plan->function->counters();
-      state.errors = function.errors;
-      state.overruns = function.overruns;
-      state.is_open = function.is_open;
-      state.hang_seconds = function.hang_seconds;
-      state.last_error = function.last_error;
+    for (const BindingPlan& bound : plan->bindings) {
+      state.binding_defaults_of.emplace_back(bound.name, *bound.defaults);
+      state.binding_defaults += *bound.defaults;
     }
+    state.times = counters.times.counts();
+    state.seconds = double(state.times.sum) * 1e-9;
+    state.warnings = plan->posted.count();
+    state.last_warning = plan->posted.last();
+    const auto add = [&](const FunctionElement& element) {
+      const FunctionCounters function = element.counters();
+      state.overruns += function.overruns;
+      state.is_open = state.is_open || function.is_open;
+      state.hang_seconds = std::max(state.hang_seconds, function.hang_seconds);
+      if (!function.last_error.empty()) state.last_error = function.last_error;
+      return function.errors;
+    };
+    if (plan->function) state.errors = add(*plan->function);
+    for (const auto* steps : {&plan->preprocess, &plan->postprocess})
+      for (const FunctionStep& step : *steps)
+        if (step.function) state.errors += add(*step.function);
     states.push_back(std::move(state));
   }
   if (draw_function_) {
@@ -346,6 +288,13 @@ std::vector<ElementState> PipelinePlan::elements() const {
                       .hang_seconds = function.hang_seconds,
                       .last_error = function.last_error});
   }
+  const auto add_posted = [&](std::string name, const PostedWarnings& posted) {
+    if (const uint64_t count = posted.count())
+      states.push_back(
+          {.name = std::move(name), .type = "stream", .warnings = count, .last_warning = posted.last()});
+  };
+  add_posted("decoder", decoder_warnings_);
+  add_posted("output_frame", output_warnings_);
   return states;
 }
 
@@ -368,6 +317,7 @@ ParameterEffect PipelinePlan::effect_of(std::string_view parameter) const {
     see(plan->spec->select, ParameterEffect::live);
     see(plan->spec->when, ParameterEffect::live);
     see(plan->decoder_keys, ParameterEffect::restart);
+    for (const Value& function : plan->spec->preprocess) see(function, ParameterEffect::restart);
     for (const Value& function : plan->spec->postprocess) see(function, ParameterEffect::restart);
     for (const char* key : {"batch_size", "max_per_stream"})
       if (const Value* value = plan->spec->properties.find(key)) see(*value, ParameterEffect::restart);

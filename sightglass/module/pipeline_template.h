@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "sightglass/core/histogram.h"
 #include "sightglass/core/result.h"
 #include "sightglass/module/parameters.h"
 #include "sightglass/module/spec.h"
@@ -18,9 +19,10 @@
 namespace sightglass::module {
 
 struct Progress {
-  std::string step;          // "loading model face_rfb"
-  double done = 0;           // 0..1 of the whole
-  Time remaining = no_time;  // ns, as far as known
+  std::string step;                     // "loading model face_rfb"
+  double done = 0;                      // 0..1 of the whole
+  Time remaining = no_time;             // ns, as far as known
+  uint64_t bytes = 0, total_bytes = 0;  // of a download under way; total 0: there is none, or it is not known
 };
 
 // Of one element or model, for /v1/elements, /v1/models and metrics; counters only grow.
@@ -30,14 +32,19 @@ struct ElementState {
   double seconds = 0;
   bool is_open = false;           // its breaker
   uint64_t binding_defaults = 0;  // properties that follow an attribute and had none
-  double hang_seconds = 0;        // of a function's call under way
-  std::string last_error;         // of a function
+  std::vector<std::pair<std::string, uint64_t>> binding_defaults_of;  // the same by property
+  double hang_seconds = 0;                                            // of a function's call under way
+  std::string last_error;                                             // of a function
+  HistogramCounts times;                                              // that frames were in it, ns
+  uint64_t warnings = 0;  // that its GStreamer elements have posted
+  std::string last_warning;
 };
 struct ModelState {
   std::string name, path, engine, device, precision, note;
   unsigned batch_size = 1;
   uint64_t batches = 0, samples = 0;
   double seconds = 0;
+  HistogramCounts batch_sizes, batch_waits, runs;  // samples; ns of samples for their batch; ns of batches
 };
 
 // One element of the graph as `explain` shows it.

@@ -323,8 +323,13 @@ TEST_P(PythonFunction, RunsPlainFunctionsAndTheSmallerHooks) {
   EXPECT_EQ(record, "");
   record = "no JSON";
   EXPECT_FALSE((*map)->map(record));
-  const auto region = load_region(spec("Filters", isolation), options);
-  EXPECT_EQ((*region)->region(frame_with({"a"}), 0)->x, 0.25f);
+  FunctionOptions of_region{.element = "mine", .hook = function::Hook::region};
+  const auto looking = load_function(spec("Filters", isolation), of_region);
+  ASSERT_TRUE(looking) << looking.error().message;
+  Frame frame = frame_with({"a"});
+  Box box{0.5f, 0.25f, 0.25f, 0.25f};
+  EXPECT_EQ(open_stream(**looking)->region(frame, 0, {}, box).value(), Verdict::pass);
+  EXPECT_EQ(box.x, 0.25f);
   EXPECT_FALSE(load_map(spec("Marks", isolation), options));
 }
 

@@ -6,6 +6,7 @@
 
 #include "sightglass/adapters/wire_metadata.h"
 #include "sightglass/module/accounting.h"
+#include "sightglass/module/frame_trace.h"
 #include "sightglass/stream/lifecycle/time_base.h"
 #include "sightglass/stream/uuid.h"
 
@@ -182,6 +183,7 @@ std::shared_ptr<adapters::Record> frame_record(InstanceResult& result, int64_t e
   auto message = header_of(from);
   stream::VideoFrame& frame = *message->frame;
   frame.param_revision = int64_t(ticket.param_revision);
+  if (ticket.trace) message->trace = ticket.trace->context();
   if (result.payload.bytes.empty()) {
     frame.codec.reset();
     frame.codec_data.reset();

@@ -142,7 +142,7 @@ struct FakeWorld {
   std::atomic<bool> refuses_parameters{false};
   std::atomic<size_t> capacity{8};    // frames in an instance
   std::atomic<unsigned> decoders{1};  // choices that work; more fail
-  std::atomic<int> built{0}, alive{0}, stopped{0}, parameters_set{0};
+  std::atomic<int> built{0}, alive{0}, stopped{0}, parameters_set{0}, flushed{0};
   std::atomic<double> hang_seconds{0};  // of the one element, a function
   std::atomic<double> fullest{0};       // queue_fill of the tickets
   std::vector<InstanceOptions> builds;
@@ -200,7 +200,7 @@ class FakeInstance final : public StreamInstance {
     ++world_.parameters_set;
     return {};
   }
-  void flush_batches() override {}
+  void flush_batches() override { ++world_.flushed; }
   unsigned in_flight() const override {
     const std::scoped_lock lock(mutex_);
     return unsigned(waiting_.size());

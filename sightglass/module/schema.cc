@@ -353,6 +353,7 @@ Key key_of(const ParamDesc& param) {
   type.may_bind = param.is_live && is_scalar(type.kind) && type.kind != Kind::boolean;
   type.may_never = type.kind == Kind::duration && param.max >= double(forever);
   key.default_value = shown_default(type, param);
+  key.is_required = param.is_required;
   key.mutability = param.is_live ? Mutability::live : Mutability::recycle;
   return key;
 }

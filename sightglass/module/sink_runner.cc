@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "sightglass/module/frame_trace.h"
 #include "sightglass/module/record_codec.h"
 
 namespace sightglass::module {
@@ -27,18 +28,32 @@ bool is_note(const adapters::Record& record) {
          record.kind == adapters::RecordKind::stream_update;
 }
 
+// Clips around events: the sink sees what comes before and behind them as well.
+bool rolls_around_when(const SinkSettings& settings) {
+  const auto is_set = [&](const char* name) {
+    return settings.desc->params.find(name) && settings.params->is_set(name);
+  };
+  return !settings.when.is_null() && (is_set("pre-roll") || is_set("post-roll"));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& settings) {
   std::unique_ptr<SinkRunner> runner(new SinkRunner(settings));
-  auto sink = settings.desc->create(
-      *settings.params, {.name = settings.name, .module = settings.module, .folder = settings.folder});
+  auto params = *settings.params;
+  const bool rolls = rolls_around_when(settings);
+  if (rolls)
+    if (auto set = params.set_text("roll-when", settings.when.to_json()); !set) return forward_error(set);
+  auto sink = settings.desc->create(params, {.name = settings.name,
+                                             .module = settings.module,
+                                             .folder = settings.folder,
+                                             .batch_bytes = settings.batch_bytes});
   if (!sink) {
     sink.error().element = settings.name;
     return forward_error(sink);
   }
   runner->sink_ = std::move(*sink);
-  auto when = Selector::parse(settings.when.is_null() ? "{}" : settings.when.to_json(),
+  auto when = Selector::parse(settings.when.is_null() || rolls ? "{}" : settings.when.to_json(),
                               "pipeline.sinks." + settings.name + ".when", Selector::Scope::frame);
   if (!when) return forward_error(when);
   runner->when_ = *when;
@@ -49,7 +64,9 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
   }
   stream::SinkSpill spill;
   if (settings.queue.policy == QueuePolicy::spill) {
-    auto file = stream::SpillFile::open(settings.spill_folder, {.most_bytes = settings.queue.spill_bytes});
+    auto file = stream::SpillFile::open(
+        settings.spill_folder,
+        {.most_bytes = settings.queue.spill_bytes, .sync = stream::SpillSync(settings.queue.sync)});
     if (!file) {
       file.error().message += "; storage.spill names another folder, queue.policy another way";
       file.error().element = settings.name;
@@ -73,7 +90,8 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
   runner->queue_ = std::make_unique<stream::SinkQueue>(
       stream::SinkQueueLimits{.records = settings.queue.records,
                               .bytes = settings.queue.bytes,
-                              .policy = stream::QueuePolicy(settings.queue.policy)},
+                              .policy = stream::QueuePolicy(settings.queue.policy),
+                              .durable = settings.queue.durable},
       std::move(spill), [self = runner.get()](const stream::SinkItem& item) { self->settle(item, false); });
   return runner;
 }
@@ -118,6 +136,7 @@ SinkRunner::Offer SinkRunner::offer(const ParcelRef& parcel, uint64_t stream,
       case stream::SinkQueue::Status::dropped:  // on_dropped has settled it
         return Offer::taken;
       case stream::SinkQueue::Status::spilled:
+        note_end(*parcel, {});
         if (settings_.required) parcel->done(true);
         return Offer::taken;
       case stream::SinkQueue::Status::closed: {
@@ -134,7 +153,16 @@ SinkRunner::Offer SinkRunner::offer(const ParcelRef& parcel, uint64_t stream,
   }
 }
 
+// Of a record's way here; no error: it is stored. Before it is settled, which may be the end of its trace.
+void SinkRunner::note_end(const Parcel& parcel, std::string_view error) {
+  if (!parcel.is_of_frame()) return;
+  const int64_t now = steady_now_ns();
+  if (error.empty()) latencies_.observe(uint64_t(std::max<int64_t>(now - parcel.record->received_ns, 0)));
+  if (parcel.trace) parcel.trace->add("sink." + settings_.name, parcel.offered_ns, now, error);
+}
+
 void SinkRunner::settle(const stream::SinkItem& item, bool stored) {
+  note_end(*item.as<Parcel>(), stored ? "" : "dropped");
   if (settings_.required) item.as<Parcel>()->done(stored);
   ++(stored ? delivered_ : dropped_);
 }
@@ -200,6 +228,8 @@ size_t SinkRunner::store(const Items& items) {
   Time pause = settings_.retry_initial;
   for (unsigned attempt = 1; !left.empty(); ++attempt) {
     const auto written = write(left, outcome);
+    const std::string refusal = written ? sink_->refusal() : std::string();
+    if (!refusal.empty()) note_error({ErrorCode::io, refusal, {}, {}});
     bool has_stored = false;
     Items again;
     for (size_t i = 0; i < left.size(); ++i) {
@@ -208,7 +238,7 @@ size_t SinkRunner::store(const Items& items) {
         settle(left[i], true);
         has_stored = true;
       } else if (what == Stored::never) {
-        bury(left[i], "refused by the sink");
+        bury(left[i], refusal.empty() ? "refused by the sink" : refusal);
       } else if (settings_.attempts && attempt >= settings_.attempts) {
         bury(left[i], std::format("not stored after {} attempts", attempt));
       } else {
@@ -283,6 +313,7 @@ void SinkRunner::bury(const stream::SinkItem& item, std::string_view reason) {
     if (!file || std::fclose(file))
       note_error({ErrorCode::io, std::format("{}: dead letters cannot be written there", path), {}, {}});
   }
+  note_end(*item.as<Parcel>(), reason);
   // Settled by a policy that is counted: not to be sent again.
   if (settings_.required) item.as<Parcel>()->done(false);
   const std::scoped_lock lock(mutex_);
@@ -352,7 +383,8 @@ SinkStatus SinkRunner::status() const {
           .delivered = delivered_,
           .retries = retries_,
           .dropped = dropped_ + queue.spill_dropped,
-          .dead_letters = dead_letters_};
+          .dead_letters = dead_letters_,
+          .latencies = latencies_.counts()};
 }
 
 bool SinkRunner::is_idle() const { return queue_->is_empty(); }

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "sightglass/adapters/adapter.h"
+#include "sightglass/core/histogram.h"
 #include "sightglass/elements/selection/selector.h"
 #include "sightglass/module/function.h"
 #include "sightglass/module/module.h"
@@ -65,6 +66,7 @@ class SinkRunner {
   std::optional<adapters::RecordRef> mapped(const adapters::RecordRef& record);
   void bury(const stream::SinkItem& item, std::string_view reason);
   void settle(const stream::SinkItem& item, bool stored);
+  void note_end(const Parcel& parcel, std::string_view error);
   bool pause_for(Time time);
   void note_error(const Error& error);
   void wake_waiters();
@@ -87,6 +89,7 @@ class SinkRunner {
   uint64_t retries_ = 0, dead_letters_ = 0;
   std::string last_error_;
   std::atomic<uint64_t> delivered_{0}, dropped_{0};
+  Histogram latencies_{time_bounds};  // of frames, from receipt until they were stored
   std::atomic<bool> is_closing_{false};
   std::jthread thread_;
 };

@@ -27,6 +27,19 @@ Status read_time(const Value* value, std::string_view where, Time& time) {
   return {};
 }
 
+Status read_size(const Value* value, std::string_view where, uint64_t& bytes) {
+  if (!value) return {};
+  if (value->integer() && *value->integer() > 0) {
+    bytes = uint64_t(*value->integer());
+    return {};
+  }
+  if (!value->text()) return fail(ErrorCode::invalid_argument, "{}: a size is needed, such as 5MiB", where);
+  auto parsed = parse_size(*value->text());
+  if (!parsed) return fail(ErrorCode::invalid_argument, "{}: {}", where, parsed.error().message);
+  bytes = *parsed;
+  return {};
+}
+
 Status read_count(const Value* value, std::string_view where, unsigned& count) {
   if (!value) return {};
   if (value->text() && *value->text() == "forever") {
@@ -132,8 +145,11 @@ Result<SinkSettings> sink_settings(const SinkSpec& spec, const ModuleSpec& modul
 
   settings.batch_records = settings.desc->batch_records;
   settings.batch_time = settings.desc->batch_time;
+  settings.batch_bytes = settings.desc->batch_bytes;
   if (const Value* batch = properties->find("batch")) {
     if (auto read = read_count(batch->find("count"), where + ".batch.count", settings.batch_records); !read)
+      return forward_error(read);
+    if (auto read = read_size(batch->find("bytes"), where + ".batch.bytes", settings.batch_bytes); !read)
       return forward_error(read);
     if (auto read = read_time(batch->find("time"), where + ".batch.time", settings.batch_time); !read)
       return forward_error(read);
@@ -153,6 +169,8 @@ Result<SinkSettings> sink_settings(const SinkSpec& spec, const ModuleSpec& modul
 
   if (settings.queue.policy == QueuePolicy::automatic)
     settings.queue.policy = default_policy(settings.desc->nature);
+  if (settings.queue.durable && settings.queue.policy != QueuePolicy::spill)
+    return fail(ErrorCode::invalid_argument, "{}.queue.durable: needs policy spill", where);
   if (settings.queue.policy == QueuePolicy::latest)
     return fail(
         ErrorCode::invalid_argument,

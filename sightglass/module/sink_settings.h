@@ -19,8 +19,9 @@ struct SinkSettings {
   std::optional<FunctionSpec> map;
   const adapters::SinkDesc* desc = nullptr;
   std::shared_ptr<const ParamSet> params;
-  // batch {count, time}, retry {initial, max, attempts}, dead_letter
+  // batch {count, bytes, time}, retry {initial, max, attempts}, dead_letter
   unsigned batch_records = 1;
+  uint64_t batch_bytes = 0;
   Time batch_time = 0;
   Time retry_initial = 200'000'000, retry_max = 30'000'000'000;
   unsigned attempts = 0;  // 0: for ever

@@ -82,11 +82,14 @@ struct SourceSpec {  // of the pipeline
 };
 
 enum class QueuePolicy : uint8_t { automatic, block, drop_oldest, drop_to_keyframe, latest, spill };
+enum class SpillSync : uint8_t { none, segment, record };  // as stream::SpillSync
 struct QueueSpec {
   unsigned records = 256;
   uint64_t bytes = 128u << 20;
   QueuePolicy policy = QueuePolicy::automatic;  // by the type of the sink
   uint64_t spill_bytes = uint64_t(1) << 30;
+  bool durable = false;  // policy spill: to disk at once, not only when memory is full
+  SpillSync sync = SpillSync::segment;
 };
 struct SinkSpec {
   std::string name, type;

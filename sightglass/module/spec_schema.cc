@@ -219,6 +219,13 @@ std::shared_ptr<Schema> sink_schema() {
                              .choices(queue_policies())
                              .changes(live),
                          key("spill_bytes", &Q::spill_bytes, "most bytes on disk (policy spill)").bytes(),
+                         key("durable", &Q::durable,
+                             "every record goes to disk before it counts as stored, not only when memory is "
+                             "full: a crash loses none (policy spill)"),
+                         key("sync", &Q::sync,
+                             "when what is on disk is safe from a power cut: never forced, a segment when it "
+                             "is complete, or each record (policy spill)")
+                             .choices({"none", "segment", "record"}),
                      }),
                      "queue");
   auto map = Schema::map_of<S>({
@@ -436,14 +443,18 @@ std::shared_ptr<Schema> telemetry_schema() {
     for (const auto& [name, text] : static_cast<const T*>(source)->labels) map.set(name, text);
     return map;
   };
-  auto metrics = Schema::map_of<T>(
-      {std::move(labels), key("otlp_url", &T::metrics_otlp_url, "where they are pushed, too")});
-  auto traces =
-      Schema::map_of<T>({key("sample", &T::trace_sample, "one frame of so many; 0: none").range(0, 1e9),
-                         key("otlp_url", &T::traces_otlp_url, "where spans are sent")});
+  auto metrics =
+      Schema::map_of<T>({std::move(labels), key("otlp_url", &T::metrics_otlp_url,
+                                                "address that they are pushed to as well, OTLP over HTTP: "
+                                                "http://collector:4318/v1/metrics")});
+  auto traces = Schema::map_of<T>(
+      {key("sample", &T::trace_sample, "one frame of so many is followed; 0: only those whose sender asks")
+           .range(0, 1e9),
+       key("otlp_url", &T::traces_otlp_url,
+           "address that spans are sent to, OTLP over HTTP: "
+           "http://collector:4318/v1/traces; empty: no frame is followed")});
   auto log = Schema::map_of<T>({key("level", &T::log_level, "least level that is written")
-                                    .choices({"trace", "debug", "info", "warning", "error", "off"})
-                                    .changes(live),
+                                    .choices({"trace", "debug", "info", "warning", "error", "off"}),
                                 key("format", &T::log_format, "of a line").choices({"text", "json"})});
   return Schema::map_of<T>(
       {part("metrics", metrics, "numbers of the module"), part("traces", traces, "ways of single frames"),
@@ -454,9 +465,8 @@ std::shared_ptr<Schema> telemetry_schema() {
 
 std::shared_ptr<Schema> security_schema() {
   using S = SecuritySpec;
-  auto location =
-      Schema::map_of<S>({key("schemes", &S::location_schemes, "file, http, https, s3; empty: none"),
-                         key("roots", &S::location_roots, "folders and prefixes of URLs")});
+  auto location = Schema::map_of<S>({key("schemes", &S::location_schemes, "file, http, https; empty: none"),
+                                     key("roots", &S::location_roots, "folders and prefixes of URLs")});
   return Schema::map_of<S>({
       key("shutdown_token_file", &S::shutdown_token_file,
           "file with the token of Shutdown messages; none: they are ignored"),

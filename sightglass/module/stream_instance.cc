@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <format>
 #include <mutex>
 #include <thread>
 
@@ -18,6 +19,7 @@
 #include "sightglass/memory/gst/handles.h"
 #include "sightglass/module/decoder_table.h"
 #include "sightglass/module/element_slot.h"
+#include "sightglass/module/frame_trace.h"
 #include "sightglass/module/output_branch.h"
 #include "sightglass/module/picture_payload.h"
 #include "sightglass/module/pipeline_plan.h"
@@ -76,6 +78,7 @@ class Core {
   void watch_source();
   GstBusSyncReply see_message(GstMessage* message);
   void see_error(GstMessage* message);
+  void see_warning(GstMessage* message);
   Result<Verdict> decoded(Frame& frame);
   void attach_metadata(const Ticket& ticket, Frame& frame);
   void fail_with(FailureKind kind, std::string text, std::string element);
@@ -226,8 +229,24 @@ Status Core::build() {
 
 GstBusSyncReply Core::see_message(GstMessage* message) {
   if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) see_error(message);
+  if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_WARNING) see_warning(message);
   gst_message_unref(message);
   return GST_BUS_DROP;
+}
+
+void Core::see_warning(GstMessage* message) {
+  GError* warning = nullptr;
+  gst_message_parse_warning(message, &warning, nullptr);
+  const std::string text = std::format("stream {}: {}", options_.source_id,
+                                       warning ? warning->message : "a warning without a text");
+  g_clear_error(&warning);
+  GstObject* source = GST_MESSAGE_SRC(message);
+  for (const auto& slot : slots_)
+    if (slot->owns(source))
+      return slot->plan().posted.add(plan_->log(), "element " + slot->plan().name(), text);
+  if (output_ && output_->owns(source))
+    return plan_->output_warnings().add(plan_->log(), "output_frame", text);
+  plan_->decoder_warnings().add(plan_->log(), "decoder", text);
 }
 
 void Core::see_error(GstMessage* message) {
@@ -338,6 +357,7 @@ Result<Verdict> Core::decoded(Frame& frame) {
   if (frame.pts == no_time) return Verdict::drop;
   const TicketRef ticket = tickets_.decoded(frame.pts, revisions_->begin(frame.pts));
   if (!ticket) return Verdict::drop;
+  if (ticket->trace) ticket->trace->add("decode", ticket->pushed_ns, ticket->decoded_ns);
   if (!std::exchange(has_first_, true)) tell([](InstanceEvents& events) { events.first_frame(); });
   if (ticket->replay) {
     tickets_.drop(frame.pts, "replay", FrameOutcome::no_picture);

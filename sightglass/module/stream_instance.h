@@ -26,6 +26,7 @@
 
 namespace sightglass::module {
 
+class FrameTrace;        // frame_trace.h
 class ParameterSet;      // parameters.h: one revision of all values
 class PipelineTemplate;  // pipeline_template.h
 
@@ -36,8 +37,9 @@ struct Ticket {
   Time original_pts = no_time;  // ns, of the message
   int64_t queued_ns = 0, pushed_ns = 0, decoded_ns = 0;  // steady clock
   uint64_t param_revision = 0;                           // that its results were made with
-  double queue_fill = 0;  // 0..1 of the stream's queue when it was taken from there
-  bool replay = false;    // rebuilds the decoder's state, yields no result
+  double queue_fill = 0;              // 0..1 of the stream's queue when it was taken from there
+  bool replay = false;                // rebuilds the decoder's state, yields no result
+  std::shared_ptr<FrameTrace> trace;  // null: the frame is not followed
 };
 using TicketRef = std::shared_ptr<Ticket>;
 

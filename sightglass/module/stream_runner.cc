@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sightglass/core/result.h"
+#include "sightglass/module/frame_trace.h"
 
 namespace sightglass::module {
 namespace {
@@ -17,6 +18,9 @@ using stream::Verdict;
 // So many messages, then others have their turn.
 constexpr int most_in_a_row = 32;
 constexpr Time update_wait = 500'000'000;  // that an update waits for its frame
+// So many payloads in a row that could not be read from elsewhere, and none is tried for a while.
+constexpr unsigned most_unlocated = 3;
+constexpr Time least_location_pause = 10'000'000'000, most_location_pause = 600'000'000'000;
 
 uint64_t next_number() {
   static std::atomic<uint64_t> numbers{0};
@@ -117,6 +121,14 @@ StreamRunner::Queue::Status StreamRunner::push(const stream::FrameFacts& facts, 
   return pushed.status;
 }
 
+bool StreamRunner::has_room(const stream::FrameFacts& facts, bool lossless) const {
+  const bool is_limited =
+      facts.kind != MessageKind::end_of_stream && facts.kind != MessageKind::stream_update;
+  return !is_limited || queue_.has_room() ||
+         stream::stream_queue_policy(stream::QueuePolicy(services_->buffers.policy), lossless, facts.codec) !=
+             stream::QueuePolicy::block;
+}
+
 bool StreamRunner::command(Command command) {
   auto promise = std::make_shared<std::promise<bool>>();
   auto answer = promise->get_future();
@@ -187,7 +199,7 @@ void StreamRunner::finish_run() {
   if (const uint64_t frames = settled_->stored.exchange(0)) machine_.settled(true, frames);
   if (const uint64_t frames = settled_->dropped.exchange(0)) machine_.settled(false, frames);
   if (flush_egress() && pump()) wake();
-  if (!egress_.empty()) note_held();
+  if (!egress_.empty() || locating_) note_held();
   strand_->arm(
       std::min(machine_.next_deadline(), updates_.empty() ? stream::never : updates_.front().second));
   publish();
@@ -236,6 +248,7 @@ void StreamRunner::handle(Event& event) {
       machine_.slot_granted(now(), actions);
       break;
     case Event::Kind::command: {
+      is_leaving_ = is_leaving_ || event.command == Command::revoke || event.command == Command::abandon;
       const bool done = machine_.command(event.command, now(), actions);
       if (event.answer) event.answer(done);
       break;
@@ -246,6 +259,8 @@ void StreamRunner::handle(Event& event) {
       rules_ = event.rules;
       machine_.set_rules(event.rules);
       return;
+    case Event::Kind::located:
+      return handle_located(event);
     case Event::Kind::close:
       return close_here();
   }
@@ -290,7 +305,8 @@ void StreamRunner::handle_result(Event& event) {
       snapshot_job_ = job;
       snapshot_record_ = record;
     }
-    deliver_from(*live, std::make_shared<const Parcel>(std::move(record), job, settled_));
+    deliver_from(*live, std::make_shared<const Parcel>(std::move(record), job, settled_, nullptr,
+                                                       result.ticket->trace));
     release_notes(*live);
     return;
   }
@@ -324,9 +340,14 @@ void StreamRunner::handle_parameters(ParameterRollout& rollout) {
 // first.
 bool StreamRunner::pump() {
   for (int i = 0; i < most_in_a_row; ++i) {
-    if (!egress_.empty() || is_closed_) return false;
+    if (!egress_.empty() || is_closed_ || has_left_) return false;
     Queue::Item* const item = queue_.front();
     if (!item) return false;
+    if (const Payload payload = locate(*item); payload != Payload::there) {
+      if (payload == Payload::awaited) return false;
+      continue;
+    }
+    item->facts.dropped_before += std::exchange(missing_, 0);
     offered_ = item->payload;
     writer_ = item->facts.producer, writer_epoch_ = item->facts.epoch;
     stream::Actions actions;
@@ -396,6 +417,8 @@ bool StreamRunner::push_frame(const Verdict& verdict, Queue::Item& item) {
   ticket->queued_ns = job->delivery.received_ns;
   ticket->pushed_ns = steady_now_ns();
   ticket->replay = verdict.replay;
+  if (!verdict.replay)
+    ticket->trace = job->receipt->trace();  // of a replay a sink may be done with it by now
   const auto queue = queue_.counts();
   ticket->queue_fill = std::min(1.0, double(queue.queued) / double(std::max(1u, services_->buffers.frames)));
   // Before it is pushed: its result may be there at once.
@@ -412,6 +435,7 @@ bool StreamRunner::push_frame(const Verdict& verdict, Queue::Item& item) {
             .text = "the pipeline of the stream takes no more frames"});
     return false;
   }
+  if (ticket->trace) ticket->trace->add("queue", ticket->trace->queued_ns(), ticket->pushed_ns);
   job->receipt->move_to(Stage::elements);
   stream::Actions actions;
   machine_.pushed(now(), actions);
@@ -425,8 +449,8 @@ void StreamRunner::drop(const Verdict& verdict, Queue::Item& item) {
   const auto job = std::move(item.payload);
   queue_.take();
   const std::string_view reason = to_string(verdict.reason);
-  const bool is_refused = verdict.answer != Verdict::Answer::acknowledge;
-  const bool retry = verdict.answer == Verdict::Answer::refuse_retry;
+  const bool is_refused = is_leaving_ || verdict.answer != Verdict::Answer::acknowledge;
+  const bool retry = is_leaving_ || verdict.answer == Verdict::Answer::refuse_retry;
   if (verdict.reason == DropReason::duplicate) account_->count_duplicate();
   if (verdict.reason == DropReason::fenced) account_->count_fenced();
   if (!job->receipt)
@@ -435,6 +459,62 @@ void StreamRunner::drop(const Verdict& verdict, Queue::Item& item) {
     job->receipt->refuse(reason, retry);
   else
     job->receipt->drop(reason);
+}
+
+// A payload that the message only names is read before anybody looks at the frame: what is said of it may
+// turn out to be wrong. The frames behind wait, other streams do not.
+StreamRunner::Payload StreamRunner::locate(Queue::Item& item) {
+  const Job& job = *item.payload;
+  if (item.facts.kind != MessageKind::frame || !job.delivery.message || !job.delivery.message->frame ||
+      !std::holds_alternative<stream::Location>(job.delivery.message->frame->content))
+    return Payload::there;
+  if (locating_ == item.payload) return Payload::awaited;
+  if (!services_->locations || now() < locations_paused_until_) {
+    drop_unlocated(item, {});
+    return Payload::dropped;
+  }
+  locating_ = item.payload;
+  services_->locations->read(
+      job.delivery.message, [weak = weak_from_this(), waiting = locating_](Result<Located> located) {
+        if (const auto self = weak.lock())
+          self->post({.kind = Event::Kind::located, .job = waiting, .located = std::move(located)});
+      });
+  return Payload::awaited;
+}
+
+void StreamRunner::handle_located(Event& event) {
+  if (event.job != std::exchange(locating_, nullptr)) return;
+  Queue::Item* const item = queue_.front();
+  if (!item || item->payload != event.job) return;  // others were put in front: its turn comes again
+  if (!event.located) {
+    // Who cannot be reached, and is slow to say so, must not be waited for with each frame anew.
+    if (++unlocated_ >= most_unlocated) {
+      location_pause_ = std::clamp(location_pause_ * 2, least_location_pause, most_location_pause);
+      locations_paused_until_ = now() + location_pause_;
+    }
+    return drop_unlocated(*item, event.located.error().message);
+  }
+  unlocated_ = 0;
+  location_pause_ = 0;
+  stream::Delivery& delivery = event.job->delivery;
+  delivery.message = std::move(event.located->message);
+  delivery.payloads.assign(1, std::move(event.located->payload));
+  stream::FrameFacts facts;
+  facts_of(delivery, facts);
+  const uint64_t bytes = std::exchange(facts.bytes, item->facts.bytes);
+  facts.dropped_before = item->facts.dropped_before;
+  facts.rewound = item->facts.rewound;
+  item->facts = facts;
+  queue_.set_front_bytes(bytes);
+}
+
+void StreamRunner::drop_unlocated(Queue::Item& item, std::string_view text) {
+  constexpr std::string_view reason = "location";
+  missing_ += item.facts.dropped_before + 1;
+  const auto job = std::move(item.payload);
+  queue_.take();
+  job->receipt->drop(reason);
+  if (services_->on_rejected) services_->on_rejected(id(), reason, text);
 }
 
 // An update of a frame that is in the module waits for it; any other becomes an upsert.
@@ -513,6 +593,7 @@ void StreamRunner::close_here() {
   updates_.clear();
   if (eos_) settle_other(*std::exchange(eos_, nullptr), false, "unfinished", true);
   key_job_.reset();
+  locating_.reset();
   is_drained_ = true;
   is_occupied_ = false;
   {

@@ -16,6 +16,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sightglass/module/location_reader.h"
 #include "sightglass/module/module.h"
 #include "sightglass/module/outlet.h"
 #include "sightglass/module/parcel.h"
@@ -28,6 +29,8 @@
 #include "sightglass/stream/lifecycle/stream_table.h"
 
 namespace sightglass::module {
+
+class Tracer;  // frame_trace.h
 
 // What all streams of a module use. Outlives them.
 struct StreamServices {
@@ -44,6 +47,10 @@ struct StreamServices {
   Reaper* reaper = nullptr;
   Outlet* outlet = nullptr;
   std::shared_ptr<Accounts> accounts;
+  std::shared_ptr<Tracer> tracer;           // null: no frame is followed
+  std::shared_ptr<LocationPool> locations;  // null: no payload is read from elsewhere
+  // A frame that had been taken was refused after all; `text` for people.
+  std::function<void(std::string_view source_id, std::string_view reason, std::string_view text)> on_rejected;
   BufferSpec buffers;
 };
 
@@ -64,6 +71,9 @@ class ParameterRollout {
   Status status_;
 };
 
+// As it is shown.
+std::vector<StreamStatus::Dropped> dropped_by_stage(const SourceCounts& counts);
+
 class StreamRunner final : public stream::StreamEntry, public std::enable_shared_from_this<StreamRunner> {
  public:
   using Queue = stream::FrameQueue<std::shared_ptr<Job>>;
@@ -78,6 +88,8 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   Queue::Status push(const stream::FrameFacts& facts, std::shared_ptr<Job>& job);
   // A frame was refused before it came to the queue: it is missing, but not lost.
   void note_refused() { ++refused_; }
+  // False: push() would answer `full`.
+  bool has_room(const stream::FrameFacts& facts, bool lossless) const;
   bool wait_for_room(std::chrono::nanoseconds timeout) { return queue_.wait_for_room(timeout); }
   // False: it means nothing in the stream's state. Waits for the strand, a second at most.
   bool command(Command command);
@@ -113,6 +125,7 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
       command,
       parameters,
       rules,
+      located,
       close
     };
     Kind kind = Kind::first_frame;
@@ -124,6 +137,8 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
     std::function<void(bool)> answer;
     std::shared_ptr<ParameterRollout> rollout;
     std::shared_ptr<const stream::StreamRules> rules;
+    std::shared_ptr<Job> job;
+    Result<Located> located;
   };
   // What GStreamer's threads of one instance call.
   class Link final : public InstanceEvents {
@@ -199,6 +214,10 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   bool pump();
   bool push_frame(const stream::Verdict& verdict, Queue::Item& item);
   void drop(const stream::Verdict& verdict, Queue::Item& item);
+  enum class Payload : uint8_t { there, awaited, dropped };
+  Payload locate(Queue::Item& item);
+  void handle_located(Event& event);
+  void drop_unlocated(Queue::Item& item, std::string_view text);
   void merge_update(const std::shared_ptr<Job>& job);
   void merge_updates(adapters::Record& record);
   void pass_updates(const stream::Uuid& frame);
@@ -253,11 +272,19 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   stream::Uuid writer_{};   // of the message that was offered last
   int64_t writer_epoch_ = 0;
   std::shared_ptr<Job> offered_, key_job_;
+  // W-10: the front of the queue, while its payload is read from elsewhere; how many in a row could not be,
+  // and until when none is tried.
+  std::shared_ptr<Job> locating_;
+  unsigned unlocated_ = 0;
+  Time location_pause_ = 0, locations_paused_until_ = 0;
+  uint32_t missing_ = 0;                       // dropped right before the front
   uint32_t retaining_ = 0;                     // the instance whose frames the queue keeps; 0: none
   std::vector<std::shared_ptr<Job>> orphans_;  // of an instance that failed while it did
   std::string_view orphan_reason_;
   std::deque<std::pair<ParcelRef, size_t>> egress_;
   std::shared_ptr<Job> eos_;  // the writer's, not acknowledged yet
+  // L-25: another module goes on with this stream. What is left over here is refused, not settled.
+  bool is_leaving_ = false, has_left_ = false;
   std::array<EpochCount, 4> counts_{};
   std::vector<std::pair<std::shared_ptr<Job>, Time>> updates_;  // of frames in flight, and until when
   int64_t last_seq_ = 0;

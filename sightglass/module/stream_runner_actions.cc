@@ -12,6 +12,13 @@ using stream::StreamMachine;
 
 }  // namespace
 
+std::vector<StreamStatus::Dropped> dropped_by_stage(const SourceCounts& counts) {
+  std::vector<StreamStatus::Dropped> shown;
+  for (const auto& [stage, reason, count] : counts.dropped_by_stage)
+    shown.push_back({to_string(stage), reason, count});
+  return shown;
+}
+
 // In order, then what they have led to. True: something has, so the head of the queue is to be offered again.
 bool StreamRunner::execute(stream::Actions& actions) {
   for (const Action& action : actions) run_action(action, actions);
@@ -144,7 +151,9 @@ void StreamRunner::run_action(const Action& action, const stream::Actions& all) 
       is_drained_ = true;
       break;
     case Action::Kind::forget:
-      (void)services_->table->forget(*this);
+      has_left_ = services_->table->forget(*this) && is_leaving_;
+      // A message is on its way to it: it begins anew.
+      if (is_leaving_ && !has_left_) is_leaving_ = is_drained_ = false;
       break;
   }
 }
@@ -270,6 +279,7 @@ void StreamRunner::note_state(LifeState from) {
   set_idle_since(state == LifeState::idle ? machine_.since() : no_time);
   set_needed(machine_.is_needed());
   set_last_used(now());
+  account_->set_ended_ns(state == LifeState::absent ? now() : 0);
   if (state == LifeState::absent) {
     key_job_.reset();
     queue_.shrink();
@@ -290,7 +300,10 @@ void StreamRunner::note_state(LifeState from) {
 }
 
 void StreamRunner::drop_finally(const Job& job, std::string_view reason) {
-  job.receipt->drop(reason);
+  if (is_leaving_)
+    job.receipt->refuse(reason, true);
+  else
+    job.receipt->drop(reason);
   pass_updates(job.delivery.message->frame->uuid);
 }
 
@@ -379,6 +392,8 @@ StreamStatus StreamRunner::status() const {
   status.fenced = counts.fenced;
   status.in_flight = counts.in_flight;
   status.dropped = counts.dropped;
+  status.dropped_by_stage = dropped_by_stage(counts);
+  status.results = counts.results;
   return status;
 }
 

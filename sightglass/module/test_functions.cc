@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "sightglass/frame_function.h"
 
@@ -104,8 +105,56 @@ struct Filters : FrameFunction {
   }
 };
 
+// Makes red blue and blue red in what a model is to see.
+struct Swaps : FrameFunction {
+  explicit Swaps(const SightglassFunctionOptions& options) : args(options.args) {}
+  Status prepare(FunctionFrame& picture, int32_t region) override {
+    if (args.contains("throw")) throw std::runtime_error("as ordered");
+    if (args.contains("sleep")) std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    if (picture.format() != "BGR") return sightglass::fail(ErrorCode::internal, "it is no BGR");
+    if (args.contains("square") && picture.width() != picture.height())
+      return sightglass::fail(ErrorCode::internal, "it is no square");
+    if (region >= 0 && picture.region(region).label != std::string_view("person"))
+      return sightglass::fail(ErrorCode::internal, "it is nobody");
+    const SightglassPlane& plane = picture.plane(0);
+    for (int y = 0; y < plane.height; ++y)
+      for (int x = 0; x < plane.width; ++x) {
+        uint8_t* pixel = plane.data + size_t(y) * plane.stride + size_t(x) * 3;
+        std::swap(pixel[0], pixel[2]);
+      }
+    return {};
+  }
+  std::string args;
+};
+
+// Looks at the green square in the lower right of the picture in place of the object.
+struct LooksAway : FrameFunction {
+  static constexpr bool pixels = false;
+  explicit LooksAway(const SightglassFunctionOptions& options) : args(options.args) {}
+  Status region(FunctionFrame&, int32_t, float (&box)[4]) override {
+    const float size = args.contains("nowhere") ? -1.0f : 44.0f;
+    box[0] = 220.0f / 320, box[1] = 150.0f / 240, box[2] = size / 320, box[3] = size / 240;
+    return {};
+  }
+  std::string args;
+};
+
+struct Counts : FrameFunction {
+  static constexpr bool pixels = false;
+  Status process(FunctionFrame& frame) override {
+    frame.set_number(-1, "objects", frame.region_count());
+    frame.set_text(-1, "secret", "for elements");
+    for (int32_t i = 0; i < frame.region_count(); ++i) frame.set_number(i, "index", i);
+    if (frame.region_count() == 0) frame.drop();
+    return {};
+  }
+};
+
 }  // namespace
 
+SIGHTGLASS_FUNCTION_AS(swaps, Swaps)
+SIGHTGLASS_FUNCTION_AS(looks_away, LooksAway)
+SIGHTGLASS_FUNCTION_AS(counts, Counts)
 SIGHTGLASS_FUNCTION_AS(marks, Marks)
 SIGHTGLASS_FUNCTION_AS(obeys, Obeys)
 SIGHTGLASS_FUNCTION_AS(does_not_start, DoesNotStart)

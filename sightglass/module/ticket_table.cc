@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "sightglass/module/frame_trace.h"
+
 namespace sightglass::module {
 namespace {
 
@@ -53,6 +55,7 @@ TicketTable::Entry& TicketTable::insert(TicketRef ticket) {
   made->number = next_number_++;
   made->state = State::pushed;
   made->reason = {};
+  if (ticket->trace) traced_.fetch_add(1, std::memory_order_relaxed);
   made->result.ticket = std::move(ticket);
   const auto place =
       std::ranges::upper_bound(entries_, made->pts, {}, [](const auto& one) { return one->pts; });
@@ -95,6 +98,11 @@ TicketRef TicketTable::find(Time pts) const {
   std::lock_guard lock(mutex_);
   const Entry* found = entry(pts);
   return found && found->state == State::decoded ? found->result.ticket : nullptr;
+}
+
+std::shared_ptr<FrameTrace> TicketTable::trace_of(Time pts) const {
+  const TicketRef ticket = is_tracing() ? find(pts) : nullptr;
+  return ticket ? ticket->trace : nullptr;
 }
 
 void TicketTable::settle(Entry& entry, FrameOutcome outcome, std::string_view reason) {
@@ -142,6 +150,7 @@ void TicketTable::finish(Time pts, InstanceResult result) {
   if (!found || (found->state != State::decoded && found->state != State::held)) return;
   TicketRef ticket = std::move(found->result.ticket);
   const bool was_held = found->state == State::held;
+  if (was_held && ticket->trace) ticket->trace->add("encode", found->held_ns, steady_ns());
   if (was_held) {
     found->result.payload = std::move(result.payload);
     found->result.codec = std::move(result.codec);
@@ -163,6 +172,7 @@ void TicketTable::finish(Time pts, InstanceResult result) {
 void TicketTable::give_out(size_t index) {
   std::unique_ptr<Entry> entry = std::move(entries_[index]);
   entries_.erase(entries_.begin() + ptrdiff_t(index));
+  if (entry->result.ticket->trace) traced_.fetch_sub(1, std::memory_order_relaxed);
   if (events_) events_->result(std::move(entry->result));
   entry->result = {};
   unused_.push_back(std::move(entry));

@@ -14,6 +14,7 @@
 // events only post. Entries are used again: nothing is allocated once warm.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -52,7 +53,10 @@ class TicketTable {
   // Everything that is left: at EOS, and when the instance has stopped.
   void settle_all(std::string_view reason);
   unsigned in_flight() const;
-  int64_t oldest_held_ns() const;  // steady clock; 0: none is held
+  // Whether any frame under way is followed; else there is no need to look for its ticket.
+  bool is_tracing() const { return traced_.load(std::memory_order_relaxed) > 0; }
+  std::shared_ptr<FrameTrace> trace_of(Time pts) const;  // null: it is not followed
+  int64_t oldest_held_ns() const;                        // steady clock; 0: none is held
   // No event is called any more afterwards.
   void detach();
 
@@ -81,6 +85,7 @@ class TicketTable {
   std::vector<std::unique_ptr<Entry>> entries_;  // by pts
   std::vector<std::unique_ptr<Entry>> unused_;
   uint64_t next_number_ = 0;
+  std::atomic<unsigned> traced_{0};
   Time shift_ = 0, latest_ = no_time, last_out_ = no_time, last_original_ = no_time, step_ = 40'000'000;
 };
 
