@@ -31,6 +31,11 @@ std::vector<const Desc*> sorted() {
 
 }  // namespace
 
+std::string_view to_string(SourceState state) {
+  static constexpr std::string_view names[] = {"starting", "running", "blocked", "stalled", "ended"};
+  return names[size_t(state)];
+}
+
 SinkRegistration::SinkRegistration(SinkDesc desc) { registry<SinkDesc>().push_back(std::move(desc)); }
 SourceRegistration::SourceRegistration(SourceDesc desc) { registry<SourceDesc>().push_back(std::move(desc)); }
 

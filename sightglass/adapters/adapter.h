@@ -43,6 +43,8 @@ class Sink {
   // Stores the records, in order; sets one entry of `outcome` (as long as `records`, all `yes` at first) per
   // record. An error means `retry` for all, after a pause that the caller chooses.
   virtual Status write(std::span<const RecordRef> records, std::span<Stored> outcome) = 0;
+  // Why the last write() has said `never` or `retry` of some; empty: not known. For people.
+  virtual std::string refusal() const { return {}; }
   virtual Status flush() { return {}; }  // everything written is durable afterwards
   virtual void stop() {}
   // From another thread: gives up what write() waits for.
@@ -54,6 +56,7 @@ struct SinkContext {
   std::string module;  // name of the module
   std::string folder;  // that relative paths start from
   bool require_auth = false;
+  uint64_t batch_bytes = 0;  // most bytes of one request, for sinks that say so in their descriptor
 };
 
 enum class SinkNature : uint8_t { data, video, display, socket };  // decides the default queue policy
@@ -63,6 +66,7 @@ struct SinkDesc {
   SinkNature nature = SinkNature::data;
   unsigned batch_records = 1;  // most records per write()
   Time batch_time = 0;         // ns that a record waits for others
+  uint64_t batch_bytes = 0;    // most bytes of one request; 0: the sink knows no such limit
   ParamTable params;
   Result<std::unique_ptr<Sink>> (*create)(const ParamSet& params, const SinkContext& context) = nullptr;
 };
@@ -83,6 +87,35 @@ class Deliver {
   virtual bool deliver(stream::Delivery delivery) = 0;
   // For a further thread of the source: each has its own, so that none waits for the stream of another.
   virtual std::unique_ptr<Deliver> another() = 0;
+
+  // For a source that must not wait, as one that has to answer a server in time. `delivery` is moved from
+  // when it is taken; full: offer it again later, and nothing else of its stream before.
+  enum class Offer : uint8_t { taken, full, closed };
+  virtual Offer offer(stream::Delivery& delivery) {
+    return deliver(std::move(delivery)) ? Offer::taken : Offer::closed;
+  }
+  // Another process goes on with these streams (L-25): what was taken of them is finished in time or refused,
+  // without an end for the sinks. With `at_once` they are dropped: it has begun already. Nothing more of them
+  // is delivered until all that was taken is settled.
+  virtual void release(std::span<const std::string> source_ids, bool at_once) {
+    (void)source_ids, (void)at_once;
+  }
+};
+
+// What becomes of a stream before it reaches the module: starting (no frame yet), running, blocked (a frame
+// waits for downstream, which is at fault), stalled (nothing comes from upstream), ended.
+enum class SourceState : uint8_t { starting, running, blocked, stalled, ended };
+std::string_view to_string(SourceState state);
+
+struct SourceStatus {
+  std::string source_id;
+  SourceState state = SourceState::starting;
+  double since = 0;     // s in this state
+  double fps = 0;       // frames that come, of late
+  uint64_t frames = 0;  // delivered
+  uint64_t reconnects = 0;
+  double blocked_seconds = 0;  // in all
+  std::string last_error;      // without secrets
 };
 
 // One source; it may carry many streams. Runs on a thread of its own.
@@ -104,6 +137,8 @@ class Source {
   }
   // Messages that were dropped before delivery, by reason.
   virtual std::map<std::string, uint64_t> rejected() const { return {}; }
+  // Of each of its streams; empty where the source does not watch them.
+  virtual std::vector<SourceStatus> status() const { return {}; }
   // Where it can be reached, for people: addresses with their real ports.
   virtual std::vector<std::string> addresses() const { return {}; }
 };
@@ -120,6 +155,9 @@ struct SourceContext {
 
 struct SourceDesc {
   std::string name, doc;
+  // Relies on settlements: as a process of its own it may write only to what acknowledges, at level
+  // processed.
+  bool needs_acknowledgements = false;
   ParamTable params;
   Result<std::unique_ptr<Source>> (*create)(const ParamSet& params, const SourceContext& context) = nullptr;
 };

@@ -1,6 +1,6 @@
-// Adapters whose code lies in a module (sightglass/memory/module.h): their descriptor is always there, so that
-// files are checked and people are told of them anywhere, but the client library that they need is loaded when
-// the first one is made.
+// Adapters whose code lies in a module (sightglass/memory/module.h): their descriptor is always there, so
+// that files are checked and people are told of them anywhere, but the client library that they need is
+// loaded when the first one is made.
 //
 //   in the descriptor   .create = &create_sink_in_module<"adapters-kafka", "kafka">
 //   in the module       const ModuleSink registration("kafka", &KafkaSink::create);
@@ -37,13 +37,14 @@ struct Name {
 
 template <Name module, Name sink>
 Result<std::unique_ptr<Sink>> create_sink_in_module(const ParamSet& params, const SinkContext& context) {
-  const auto create = sink_in_module(module.text, sink.text);
+  auto create = sink_in_module(module.text, sink.text);
   return create ? (*create)(params, context) : forward_error(create);
 }
 
 template <Name module, Name source>
-Result<std::unique_ptr<Source>> create_source_in_module(const ParamSet& params, const SourceContext& context) {
-  const auto create = source_in_module(module.text, source.text);
+Result<std::unique_ptr<Source>> create_source_in_module(const ParamSet& params,
+                                                        const SourceContext& context) {
+  auto create = source_in_module(module.text, source.text);
   return create ? (*create)(params, context) : forward_error(create);
 }
 

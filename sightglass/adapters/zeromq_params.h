@@ -26,7 +26,8 @@ inline stream::CurveOptions curve_options(const ZmqParams& params, const std::st
 template <class P>
 std::vector<ParamDesc> zmq_params(std::string_view url_doc) {
   std::vector<ParamDesc> params;
-  params.push_back(param("url", static_cast<std::vector<std::string> P::*>(&ZmqParams::url), url_doc));
+  params.push_back(
+      param("url", static_cast<std::vector<std::string> P::*>(&ZmqParams::url), url_doc).required());
   params.push_back(param("high-water-mark", static_cast<unsigned P::*>(&ZmqParams::high_water_mark),
                          "messages that wait in a socket")
                        .range(1, 100'000));

@@ -1,5 +1,8 @@
 // The sink video_file: the encoded picture of each record, as it is, into MP4 or Matroska files of one source
 // each. Segments begin at keyframes; MP4 is written in fragments, so that what a crash leaves can be played.
+//
+// With pre_roll or post_roll the files are clips around the frames for which `when` holds: what comes before
+// an event waits in memory, from a keyframe on, bounded by time and bytes.
 extern "C" {
 #include <libavcodec/bsf.h>
 #include <libavformat/avformat.h>
@@ -7,12 +10,14 @@ extern "C" {
 
 #include <array>
 #include <cstdio>
+#include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
 
 #include "sightglass/adapters/adapter.h"
+#include "sightglass/elements/selection/selector.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -28,6 +33,9 @@ struct Params {
   Naming naming = Naming::segment;
   double segment = 60;
   bool metadata = true;
+  double pre_roll = 0, post_roll = 0;
+  int64_t roll_bytes = 64 << 20;
+  std::string roll_when;
 };
 
 std::string av_text(int error) {
@@ -196,6 +204,41 @@ class Segment {
   bool is_written_ = false;
 };
 
+// What a source has sent of late, in whole groups of pictures: it begins with a keyframe or is empty.
+class Ring {
+ public:
+  void add(const RecordRef& record, Time seconds_before, uint64_t most_bytes) {
+    if (!records_.empty() && records_.front()->epoch != record->epoch) clear();
+    if (records_.empty() && !record->keyframe) return;
+    bytes_ += record->payload.bytes.size();
+    records_.push_back(record);
+    // The first group goes when the next one reaches back far enough, or when there is too much of it all.
+    for (size_t next = next_group(); next > 0; next = next_group()) {
+      if (records_[next]->pts > record->pts - seconds_before && bytes_ <= most_bytes) break;
+      for (; next > 0; --next) {
+        bytes_ -= records_.front()->payload.bytes.size();
+        records_.pop_front();
+      }
+    }
+    if (bytes_ > most_bytes) clear();  // one group alone: the next keyframe begins anew
+  }
+  const std::deque<RecordRef>& records() const { return records_; }
+
+ private:
+  void clear() {
+    records_.clear();
+    bytes_ = 0;
+  }
+  size_t next_group() const {
+    for (size_t i = 1; i < records_.size(); ++i)
+      if (records_[i]->keyframe) return i;
+    return 0;
+  }
+
+  std::deque<RecordRef> records_;
+  uint64_t bytes_ = 0;
+};
+
 class VideoFile final : public Sink {
  public:
   static Result<std::unique_ptr<Sink>> create(const ParamSet& set, const SinkContext& context) {
@@ -205,6 +248,9 @@ class VideoFile final : public Sink {
       return fail(ErrorCode::invalid_argument,
                   "folder: the folder that video files are written to is missing");
     sink->folder_ = fs::path(context.folder) / sink->params_.folder;
+    auto when = Selector::parse(sink->params_.roll_when, "when", Selector::Scope::frame);
+    if (!when) return forward_error(when);
+    sink->when_ = *std::move(when);
     return sink;
   }
 
@@ -220,9 +266,10 @@ class VideoFile final : public Sink {
       const Record& record = *records[i];
       if (record.kind == RecordKind::end_of_stream) {
         open_.erase(record.source_id);
+        clips_.erase(record.source_id);
       } else if (record.kind == RecordKind::frame && !record.payload.bytes.empty() && record.message &&
                  record.message->frame && !record.is_replay) {
-        if (auto written = write(record); !written) {
+        if (auto written = rolls() ? write_clip(records[i]) : write(record); !written) {
           open_.erase(record.source_id);
           if (written.error().code != ErrorCode::unsupported) return written;
           outcome[i] = Stored::never;
@@ -238,9 +285,40 @@ class VideoFile final : public Sink {
     return {};
   }
 
-  void stop() override { open_.clear(); }
+  void stop() override {
+    open_.clear();
+    clips_.clear();
+  }
 
  private:
+  struct Clip {
+    Ring before;
+    Time until = no_time;  // of the clip that is being written; none: there is no event
+  };
+  bool rolls() const { return params_.pre_roll > 0 || params_.post_roll > 0; }
+
+  Status write_clip(const RecordRef& record) {
+    const stream::VideoFrame& frame = *record->message->frame;
+    const bool is_event = when_.matches(record->results, {.source = record->source_id,
+                                                          .keyframe = record->keyframe,
+                                                          .width = frame.width,
+                                                          .height = frame.height});
+    Clip& clip = clips_[record->source_id];
+    clip.before.add(record, Time(params_.pre_roll * 1e9), uint64_t(params_.roll_bytes));
+    if (clip.until != no_time && !is_event && record->pts > clip.until) {
+      clip.until = no_time;
+      open_.erase(record->source_id);
+      return {};
+    }
+    const bool begins = is_event && clip.until == no_time;
+    if (is_event) clip.until = record->pts + Time(params_.post_roll * 1e9);
+    if (clip.until == no_time) return {};
+    if (!begins || clip.before.records().empty()) return write(*record);
+    for (const RecordRef& one : clip.before.records())  // the last is the event itself
+      if (auto written = write(*one); !written) return written;
+    return {};
+  }
+
   Status write(const Record& record) {
     const PacketPtr packet(av_packet_alloc());
     if (!packet || av_new_packet(packet.get(), int(record.payload.bytes.size())) < 0)
@@ -281,6 +359,8 @@ class VideoFile final : public Sink {
   fs::path folder_;
   std::map<std::string, std::unique_ptr<Segment>> open_;
   std::map<std::string, unsigned> made_;
+  Selector when_;
+  std::map<std::string, Clip> clips_;
 };
 
 const SinkRegistration registration(SinkDesc{
@@ -298,6 +378,16 @@ const SinkRegistration registration(SinkDesc{
             .in("s")
             .range(0, 86400),
         param("metadata", &Params::metadata, "write the results beside each file, as FILE.jsonl"),
+        param("pre-roll", &Params::pre_roll,
+              "before the first frame for which `when` holds, from the keyframe before that on")
+            .in("s")
+            .range(0, 600),
+        param("post-roll", &Params::post_roll, "after the last one").in("s").range(0, 600),
+        param("roll-bytes", &Params::roll_bytes, "most memory that waits for an event, of each source")
+            .range(1, 1e12)
+            .in("bytes"),
+        param("roll-when", &Params::roll_when,
+              "selector of the events; in a module it is `when` of the sink"),
     }),
     .create = &VideoFile::create,
 });

@@ -1,8 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <format>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -114,6 +118,91 @@ TEST_F(VideoFileSink, SegmentsBeginAtKeyframes) {
   size_t all = 0;
   for (const fs::path& each : videos()) all += frames(each);
   EXPECT_EQ(all, 180u);
+}
+
+// A kill leaves what was complete, and that can be played.
+TEST_F(VideoFileSink, AKilledWriterLeavesFilesThatPlay) {
+  const auto records = street(3);
+  for (const char* container : {"mp4", "mkv"}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      auto sink = open({{"naming", "source"}, {"segment", "0"}, {"container", container}});
+      if (write(*sink, records) && sink->flush()) raise(SIGKILL);
+      _exit(1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    // All but the last group of pictures at the most.
+    EXPECT_GE(frames(folder / (std::string("cam-1.") + container)), 120u) << container;
+  }
+}
+
+// Records of `street` with a tag on some.
+std::vector<RecordRef> tagged(std::vector<RecordRef> records, const std::vector<size_t>& events) {
+  for (size_t i : events) {
+    auto copy = std::make_shared<Record>(*records[i]);
+    copy->results.attributes =
+        with(copy->results.attributes,
+             {.name = Label("event"), .kind = AttributeKind::number, .number = 1, .model = Label("tag")});
+    records[i] = copy;
+  }
+  return records;
+}
+
+TEST_F(VideoFileSink, ClipsBeginBeforeTheirEventAtAKeyframeAndEndBehindIt) {
+  const auto records = street(6);
+  std::vector<size_t> keys;
+  for (size_t i = 0; i < records.size(); ++i)
+    if (records[i]->keyframe) keys.push_back(i);
+  ASSERT_GE(keys.size(), 5u);
+  const Time frame = records[1]->pts - records[0]->pts;
+  const size_t event = keys[3] + 5;
+  const auto seconds = [&](size_t count) {
+    return std::to_string((double(count) + 0.5) * double(frame) / 1e9);
+  };
+  // So far back that the keyframe before the last one is needed.
+  auto sink = open({{"pre-roll", seconds(10)},
+                    {"post-roll", seconds(4)},
+                    {"roll-when", R"({"frame": {"tag": "event"}})"}});
+  ASSERT_TRUE(write(*sink, tagged(records, {event, event + 2})));
+  sink->stop();
+  ASSERT_EQ(videos().size(), 1u);
+  EXPECT_EQ(frames(videos()[0]), event + 2 + 4 - keys[2] + 1);
+  // Named after its first frame, with the metadata beside it.
+  std::string uuid;
+  for (const uint8_t byte : records[keys[2]]->uuid) uuid += std::format("{:02x}", byte);
+  EXPECT_TRUE(videos()[0].filename().string().contains(uuid));
+  EXPECT_TRUE(fs::exists(fs::path(videos()[0]).replace_extension(".jsonl")));
+}
+
+TEST_F(VideoFileSink, WithoutAnEventThereIsNoClipAndTheMemoryIsBounded) {
+  const auto records = street(6);
+  auto sink =
+      open({{"pre-roll", "600"}, {"roll-bytes", "1"}, {"roll-when", R"({"frame": {"tag": "event"}})"}});
+  ASSERT_TRUE(write(*sink, records));
+  EXPECT_TRUE(videos().empty());
+  for (const RecordRef& record : records) EXPECT_EQ(record.use_count(), 1);  // nobody keeps it
+  // The event alone where nothing may wait for it: from its own keyframe on.
+  size_t key = records.size() - 1;
+  while (!records[key]->keyframe) --key;
+  ASSERT_TRUE(write(*sink, tagged({records[key]}, {0})));
+  sink->stop();
+  EXPECT_EQ(videos().size(), 1u);
+  auto wrong = find_sink("video_file");
+  ParamSet params(wrong->params);
+  EXPECT_TRUE(params.set_text("folder", folder.string()));
+  EXPECT_TRUE(params.set_text("roll-when", R"({"frame": {"tagg": "event"}})"));
+  EXPECT_FALSE(wrong->create(params, {.name = "local"}));
+}
+
+TEST_F(VideoFileSink, TwoEventsFarApartAreTwoClips) {
+  const auto records = street(6);
+  auto sink = open({{"post-roll", "0.1"}, {"roll-when", R"({"frame": {"tag": "event"}})"}});
+  ASSERT_TRUE(write(*sink, tagged(records, {20, 250})));
+  sink->stop();
+  EXPECT_EQ(videos().size(), 2u);
+  for (const fs::path& each : videos()) EXPECT_GT(frames(each), 1u);
 }
 
 TEST_F(VideoFileSink, WhatComesBeforeAKeyframeIsLeftOutAndHarmless) {

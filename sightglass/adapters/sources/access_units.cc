@@ -1,10 +1,10 @@
 #include "sightglass/adapters/sources/access_units.h"
 
-#include <chrono>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "sightglass/adapters/sources/media_io.h"
 #include "sightglass/core/masked_url.h"
 #include "sightglass/elements/ffmpeg_media/av_handles.h"
 
@@ -16,12 +16,22 @@ extern "C" {
 namespace sightglass::adapters {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 struct FreeFilter {
   void operator()(AVBSFContext* filter) const { av_bsf_free(&filter); }
 };
 using FilterPtr = std::unique_ptr<AVBSFContext, FreeFilter>;
+
+struct Dictionary {
+  explicit Dictionary(AVDictionary* first) : entries(first) {}
+  Dictionary(const Dictionary&) = delete;
+  ~Dictionary() { av_dict_free(&entries); }
+  AVDictionary* entries;
+};
+
+struct Cancel {
+  MediaDeadline& deadline;
+  void operator()() const { deadline.cancel(); }
+};
 
 std::string_view codec_name(AVCodecID id) {
   switch (id) {
@@ -53,29 +63,40 @@ std::string filter_for(const AVCodecParameters& codec) {
   return {};
 }
 
-std::string message_of(int error) {
-  char text[AV_ERROR_MAX_STRING_SIZE] = {};
-  av_strerror(error, text, sizeof text);
-  return text;
-}
-
 Fraction fraction(AVRational value, Fraction fallback) {
   return value.num > 0 && value.den > 0 ? Fraction{value.num, value.den} : fallback;
 }
 
 class Reader final : public AccessUnits {
  public:
-  Reader(std::string location, int timeout_ms)
-      : location_(std::move(location)), shown_(masked_url(location_)), timeout_(timeout_ms) {}
+  Reader(std::string location, const MediaOptions& options)
+      : location_(std::move(location)),
+        shown_(masked_url(location_)),
+        options_(options),
+        deadline_(options.timeout_ms),
+        on_stop_(options.stop, Cancel{deadline_}) {}
 
   Status open() {
     AVFormatContext* input = avformat_alloc_context();
     if (!input) return failed(AVERROR(ENOMEM));
-    input->interrupt_callback = {&Reader::interrupted, this};
-    renew_deadline();
-    if (const int error = avformat_open_input(&input, location_.c_str(), nullptr, nullptr); error < 0)
-      return failed(error);  // which has freed `input`
+    input->interrupt_callback = *deadline_.callback();
+    deadline_.renew();
+    const AVInputFormat* format = nullptr;
+    if (!options_.format.empty() && !(format = av_find_input_format(options_.format.c_str()))) {
+      avformat_free_context(input);
+      return fail(ErrorCode::invalid_argument, "format: this FFmpeg does not read '{}'", options_.format);
+    }
+    Dictionary dictionary{options_.resumes ? media_options(location_) : nullptr};
+    for (const auto& [name, value] : options_.options)
+      av_dict_set(&dictionary.entries, name.c_str(), value.c_str(), 0);
+    if (!options_.protocols.empty())
+      av_dict_set(&dictionary.entries, "protocol_whitelist", options_.protocols.c_str(), 0);
+    const int opened = avformat_open_input(&input, location_.c_str(), format, &dictionary.entries);
+    if (opened < 0) return failed(opened);  // which has freed `input`
     input_.reset(input);
+    for (const auto& [name, value] : options_.options)
+      if (av_dict_get(dictionary.entries, name.c_str(), nullptr, 0))
+        return fail(ErrorCode::invalid_argument, "{}: FFmpeg knows no option '{}' for it", shown_, name);
     if (const int error = avformat_find_stream_info(input, nullptr); error < 0) return failed(error);
     const int index = av_find_best_stream(input, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
     if (index < 0) return fail(ErrorCode::unsupported, "{}: has no video", shown_);
@@ -103,7 +124,7 @@ class Reader final : public AccessUnits {
   Status seek(double seconds) override {
     int64_t to = int64_t(seconds * AV_TIME_BASE);
     if (input_->start_time != AV_NOPTS_VALUE) to += input_->start_time;
-    renew_deadline();
+    deadline_.renew();
     if (const int error = av_seek_frame(input_.get(), -1, to, AVSEEK_FLAG_BACKWARD); error < 0)
       return failed(error);
     if (filter_) av_bsf_flush(filter_.get());
@@ -112,23 +133,12 @@ class Reader final : public AccessUnits {
     return {};
   }
 
-  void cancel() override { cancelled_ = true; }
+  void cancel() override { deadline_.cancel(); }
 
  private:
-  static int interrupted(void* self) {
-    auto& reader = *static_cast<Reader*>(self);
-    return reader.cancelled_.load(std::memory_order_relaxed) || Clock::now() >= reader.deadline_;
-  }
-  void renew_deadline() { deadline_ = Clock::now() + std::chrono::milliseconds(timeout_); }
-
   std::unexpected<Error> failed(int error) const {
-    if (cancelled_) return fail(ErrorCode::cancelled, "{}: stopped on request", shown_);
-    if (error == AVERROR_EXIT) return fail(ErrorCode::io, "{}: nothing has come for {} ms", shown_, timeout_);
-    const ErrorCode code = error == AVERROR(ENOENT)       ? ErrorCode::not_found
-                           : error == AVERROR_INVALIDDATA ? ErrorCode::corrupt
-                           : error == AVERROR(ENOMEM)     ? ErrorCode::exhausted
-                                                          : ErrorCode::io;
-    return fail(code, "{}: {}", shown_, message_of(error));
+    if (deadline_.is_cancelled()) return fail(ErrorCode::cancelled, "{}: stopped on request", shown_);
+    return media_error(shown_, error);
   }
 
   Status open_filter(const std::string& name) {
@@ -161,7 +171,7 @@ class Reader final : public AccessUnits {
   Result<bool> read(AVPacket& packet) {
     for (;;) {
       av_packet_unref(&packet);
-      renew_deadline();
+      deadline_.renew();
       const int error = av_read_frame(input_.get(), &packet);
       if (error == AVERROR_EOF) return false;
       if (error < 0) return failed(error);
@@ -259,9 +269,9 @@ class Reader final : public AccessUnits {
 
   const std::string location_;
   const std::string shown_;  // without secrets
-  const int timeout_;
-  std::atomic<bool> cancelled_ = false;
-  Clock::time_point deadline_;
+  const MediaOptions options_;
+  MediaDeadline deadline_;
+  std::stop_callback<Cancel> on_stop_;
   AvInputPtr input_;
   AVStream* stream_ = nullptr;
   FilterPtr filter_;
@@ -276,8 +286,9 @@ class Reader final : public AccessUnits {
 
 }  // namespace
 
-Result<std::unique_ptr<AccessUnits>> AccessUnits::open(const std::string& location, int timeout_ms) {
-  auto reader = std::make_unique<Reader>(location, timeout_ms);
+Result<std::unique_ptr<AccessUnits>> AccessUnits::open(const std::string& location,
+                                                       const MediaOptions& options) {
+  auto reader = std::make_unique<Reader>(location, options);
   if (Status status = reader->open(); !status) return forward_error(status);
   return reader;
 }

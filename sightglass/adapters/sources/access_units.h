@@ -12,7 +12,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "sightglass/core/result.h"
 #include "sightglass/core/video.h"
@@ -32,13 +35,24 @@ struct AccessUnit {
   stream::Payload payload;
   int64_t pts = 0, duration = 0;  // in MediaInfo::time_base; duration 0: unknown
   std::optional<int64_t> dts;
+  std::optional<int64_t> captured_us;  // wall clock of the camera, where it is known
   bool keyframe = false;
+};
+
+struct MediaOptions {
+  int timeout_ms = 10'000;  // waits of more than this for the network are errors
+  std::string format;       // FFmpeg's name of the container; empty: found out
+  std::string protocols;    // that FFmpeg may use, with commas between; empty: all
+  std::vector<std::pair<std::string, std::string>> options;  // further ones of FFmpeg
+  bool resumes = true;   // a broken connection of http(s) is opened again where it ended
+  std::stop_token stop;  // as cancel() does it, while open() is at work too
 };
 
 class AccessUnits {
  public:
-  // `location` is a path or a URL of FFmpeg. Waits of more than `timeout_ms` for the network are errors.
-  static Result<std::unique_ptr<AccessUnits>> open(const std::string& location, int timeout_ms = 10'000);
+  // `location` is a path or a URL of FFmpeg.
+  static Result<std::unique_ptr<AccessUnits>> open(const std::string& location,
+                                                   const MediaOptions& options = {});
   virtual ~AccessUnits() = default;
   virtual const MediaInfo& info() const = 0;
   virtual Result<std::optional<AccessUnit>> next() = 0;  // none: the end

@@ -39,6 +39,7 @@ stream::Delivery FrameMessages::frame(const MediaInfo& info, const AccessUnit& u
   stream::VideoFrame& frame = made->frame.emplace();
   frame.uuid = stream::make_uuid_v7();
   frame.created_us = made->sent_us;
+  frame.captured_us = unit.captured_us;
   frame.previous_frame = previous_frame_;
   frame.previous_keyframe = previous_keyframe_;
   frame.width = info.width, frame.height = info.height;
@@ -57,6 +58,22 @@ stream::Delivery FrameMessages::frame(const MediaInfo& info, const AccessUnit& u
   if (frame.keyframe) previous_keyframe_ = frame.uuid;
   ++frames_;
   return {.message = std::move(made), .payloads = {unit.payload}, .received_ns = steady_ns()};
+}
+
+stream::Delivery FrameMessages::update(stream::StreamState state, const MediaInfo* info, bool discontinuity,
+                                       std::string reason) {
+  auto made = message(stream::Kind::stream_update);
+  stream::StreamUpdate& update = made->stream_update.emplace();
+  update.state = state;
+  update.discontinuity = discontinuity;
+  update.reason = std::move(reason);
+  if (info) {
+    update.codec = info->codec;
+    update.width = info->width, update.height = info->height;
+    if (info->framerate.num > 0)
+      update.framerate = stream::Rational{info->framerate.num, info->framerate.den};
+  }
+  return {.message = std::move(made), .received_ns = steady_ns()};
 }
 
 stream::Delivery FrameMessages::end(stream::EndReason reason) {

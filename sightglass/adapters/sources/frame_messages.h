@@ -20,6 +20,9 @@ class FrameMessages {
 
   // The frame travels as payload part 0. Times are moved by `shift` (of the media's time base).
   stream::Delivery frame(const MediaInfo& info, const AccessUnit& unit, int64_t shift = 0);
+  // What is said of the stream between its frames; `info` may be null.
+  stream::Delivery update(stream::StreamState state, const MediaInfo* info, bool discontinuity,
+                          std::string reason);
   stream::Delivery end(stream::EndReason reason);
   int64_t frames() const { return frames_; }
   void begin_epoch();          // behind end()

@@ -33,6 +33,7 @@ struct Params {
   unsigned frames = 0;  // of a life; 0: the file once
   unsigned lives = 1;
   double pause = 0;                                          // s between two lives
+  double churn = 0;                                          // part of the frames
   double loss = 0, duplicate = 0, reorder = 0, corrupt = 0;  // parts of the messages
   bool end = true;                                           // EOS behind each life
   unsigned seed = 1;
@@ -51,6 +52,10 @@ class Tally {
     ++settled_;
   }
   void refuse() { ++refused; }
+  uint64_t settled() {
+    const std::lock_guard lock(mutex_);
+    return settled_ + refused;
+  }
   std::string report() {
     const std::lock_guard lock(mutex_);
     std::ranges::sort(samples_);
@@ -135,7 +140,8 @@ class Multi final : public Source {
       if (!step(streams[i], out)) break;
       if (streams[i].life < params_.lives) turns.push(i);
     }
-    if (!stop.stop_requested()) std::fputs((tally_->report() + "\n").c_str(), stderr);
+    wait_for_last(stop);
+    std::fputs((tally_->report() + "\n").c_str(), stderr);
     return {};
   }
 
@@ -144,7 +150,8 @@ class Multi final : public Source {
     FrameMessages messages;
     Clock::time_point due;
     unsigned life = 0;
-    size_t next = 0;
+    size_t sent = 0;                            // of this life
+    size_t next = 0;                            // in the file, counted through its repetitions
     std::optional<stream::Delivery> held_back;  // to come behind its successor
   };
 
@@ -194,27 +201,45 @@ class Multi final : public Source {
   // The next frame of a stream, or the end of its life. False: nothing more is taken.
   bool step(Stream& stream, Deliver& out) {
     const size_t length = params_.frames > 0 ? params_.frames : units_.size();
-    if (stream.next < length) {
-      AccessUnit unit = units_[stream.next % units_.size()];
-      if (happens(params_.corrupt)) unit.payload = corrupted(unit.payload);
-      const int64_t file_length =
-          units_.back().pts - units_.front().pts + std::max<int64_t>(units_.back().duration, 1);
-      const int64_t shift = int64_t(stream.next / units_.size()) * file_length;
-      ++stream.next;
-      stream.due = params_.rate > 0 ? stream.due + seconds(1 / params_.rate) : Clock::now();
-      if (happens(params_.loss)) {
-        stream.messages.skip_seq();
-        return true;
-      }
-      return send(stream, stream.messages.frame(info_, unit, shift), out);
+    if (stream.sent == length) {
+      stream.sent = 0;
+      ++stream.life;
+      return end(stream, out);
     }
+    if (stream.next > 0 && happens(params_.churn)) return end(stream, out);
+    AccessUnit unit = units_[stream.next % units_.size()];
+    if (happens(params_.corrupt)) unit.payload = corrupted(unit.payload);
+    const int64_t file_length =
+        units_.back().pts - units_.front().pts + std::max<int64_t>(units_.back().duration, 1);
+    const int64_t shift = int64_t(stream.next / units_.size()) * file_length;
+    ++stream.next, ++stream.sent;
+    stream.due = params_.rate > 0 ? stream.due + seconds(1 / params_.rate) : Clock::now();
+    if (happens(params_.loss)) {
+      stream.messages.skip_seq();
+      return true;
+    }
+    return send(stream, stream.messages.frame(info_, unit, shift), out);
+  }
+
+  // It comes again from the beginning of the file, with a keyframe.
+  bool end(Stream& stream, Deliver& out) {
     if (stream.held_back && !out.deliver(*std::exchange(stream.held_back, std::nullopt))) return false;
     if (params_.end && !out.deliver(stream.messages.end(stream::EndReason::end))) return false;
-    ++stream.life;
     stream.next = 0;
     stream.due = Clock::now() + seconds(params_.pause);
     stream.messages.begin_epoch();
     return true;
+  }
+
+  // What is on its way still counts, as long as anything comes back.
+  void wait_for_last(const std::stop_token& stop) {
+    uint64_t settled = tally_->settled();
+    for (auto since = Clock::now(); settled < tally_->sent &&
+                                    Clock::now() - since < std::chrono::seconds(2) &&
+                                    wait_until(Clock::now() + std::chrono::milliseconds(10), stop);) {
+      const uint64_t now = tally_->settled();
+      if (now != settled) settled = now, since = Clock::now();
+    }
   }
 
   static constexpr size_t most_bytes = size_t(1) << 30;
@@ -229,7 +254,7 @@ const SourceRegistration registration(SourceDesc{
     .name = "multi",
     .doc = "load generator: one file as many streams, with losses and other accidents as wished",
     .params = ParamTable::of<Params>({
-        param("location", &Params::location, "file, kept in memory"),
+        param("location", &Params::location, "file, kept in memory").required(),
         param("id-pattern", &Params::id_pattern, "names of the streams; {n} counts from 0"),
         param("count", &Params::count, "streams").range(1, 10'000),
         param("rate", &Params::rate, "frames per second of each stream; 0: as fast as they are taken")
@@ -238,6 +263,8 @@ const SourceRegistration registration(SourceDesc{
         param("frames", &Params::frames, "of one life, the file repeated as needed; 0: the file once"),
         param("lives", &Params::lives, "how often each stream comes").range(1, 1e9),
         param("pause", &Params::pause, "between two lives of a stream").range(0, 3600).in("s"),
+        param("churn", &Params::churn, "part of the frames before which a stream ends early and comes again")
+            .range(0, 1),
         param("loss", &Params::loss, "part of the messages that is lost").range(0, 1),
         param("duplicate", &Params::duplicate, "part that comes twice").range(0, 1),
         param("reorder", &Params::reorder, "part that comes behind its successor").range(0, 1),

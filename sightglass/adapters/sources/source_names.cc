@@ -8,6 +8,12 @@ namespace sightglass::adapters {
 
 std::string source_id_of(std::string_view location) {
   location = location.substr(0, location.find_first_of("?#"));
+  // Who comes is no part of a name, least of all with a password.
+  if (const size_t scheme = location.find("://"); scheme != location.npos) {
+    location = location.substr(scheme + 3);
+    if (const size_t at = location.substr(0, location.find('/')).rfind('@'); at != location.npos)
+      location = location.substr(at + 1);
+  }
   while (location.ends_with('/')) location.remove_suffix(1);
   std::string_view name = location.substr(location.find_last_of('/') + 1);
   if (const size_t dot = name.find_last_of('.'); dot != name.npos && dot > 0) name = name.substr(0, dot);

@@ -167,9 +167,29 @@ TEST(Multi, AccidentsHappenAsOftenAsWishedAndAlwaysTheSame) {
   EXPECT_GT(back, 10u);
 }
 
+TEST(Multi, ChurnEndsStreamsEarlyAndBringsThemBackWithAKeyframe) {
+  const Collected out =
+      run("multi", {{"location", input("v.mp4")}, {"count", "2"}, {"frames", "300"}, {"churn", "0.05"}});
+  EXPECT_EQ(out.frames("cam-0").size(), 300u);
+  EXPECT_EQ(out.frames("cam-1").size(), 300u);
+  std::map<std::string, int64_t> epochs;
+  for (const stream::Delivery& delivery : out.all) {
+    const stream::Message& message = *delivery.message;
+    if (message.frame && message.seq == 0) {
+      EXPECT_TRUE(message.frame->keyframe);
+    }
+    epochs[message.source_id] = std::max(epochs[message.source_id], message.epoch);
+  }
+  EXPECT_GT(epochs["cam-0"], 5);
+  EXPECT_NE(epochs["cam-0"], epochs["cam-1"]);
+}
+
 TEST(SourceNames, AreMadeOfFileNames) {
   EXPECT_EQ(source_id_of("/media/Gate 1.mp4"), "Gate-1");
   EXPECT_EQ(source_id_of("http://host/a/b.ts?x=1"), "b");
+  EXPECT_EQ(source_id_of("http://me:hunter2@host/"), "host");
+  EXPECT_EQ(source_id_of("http://me:hunter2@host"), "host");
+  EXPECT_EQ(source_id_of("http://me:hunter2@host/a@b.mp4"), "a-b");
   EXPECT_EQ(source_id_of("/a/..hidden..x.mkv"), "hidden.-x");
   EXPECT_EQ(source_id_of("/a/日本.mp4").substr(0, 6), "source");
   for (const char* id : {"/a/b c.mp4", "/x/..", "", "...", "/y/1.2.3.mp4"})

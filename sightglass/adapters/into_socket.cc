@@ -1,0 +1,150 @@
+#include "sightglass/adapters/into_socket.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace sightglass::adapters {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int64_t block_after_ns = 1'000'000'000;
+
+int64_t steady_now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+
+}  // namespace
+
+// --- SocketOutlet
+
+std::optional<Error> SocketOutlet::error() const {
+  const std::lock_guard lock(mutex_);
+  return error_;
+}
+
+void SocketOutlet::begin(const stream::Message& message) {
+  const std::lock_guard lock(mutex_);
+  const auto [entry, is_new] = streams_.try_emplace(message.source_id);
+  Stream& stream = entry->second;
+  stream.sending_ns = steady_now_ns();
+  if (is_new) stream.status.source_id = message.source_id, stream.since_ns = stream.sending_ns;
+}
+
+void SocketOutlet::sent(const stream::Message& message, bool taken) {
+  const int64_t now = steady_now_ns();
+  const std::lock_guard lock(mutex_);
+  const auto entry = streams_.find(message.source_id);
+  if (entry == streams_.end()) return;
+  Stream& stream = entry->second;
+  if (now - stream.sending_ns > block_after_ns)
+    stream.status.blocked_seconds += double(now - stream.sending_ns) * 1e-9;
+  stream.sending_ns = 0;
+  if (!taken) return;
+  const auto enter = [&](SourceState state) {
+    if (stream.status.state != state) stream.status.state = state, stream.since_ns = now;
+  };
+  if (message.frame) {
+    ++frames_;
+    ++stream.frames, ++stream.status.frames;
+    stream.last_frame = message.frame->uuid;
+    const int64_t interval = now - stream.last_ns;
+    if (stream.last_ns) stream.interval_ns += (interval - stream.interval_ns) / (stream.interval_ns ? 8 : 1);
+    stream.last_ns = now;
+    enter(SourceState::running);
+  }
+  // What is only announced has nothing to end.
+  if (!message.stream_update) stream.is_open = !message.end_of_stream;
+  if (message.end_of_stream) {
+    stream.frames = 0;
+    stream.last_frame.reset();
+    enter(SourceState::ended);
+  }
+}
+
+std::vector<SourceStatus> SocketOutlet::status() const {
+  const int64_t now = steady_now_ns();
+  const std::lock_guard lock(mutex_);
+  std::vector<SourceStatus> all;
+  for (const auto& [id, stream] : streams_) {
+    SourceStatus& status = all.emplace_back(stream.status);
+    const int64_t waits = stream.sending_ns ? now - stream.sending_ns : 0;
+    if (waits > block_after_ns) {
+      status.state = SourceState::blocked;
+      status.since = double(waits) * 1e-9;
+      status.blocked_seconds += status.since;
+    } else {
+      status.since = double(now - stream.since_ns) * 1e-9;
+    }
+    if (status.state == SourceState::running && stream.interval_ns > 0)
+      status.fps = 1e9 / double(std::max(stream.interval_ns, (now - stream.last_ns) / 2));
+  }
+  return all;
+}
+
+Status SocketOutlet::end_streams(stream::EndReason reason, std::chrono::milliseconds timeout) {
+  std::vector<stream::Message> ends;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [id, stream] : streams_) {
+      if (!stream.is_open) continue;
+      stream::Message& message = ends.emplace_back();
+      message.kind = stream::Kind::end_of_stream;
+      message.source_id = id;
+      stream::EndOfStream& end = message.end_of_stream.emplace();
+      end.reason = reason;
+      end.frames = stream.frames;
+      end.last_frame = stream.last_frame;
+    }
+  }
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  Status all;
+  for (stream::Message& message : ends) {
+    using std::chrono::milliseconds;
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
+    begin(message);
+    const Status taken = writer_->send(message, {}, std::max(left, 0ms));
+    sent(message, taken.has_value());
+    if (!taken) all = taken;
+  }
+  return all;
+}
+
+// --- IntoSocket
+
+Deliver::Offer IntoSocket::try_for(stream::Delivery& delivery, std::chrono::milliseconds timeout) {
+  const stream::Payload payload = delivery.payloads.empty() ? stream::Payload() : delivery.payloads[0];
+  const Status sent = outlet_->writer_->send(message_, payload, timeout, delivery.settlement);
+  if (sent) {
+    outlet_->sent(message_, true);
+    return Offer::taken;
+  }
+  if (sent.error().code == ErrorCode::exhausted) return Offer::full;
+  outlet_->sent(message_, false);
+  if (sent.error().code != ErrorCode::cancelled) {
+    const std::lock_guard lock(outlet_->mutex_);
+    outlet_->error_ = sent.error();
+  }
+  return Offer::closed;
+}
+
+bool IntoSocket::deliver(stream::Delivery delivery) {
+  message_ = *delivery.message;
+  outlet_->begin(message_);
+  while (!stop_.stop_requested()) {
+    // The module may be away for any time: that is no reason to give up.
+    if (const Offer taken = try_for(delivery, 1s); taken != Offer::full) return taken == Offer::taken;
+  }
+  outlet_->sent(message_, false);
+  return false;
+}
+
+Deliver::Offer IntoSocket::offer(stream::Delivery& delivery) {
+  if (stop_.stop_requested()) return Offer::closed;
+  message_ = *delivery.message;
+  outlet_->begin(message_);
+  const Offer taken = try_for(delivery, 0ms);
+  if (taken == Offer::full) outlet_->sent(message_, false);
+  return taken;
+}
+
+}  // namespace sightglass::adapters

@@ -1,0 +1,229 @@
+// What librdkafka's mock lacks, on a double that is written by others: who may come in, topics that are made,
+// limits of the brokers, answers that make no sense, messages that are gone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <fstream>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "sightglass/adapters/kafka/kafka_test_support.h"
+
+namespace sightglass::adapters {
+namespace {
+
+using namespace testing;
+using test::ServerProcess;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+ServerProcess broker(std::vector<std::string> arguments = {}) {
+  return ServerProcess::script("kafka_double.py", std::move(arguments));
+}
+
+Result<std::unique_ptr<Sink>> sink(const ServerProcess& server, Settings settings) {
+  settings.insert(settings.begin(), {"brokers", server.address()});
+  return make(*find_sink("kafka"), settings, "events");
+}
+
+Result<std::unique_ptr<Source>> source(const ServerProcess& server, const std::string& topic,
+                                       Settings settings) {
+  settings.insert(
+      settings.begin(),
+      {{"brokers", server.address()}, {"topics", topic}, {"group", "g"}, {"commit-interval", "0.05"}});
+  return make(*find_source("kafka"), settings, "source");
+}
+
+class Collect final : public Deliver {
+ public:
+  bool deliver(stream::Delivery delivery) override {
+    if (delivery.settlement) delivery.settlement->processed();
+    const std::scoped_lock lock(mutex_);
+    uuids_.insert(delivery.message->frame ? delivery.message->frame->uuid : stream::Uuid());
+    return true;
+  }
+  std::unique_ptr<Deliver> another() override { return nullptr; }
+  size_t count() const {
+    const std::scoped_lock lock(mutex_);
+    return uuids_.size();
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::multiset<stream::Uuid> uuids_;
+};
+
+bool reads(Result<std::unique_ptr<Source>> made, size_t count) {
+  if (!made || !(*made)->start()) return false;
+  Collect out;
+  std::jthread thread([&](std::stop_token stop) { (void)(*made)->run(out, stop); });
+  return test::eventually([&] { return out.count() >= count; }, 30s) && out.count() == count;
+}
+
+std::vector<RecordRef> frames(size_t count, const std::string& picture = "picture") {
+  FrameMaker a("cam-a"), b("cam-b");
+  std::vector<RecordRef> records;
+  for (size_t i = 0; i < count; ++i) records.push_back(record((i % 2 ? a : b).frame(), picture));
+  return records;
+}
+
+size_t stored(Sink& sink, std::span<const RecordRef> records) {
+  std::vector<Stored> outcome(records.size(), Stored::yes);
+  const Status written = sink.write(records, outcome);
+  EXPECT_TRUE(written) << written.error().message;
+  return size_t(std::ranges::count(outcome, Stored::yes));
+}
+
+TEST(KafkaBroker, UsersProveWhoTheyAreInEveryWay) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder.path() / "right") << "marker-4c1d\n";
+  std::ofstream(folder.path() / "wrong") << "marker-77aa\n";
+  auto server =
+      broker({"--sasl", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512", "--user", "gate", "--password", "marker-4c1d"});
+  for (const std::string mechanism : {"plain", "scram-sha-256", "scram-sha-512"}) {
+    const std::string topic = "frames-" + mechanism;
+    server.control("topic", {{"topic", topic}, {"partitions", 2}});
+    const auto with = [&](const char* file) {
+      return Settings{{"sasl", mechanism}, {"user", "gate"}, {"password-file", folder.path() / file}};
+    };
+    auto settings = with("right");
+    settings.emplace_back("video-topic", topic);
+    auto writing = sink(server, settings);
+    const Status started = (*writing)->start();
+    ASSERT_TRUE(started) << mechanism << ": " << started.error().message;
+    EXPECT_EQ(stored(**writing, frames(10)), 10u);
+    EXPECT_TRUE(reads(source(server, topic, with("right")), 10)) << mechanism;
+
+    settings = with("wrong");
+    settings.emplace_back("topic", topic);
+    const Status refused = (*sink(server, settings))->start();
+    ASSERT_FALSE(refused) << mechanism;
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+    EXPECT_THAT(refused.error().message, HasSubstr("uthentication"));
+    EXPECT_THAT(refused.error().message, Not(HasSubstr("marker")));
+  }
+}
+
+TEST(KafkaBroker, CertificatesAreChecked) {
+  const test::TestCertificates certificates;
+  auto server = broker(certificates.server_arguments());
+  server.control("topic", {{"topic", "frames"}, {"partitions", 1}});
+  auto trusting = sink(server, {{"video-topic", "frames"}, {"tls-ca", certificates.path("ca.pem")}});
+  const Status started = (*trusting)->start();
+  ASSERT_TRUE(started) << started.error().message;
+  EXPECT_EQ(stored(**trusting, frames(5)), 5u);
+  EXPECT_TRUE(reads(source(server, "frames", {{"tls-ca", certificates.path("ca.pem")}}), 5));
+  const Status refused =
+      (*sink(server, {{"topic", "frames"}, {"tls-ca", certificates.path("other-ca.pem")}}))->start();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, AnyOf(HasSubstr("SSL"), HasSubstr("certificate")));
+  EXPECT_TRUE((*sink(server, {{"topic", "frames"}, {"security", "tls"}, {"tls-verify", "false"}}))->start());
+}
+
+TEST(KafkaBroker, DeniedTopicsAndGroupsAreErrorsAtTheStart) {
+  auto server = broker();
+  for (const char* topic : {"mine", "theirs"}) server.control("topic", {{"topic", topic}, {"partitions", 1}});
+  server.control("deny", {{"topics", {"theirs"}}, {"groups", {"g"}}});
+  const Status writing = (*sink(server, {{"topic", "theirs"}}))->start();
+  ASSERT_FALSE(writing);
+  EXPECT_THAT(writing.error().message, HasSubstr("'theirs'"));
+  EXPECT_THAT(writing.error().message, HasSubstr("uthorization"));
+  const Status reading = (*source(server, "mine", {}))->start();
+  ASSERT_FALSE(reading);
+  EXPECT_THAT(reading.error().message, HasSubstr("uthorization"));
+}
+
+TEST(KafkaBroker, MissingTopicsAreMadeWithAsManyPartitionsAsAreWanted) {
+  auto server = broker({"--no-auto-create"});
+  auto made = sink(server, {{"topic", "results"}, {"video-topic", "frames"}, {"partitions", "6"}});
+  const Status started = (*made)->start();
+  ASSERT_TRUE(started) << started.error().message;
+  EXPECT_EQ(stored(**made, frames(10)), 10u);
+  auto again = sink(server, {{"topic", "results"}, {"partitions", "7"}});
+  const Status conflict = (*again)->start();
+  ASSERT_FALSE(conflict);
+  EXPECT_THAT(conflict.error().message, HasSubstr("has 6 partitions"));
+  EXPECT_FALSE((*sink(server, {{"topic", "others"}}))->start());
+}
+
+TEST(KafkaBroker, LimitOfTheBrokersSendsPicturesIntoFiles) {
+  const test::TemporaryFolder folder;
+  auto server = broker({"--max-message", "20000"});
+  server.control("topic", {{"topic", "frames"}, {"partitions", 1}});
+  const auto large = frames(1, std::string(50'000, 'x'));
+  std::vector<Stored> outcome(1, Stored::yes);
+  auto refusing = sink(server, {{"video-topic", "frames"}});
+  ASSERT_TRUE((*refusing)->start());
+  ASSERT_TRUE((*refusing)->write(large, outcome));
+  EXPECT_EQ(outcome[0], Stored::never);
+  auto naming = sink(server, {{"video-topic", "frames"}, {"large-folder", folder.path()}});
+  ASSERT_TRUE((*naming)->start());
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    (void)(*naming)->write(large, outcome);
+    if (outcome[0] == Stored::yes) break;
+  }
+  EXPECT_EQ(outcome[0], Stored::yes);
+  EXPECT_TRUE(reads(source(server, "frames", {{"large-folders", folder.path()}}), 1));
+}
+
+TEST(KafkaBroker, F20NonsenseForAnswersLosesAndInventsNothing) {
+  auto server = broker();
+  server.control("topic", {{"topic", "frames"}, {"partitions", 3}});
+  const size_t count = std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000 : 2000;
+  auto made = sink(server, {{"video-topic", "frames"},
+                            {"send-timeout", "1"},
+                            {"options", "socket.timeout.ms=2000,request.timeout.ms=1500"}});
+  ASSERT_TRUE((*made)->start());
+  nlohmann::json rules = nlohmann::json::array();
+  for (const char* fault : {"garbage", "truncated", "cut_before", "cut_after"})
+    rules.push_back({{"fault", fault},
+                     {"scope", "request"},
+                     {"contains", "Produce"},
+                     {"probability", 0.05},
+                     {"count", 5}});
+  server.control("faults", {{"seed", 5}, {"rules", rules}});
+  const auto records = frames(count);
+  const auto end = std::chrono::steady_clock::now() + 120s;
+  for (size_t first = 0; first < count; first += 50) {
+    std::vector<RecordRef> left(records.begin() + ptrdiff_t(first), records.begin() + ptrdiff_t(first + 50));
+    while (!left.empty() && std::chrono::steady_clock::now() < end) {
+      std::vector<Stored> outcome(left.size(), Stored::yes);
+      const Status written = (*made)->write(left, outcome);
+      std::vector<RecordRef> again;
+      for (size_t i = 0; i < left.size(); ++i)
+        if (!written || outcome[i] == Stored::retry) again.push_back(left[i]);
+      left = std::move(again);
+    }
+    ASSERT_TRUE(left.empty());
+  }
+  server.control("faults", {{"rules", nlohmann::json::array()}});
+  std::map<std::string, std::vector<std::string>> wanted, found;
+  for (const auto& one : records) wanted[one->source_id].push_back(stream::to_string(one->uuid));
+  // After an answer that makes no sense a batch is sent again: its records have the uuids that they had.
+  std::set<std::string> seen;
+  for (const Read& one : read_topic(server.address(), "frames", count, 20s))
+    if (seen.insert(one.uuid).second) found[one.key].push_back(one.uuid);
+  EXPECT_TRUE(found == wanted);
+}
+
+TEST(KafkaBroker, GoesOnAtTheEarliestWhenWhatItWantsIsGone) {
+  auto server = broker();
+  server.control("topic", {{"topic", "frames"}, {"partitions", 1}});
+  auto made = sink(server, {{"video-topic", "frames"}});
+  ASSERT_TRUE((*made)->start());
+  EXPECT_EQ(stored(**made, frames(10)), 10u);
+  EXPECT_TRUE(reads(source(server, "frames", {}), 10));
+  EXPECT_EQ(stored(**made, frames(20)), 20u);
+  server.control("retention", {{"topic", "frames"}, {"partition", 0}, {"offset", 25}});
+  Collect out;
+  auto again = source(server, "frames", {});
+  ASSERT_TRUE((*again)->start());
+  std::jthread thread([&](std::stop_token stop) { (void)(*again)->run(out, stop); });
+  EXPECT_TRUE(test::eventually([&] { return out.count() == 5; }));
+}
+
+}  // namespace
+}  // namespace sightglass::adapters

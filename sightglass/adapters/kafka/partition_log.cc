@@ -1,0 +1,98 @@
+#include "sightglass/adapters/kafka/partition_log.h"
+
+#include <algorithm>
+#include <charconv>
+#include <format>
+
+namespace sightglass::adapters {
+namespace {
+
+constexpr std::string_view note_head = "sightglass 1";
+
+template <class Number>
+bool read_field(std::string_view text, std::string_view name, Number& value) {
+  const size_t at = text.find(name);
+  if (at == text.npos) return false;
+  const char* const first = text.data() + at + name.size();
+  const char* const end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(first, end, value);
+  return error == std::errc() && (last == end || *last == ' ');
+}
+
+}  // namespace
+
+void PartitionLog::add(int64_t offset, const LogEntry& entry) {
+  const auto known = sources_.find(entry.source_id);
+  Source& source = known != sources_.end() ? known->second : sources_[std::string(entry.source_id)];
+  auto& groups = source.groups;
+  if (groups.empty() || groups.back().complete || entry.keyframe || entry.stands_alone) {
+    if (!groups.empty()) groups.back().complete = true;
+    // Without a keyframe in front nothing can be made of it, and nothing later will need it.
+    groups.push_back({.first = offset, .complete = !entry.keyframe || entry.stands_alone});
+  }
+  ++groups.back().open;
+  if (entry.ends) groups.back().complete = true;
+  source.last_ms = std::max(source.last_ms, entry.time_ms);
+  messages_.push_back(
+      {.offset = offset, .source = &source, .group = source.first_group + int64_t(groups.size()) - 1});
+  ++unfinished_;
+  next_ = offset + 1;
+  trim(source);  // an earlier group may have become complete
+  if (entry.time_ms - looked_ms_ > silence_ms / 4) forget_silent(entry.time_ms);
+}
+
+bool PartitionLog::done(int64_t offset) {
+  const auto found = std::ranges::lower_bound(messages_, offset, {}, &Message::offset);
+  if (found == messages_.end() || found->offset != offset || found->is_done) return false;
+  found->is_done = true;
+  --unfinished_;
+  Source& source = *found->source;
+  --source.groups[size_t(found->group - source.first_group)].open;
+  while (!messages_.empty() && messages_.front().is_done) messages_.pop_front();
+  trim(source);
+  return true;
+}
+
+void PartitionLog::skip_to(int64_t offset) { next_ = std::max(next_, offset); }
+
+void PartitionLog::trim(Source& source) {
+  while (!source.groups.empty() && source.groups.front().complete && source.groups.front().open == 0) {
+    source.groups.pop_front();
+    ++source.first_group;
+  }
+}
+
+void PartitionLog::forget_silent(int64_t now_ms) {
+  looked_ms_ = now_ms;
+  std::erase_if(sources_, [&](auto& item) {
+    Source& source = item.second;
+    if (now_ms - source.last_ms <= silence_ms) return false;
+    if (!source.groups.empty()) source.groups.back().complete = true;
+    trim(source);
+    // Messages that are done refer to it until those in front of them are.
+    return source.groups.empty() &&
+           std::ranges::none_of(messages_, [&](const Message& message) { return message.source == &source; });
+  });
+}
+
+LogPosition PartitionLog::position() const {
+  if (next_ < 0) return {};
+  LogPosition position{.offset = next_, .processed = messages_.empty() ? next_ : messages_.front().offset};
+  for (const auto& [id, source] : sources_)
+    if (!source.groups.empty()) position.offset = std::min(position.offset, source.groups.front().first);
+  return position;
+}
+
+std::string to_string(const CommitNote& note) {
+  return std::format("{} processed={} partitions={}", note_head, note.processed, note.partitions);
+}
+
+std::optional<CommitNote> parse_commit_note(std::string_view text) {
+  CommitNote note;
+  if (!text.starts_with(note_head) || !read_field(text, " processed=", note.processed) ||
+      !read_field(text, " partitions=", note.partitions) || note.processed < 0 || note.partitions <= 0)
+    return std::nullopt;
+  return note;
+}
+
+}  // namespace sightglass::adapters
