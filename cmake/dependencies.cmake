@@ -1,8 +1,8 @@
 # Every library from outside, as an imported target; all come from Debian (env/packages.txt).
 #
-#   PkgConfig::gstreamer (core and base), PkgConfig::gstreamer_{video,audio,app,analytics,allocators,check},
-#   PkgConfig::ffmpeg, PkgConfig::freetype, PkgConfig::hwy, PkgConfig::soup, PkgConfig::zmq (with cppzmq), yaml-cpp::yaml-cpp,
-#   nlohmann_json::nlohmann_json, pugixml::pugixml, ZXing::ZXing, ZLIB::ZLIB, prometheus-cpp::core, CLI11::CLI11, spdlog::spdlog, onnxruntime::headers,
+#   PkgConfig::gstreamer (core and base), PkgConfig::gstreamer_{video,audio,app,analytics,allocators,check,rtsp_server},
+#   PkgConfig::ffmpeg, PkgConfig::freetype, PkgConfig::hwy, PkgConfig::soup, PkgConfig::zmq (with cppzmq), PkgConfig::hiredis, PkgConfig::mosquitto, PkgConfig::mongoc, PkgConfig::rdkafka, yaml-cpp::yaml-cpp,
+#   nlohmann_json::nlohmann_json, pugixml::pugixml, ZXing::ZXing, ZLIB::ZLIB, prometheus-cpp::core, CLI11::CLI11, CURL::libcurl, OpenSSL::Crypto, spdlog::spdlog, SQLite::SQLite3, onnxruntime::headers,
 #   OpenCL::OpenCL, dlpack::headers, torch::torch (optional); for tests and benchmarks GTest::gmock_main,
 #   benchmark::benchmark_main, opencv::core, opencv::imgproc.
 
@@ -12,18 +12,27 @@ pkg_check_modules(gstreamer REQUIRED IMPORTED_TARGET gstreamer-1.0>=1.26 gstream
 foreach(part IN ITEMS video audio app analytics allocators check)
   pkg_check_modules(gstreamer_${part} REQUIRED IMPORTED_TARGET gstreamer-${part}-1.0)
 endforeach()
+pkg_check_modules(gstreamer_rtsp_server REQUIRED IMPORTED_TARGET gstreamer-rtsp-server-1.0)
+pkg_check_modules(gio REQUIRED IMPORTED_TARGET gio-2.0)
 pkg_check_modules(ffmpeg REQUIRED IMPORTED_TARGET libavformat libavcodec libavdevice libswscale libavutil)
 pkg_check_modules(freetype REQUIRED IMPORTED_TARGET freetype2)
+pkg_check_modules(hiredis REQUIRED IMPORTED_TARGET hiredis hiredis_ssl)
 pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+pkg_check_modules(mosquitto REQUIRED IMPORTED_TARGET libmosquitto)
 pkg_check_modules(soup REQUIRED IMPORTED_TARGET libsoup-3.0)
 pkg_check_modules(zmq REQUIRED IMPORTED_TARGET libzmq)
+pkg_check_modules(mongoc REQUIRED IMPORTED_TARGET libmongoc-1.0)
+pkg_check_modules(rdkafka REQUIRED IMPORTED_TARGET rdkafka)
 
 find_package(yaml-cpp REQUIRED CONFIG)
 find_package(nlohmann_json REQUIRED CONFIG)
 find_package(pugixml REQUIRED CONFIG)
 find_package(ZXing REQUIRED CONFIG)
 find_package(CLI11 REQUIRED CONFIG)
+find_package(CURL REQUIRED)
+find_package(OpenSSL REQUIRED)
 find_package(spdlog REQUIRED CONFIG)
+find_package(SQLite3 REQUIRED)
 find_package(GTest REQUIRED CONFIG)
 find_package(OpenCL REQUIRED)
 find_package(prometheus-cpp REQUIRED CONFIG)

@@ -43,6 +43,14 @@ install(FILES sightglass/decoder.h sightglass/frame_function.h sightglass/functi
 install(FILES sightglass/flow/flow.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/flow COMPONENT dev)
 install(FILES sightglass/elements/availability.h sightglass/elements/module_element.h sightglass/elements/plugins.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/elements COMPONENT dev)
+# Adapters of one's own (docs/write-an-adapter.md).
+install(FILES sightglass/adapters/adapter.h sightglass/adapters/module_adapter.h sightglass/adapters/record.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/adapters COMPONENT dev)
+install(FILES sightglass/adapters/sources/access_units.h sightglass/adapters/sources/frame_messages.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/adapters/sources COMPONENT dev)
+install(FILES sightglass/stream/delivery.h sightglass/stream/limits.h sightglass/stream/uuid.h
+              ${PROJECT_BINARY_DIR}/sightglass/stream/messages.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/stream COMPONENT dev)
 install(FILES sightglass/model/description.h sightglass/model/engine.h sightglass/model/labels.h
               sightglass/model/session.h sightglass/model/signature.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/model COMPONENT dev)
@@ -81,7 +89,7 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION video)
 set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "Streaming video analytics: elements, GStreamer plug-in and program")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS
     "libsightglass-memory${PROJECT_VERSION_MAJOR} (= ${PROJECT_VERSION}), libyaml-cpp0.8, libfreetype6, libhwy1t64, fonts-dejavu-core, gstreamer1.0-plugins-base, gstreamer1.0-plugins-good, libgstreamer-plugins-bad1.0-0")
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "libonnxruntime1.21, gstreamer1.0-libav, gstreamer1.0-plugins-bad, libavformat61, libavdevice61, python3-onnx")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "libonnxruntime1.21, gstreamer1.0-libav, gstreamer1.0-plugins-bad, libavformat61, libavdevice61, libgstrtspserver-1.0-0, libhiredis1.1.0, libmosquitto1, python3-onnx")
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME libsightglass-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_DESCRIPTION "Headers and build files of Sightglass")

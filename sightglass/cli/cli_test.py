@@ -488,7 +488,7 @@ class ModuleFiles(Program):
             ("budget: 10ms", "budget: 10"),
             ("bitrate: 2M", "bitrate: fast"),
             ("topic: gate.events", "topik: gate.events"),
-            ("topic: gate.events, ", ""),
+            ("brokers: [\"kafka:9092\"], ", ""),
             ("track: {state: confirmed}", "track: {stat: confirmed}"),
             ("policy: spill", "policy: spil"),
             ("name: gate-counter", "name: Gate"),

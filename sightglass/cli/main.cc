@@ -16,6 +16,8 @@
 #include "sightglass/cli/run_command.h"
 #include "sightglass/cli/schema_command.h"
 #include "sightglass/cli/send_command.h"
+#include "sightglass/cli/sink_command.h"
+#include "sightglass/cli/source_command.h"
 #include "sightglass/cli/streams_command.h"
 #include "sightglass/cli/validate_command.h"
 #include "sightglass/cli/version.h"
@@ -42,8 +44,10 @@ int run(int argc, char** argv) {
   sightglass::cli::add_init_command(app);
   sightglass::cli::add_validate_command(app);
   sightglass::cli::add_diff_command(app);
+  sightglass::cli::add_source_command(app);
   sightglass::cli::add_send_command(app);
   sightglass::cli::add_recv_command(app);
+  sightglass::cli::add_sink_command(app);
   sightglass::cli::add_streams_command(app);
   sightglass::cli::add_inspect_command(app);
   sightglass::add_models_command(app);

@@ -190,6 +190,10 @@ Status write_summary(const std::string& folder, const Module& module, const Tall
   Value drops = Value::map();
   for (const auto& [reason, count] : dropped) drops.set(reason, int64_t(count));
   summary.set("dropped", std::move(drops));
+  Value errors = Value::map();
+  for (const auto& element : module.status().elements)
+    if (element.errors) errors.set(element.name, int64_t(element.errors));
+  summary.set("errors", std::move(errors));
   summary.set("sources", std::move(sources));
   const fs::path path = fs::path(folder) / "summary.json";
   std::ofstream file(path);
@@ -394,6 +398,10 @@ class ModuleRun {
     for (const auto& stream : module_.status().streams)
       if (!stream.last_error.empty())
         std::println(stderr, "warning: stream {}: {}", stream.id, stream.last_error);
+    for (const auto& element : module_.status().elements)
+      if (element.errors)
+        std::println(stderr, "warning: {}: {}{}{}", element.name, count_text(element.errors, "error"),
+                     element.last_error.empty() ? "" : ", the last: ", element.last_error);
     if (!status) {
       (void)complain(status.error());
       if (!code) code = exit_code_of(status.error());

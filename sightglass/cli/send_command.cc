@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "sightglass/adapters/adapter.h"
+#include "sightglass/adapters/into_socket.h"
 #include "sightglass/adapters/record.h"
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/signals.h"
@@ -30,41 +31,6 @@ struct SendOptions {
   std::string location, to, source_id, pace = "asap", secret_key_file, server_key;
   unsigned count = 1, loop = 0;
   double rate = 0;
-};
-
-// What a source delivers goes into a socket; the writer numbers it.
-class IntoSocket final : public adapters::Deliver {
- public:
-  IntoSocket(stream::ZmqWriter& writer, std::stop_token stop) : writer_(writer), stop_(std::move(stop)) {}
-
-  bool deliver(stream::Delivery delivery) override {
-    message_ = *delivery.message;
-    const stream::Payload payload = delivery.payloads.empty() ? stream::Payload() : delivery.payloads[0];
-    while (!stop_.stop_requested()) {
-      const Status sent = writer_.send(message_, payload, 1s);
-      if (sent) {
-        frames += message_.frame.has_value();
-        if (delivery.settlement) delivery.settlement->processed();
-        return true;
-      }
-      if (sent.error().code != ErrorCode::exhausted) {
-        error = sent.error();
-        return false;
-      }
-    }
-    return false;
-  }
-  std::unique_ptr<adapters::Deliver> another() override {
-    return std::make_unique<IntoSocket>(writer_, stop_);
-  }
-
-  uint64_t frames = 0;
-  std::optional<Error> error;
-
- private:
-  stream::ZmqWriter& writer_;
-  const std::stop_token stop_;
-  stream::Message message_;
 };
 
 Status set_all(ParamSet& params, const std::vector<std::pair<std::string, std::string>>& settings) {
@@ -102,21 +68,23 @@ int send(const SendOptions& options) {
   writer_options.name = "sightglass send";
   writer_options.socket.curve = {.secret_key_file = options.secret_key_file,
                                  .server_key = options.server_key};
-  auto writer = stream::ZmqWriter::open(*url, writer_options);
-  if (!writer) return complain(writer.error());
-  for (const std::string& warning : (*writer)->warnings()) std::println(stderr, "warning: {}", warning);
+  auto opened = stream::ZmqWriter::open(*url, writer_options);
+  if (!opened) return complain(opened.error());
+  const std::shared_ptr<stream::ZmqWriter> writer = std::move(*opened);
+  for (const std::string& warning : writer->warnings()) std::println(stderr, "warning: {}", warning);
 
   const StopOnSignal stop;
-  IntoSocket out(**writer, stop.token());
+  const auto outlet = std::make_shared<adapters::SocketOutlet>(writer);
+  adapters::IntoSocket out(outlet, stop.token());
   const auto begin = std::chrono::steady_clock::now();
   const Status sent = (*source)->run(out, stop.token());
   if (!sent) return complain(sent.error());
-  if (out.error) return complain(*out.error);
-  while (!stop.token().stop_requested() && !(*writer)->flush(1s)) {
+  if (const auto error = outlet->error()) return complain(*error);
+  while (!stop.token().stop_requested() && !writer->flush(1s)) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  const auto statistics = (*writer)->statistics();
-  std::print(stderr, "{} frames in {:.1f} s", out.frames, seconds);
+  const auto statistics = writer->statistics();
+  std::print(stderr, "{} frames in {:.1f} s", outlet->frames(), seconds);
   if (stream::acknowledges(url->type))
     std::print(stderr, ", {} messages acknowledged, {} refused", statistics.acknowledged, statistics.refused);
   if (statistics.dropped > 0) std::print(stderr, ", {} dropped for slow readers", statistics.dropped);

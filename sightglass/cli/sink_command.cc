@@ -1,0 +1,145 @@
+#include "sightglass/cli/sink_command.h"
+
+#include <filesystem>
+#include <memory>
+#include <print>
+#include <string>
+#include <vector>
+
+#include "sightglass/cli/adapter_options.h"
+#include "sightglass/cli/exit.h"
+#include "sightglass/cli/signals.h"
+#include "sightglass/module/module_file.h"
+#include "sightglass/module/sink_process.h"
+
+namespace sightglass::cli {
+namespace {
+
+struct SinkOptions {
+  std::string name;
+  std::vector<std::string> words, from;
+  std::string module = "sink", state, secret_key_file, server_key, allowed_keys_dir;
+  double drain = 30;
+  bool help = false, quiet = false;
+};
+
+constexpr const char* usage =
+    "sightglass sink                                       lists the kinds of sinks\n"
+    "sightglass sink NAME --help                           their options\n"
+    "sightglass sink NAME [KEY=VALUE…] --from ADDRESS      runs one\n"
+    "sightglass sink FILE.yml [--from ADDRESS]             runs all of a file's pipeline.sinks\n";
+
+void print_help(const CLI::App& command, const SinkOptions& options) {
+  if (options.name.empty() || options.name.ends_with(".yml") || options.name.ends_with(".yaml")) {
+    std::print("{}\n{}", usage, command.help("", CLI::AppFormatMode::Sub));
+    std::print("\nKinds of sinks:\n{}", sink_list());
+    return;
+  }
+  std::print("sightglass sink {} [KEY=VALUE…] --from ADDRESS\n\n{}", options.name, sink_help(options.name));
+}
+
+module::Value curve_of(const SinkOptions& options) {
+  module::Value curve;
+  const auto set = [&](const char* key, const std::string& value) {
+    if (!value.empty()) curve.set(key, value);
+  };
+  set("secret_key_file", options.secret_key_file);
+  set("server_key", options.server_key);
+  set("allowed_keys_dir", options.allowed_keys_dir);
+  return curve;
+}
+
+// None: it has been said what is wrong; the exit code is 2.
+std::optional<module::ModuleSpec> spec_of(const SinkOptions& options, int& code) {
+  code = 2;
+  module::ModuleSpec spec;
+  if (options.name.ends_with(".yml") || options.name.ends_with(".yaml")) {
+    if (!options.words.empty()) {
+      complain("{}: options of sinks stand in the file, not behind it", options.words[0]);
+      return {};
+    }
+    auto loaded = module::load_module(options.name);
+    for (const module::Diagnostic& item : loaded.diagnostics.items())
+      std::println(stderr, "{}", item.to_string());
+    if (!loaded) return {};
+    spec = std::move(*loaded.value);
+  } else {
+    auto sink = sink_entry(options.name, options.words);
+    if (!sink) {
+      complain(sink.error());
+      return {};
+    }
+    spec.name = options.module;
+    spec.storage.state = options.state;
+    spec.pipeline.sinks.push_back(std::move(*sink));
+  }
+  if (!options.from.empty()) {
+    module::SourceSpec source;
+    module::Value urls;
+    for (const std::string& url : options.from) urls.add(url);
+    source.properties.set("url", std::move(urls));
+    if (auto curve = curve_of(options); !curve.is_null()) source.properties.set("curve", std::move(curve));
+    spec.pipeline.sources = {std::move(source)};
+  }
+  return spec;
+}
+
+int run(const CLI::App& command, const SinkOptions& options) {
+  if (options.help) {
+    if (!options.name.empty() && !options.name.contains('.'))
+      if (auto known = sink_entry(options.name, {}); !known && known.error().code == ErrorCode::not_found)
+        return complain(known.error());
+    print_help(command, options);
+    return 0;
+  }
+  if (options.name.empty()) {
+    std::print("{}", sink_list());
+    return 0;
+  }
+  int code = 0;
+  auto spec = spec_of(options, code);
+  if (!spec) return code;
+  auto process = module::SinkProcess::open(std::move(*spec));
+  if (!process) return complain(process.error());
+  const StopOnSignal stop;
+  if (Status started = (*process)->start(); !started) return complain(started.error());
+  if (!options.quiet)
+    for (const std::string& address : (*process)->addresses()) std::println(stderr, "reading {}", address);
+  auto left = (*process)->run(stop.token(), Time(options.drain * 1e9),
+                              [](const std::string& line) { std::println(stderr, "{}", line); });
+  if (!left) return complain(left.error());
+  bool has_lost = false;
+  for (const module::SinkStatus& sink : (*process)->status()) {
+    if (!options.quiet)
+      std::println(stderr, "sink {}: {} records stored, {} dropped, {} dead letters, {} retries", sink.name,
+                   sink.delivered, sink.dropped, sink.dead_letters, sink.retries);
+    has_lost = has_lost || sink.dead_letters > 0;
+  }
+  for (const std::string& line : *left) std::println(stderr, "not stored: {}", line);
+  return left->empty() && !has_lost ? 0 : 1;
+}
+
+}  // namespace
+
+void add_sink_command(CLI::App& app) {
+  const auto options = std::make_shared<SinkOptions>();
+  auto* command = app.add_subcommand("sink", "Store what a module sends, in a process of its own");
+  command->set_help_flag();
+  command->add_flag("--help,-h", options->help, "options of this kind of sink");
+  command->add_option("NAME", options->name, "kind of sink, or a file with pipeline.sinks");
+  command->add_option("OPTIONS", options->words, "KEY=VALUE, as `sightglass sink NAME --help` lists them");
+  command->add_option("--from", options->from, "address that is read, as sub+connect:tcp://127.0.0.1:5561")
+      ->expected(1);
+  command->add_option("--name", options->module, "of this process; what waits on disk is filed under it");
+  command->add_option("--state", options->state, "folder of what waits on disk; default: the user's");
+  command->add_option("--drain", options->drain, "seconds to store what is there, when it is told to end")
+      ->check(CLI::Range(0.0, 86'400.0));
+  command->add_option("--secret-key-file", options->secret_key_file, "own key, for encryption");
+  command->add_option("--server-key", options->server_key, "public key of the writer");
+  command->add_option("--allowed-keys-dir", options->allowed_keys_dir,
+                      "public keys of those who may connect");
+  command->add_flag("--quiet", options->quiet, "nothing on stderr but what goes wrong");
+  command->callback([options, command] { exit_with(run(*command, *options)); });
+}
+
+}  // namespace sightglass::cli

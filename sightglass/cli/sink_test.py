@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""`sightglass sink` as a user meets it, and its outbox when the process is killed.
+
+    sink_test.py PROGRAM SCHEMA TOOLS
+"""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import uuid
+from pathlib import Path
+
+import zmq
+
+PROGRAM, SCHEMA, TOOLS = sys.argv.pop(1), sys.argv.pop(1), Path(sys.argv.pop(1))
+sys.path.insert(0, str(TOOLS / "stream"))
+import plain_client  # noqa: E402
+
+SERVERS = TOOLS / "servers"
+
+
+class Sink(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="sightglass-sink-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.codec = plain_client.Codec(SCHEMA)
+        self.context = zmq.Context()
+        self.addCleanup(self.context.destroy, 0)
+        self.sockets = []
+        self.addCleanup(lambda: [socket.close(0) for socket in self.sockets])
+
+    def start(self, *arguments):
+        """A process that is known to read, unless it ends at once."""
+        process = subprocess.Popen([PROGRAM, "sink", *map(str, arguments)], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, "LC_ALL": "C.UTF-8", "XDG_STATE_HOME": str(self.folder / "state")})
+        self.addCleanup(self.kill, process)
+        return process
+
+    def kill(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def reading(self, *arguments):
+        process = self.start(*arguments)
+        line = process.stderr.readline()
+        self.assertIn("reading ", line)
+        return process
+
+    def run_sink(self, *arguments, code=0):
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, code, f"{out}\n{err}")
+        return out, err
+
+    def end(self, process, code=0):
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, code, err)
+        return err
+
+    def sender(self, kind):
+        socket = self.context.socket(kind)
+        self.sockets.append(socket)
+        socket.setsockopt(zmq.RCVTIMEO, 60_000)
+        socket.setsockopt(zmq.SNDTIMEO, 60_000)
+        socket.connect(f"ipc://{self.folder}/in")
+        return plain_client.Sender(self.codec, socket)
+
+    def send(self, sender, count, first=0):
+        ids = []
+        for number in range(first, first + count):
+            frame = plain_client.frame(b"", 640, 480, "jpeg", number * 40_000_000)
+            frame["content"] = None
+            ids.append(str(uuid.UUID(bytes=frame["uuid"])))
+            sender.send("FRAME", "cam", frame)
+        return ids
+
+    def eventually(self, condition, what):
+        deadline = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, what)
+            time.sleep(0.02)
+
+    def spilled(self):
+        return sum(path.stat().st_size for path in (self.folder / "state").rglob("*.spill"))
+
+    def stored(self):
+        path = self.folder / "events.db"
+        if not path.exists():
+            return set()
+        with sqlite3.connect(path, timeout=10) as db:
+            try:
+                return {row[0] for row in db.execute("SELECT uuid FROM frames")}
+            except sqlite3.OperationalError:
+                return set()
+
+    # ---
+
+    def test_lists_kinds_and_their_options(self):
+        out, _ = self.run_sink()
+        for name in ("sqlite", "elasticsearch", "mongodb", "webhook", "json_file"):
+            self.assertIn(name, out)
+        out, _ = self.run_sink("sqlite", "--help")
+        for option in ("path=TEXT", "keep=TIME", "batch.count=", "queue.policy=", "retry.attempts="):
+            self.assertIn(option, out)
+        out, _ = self.run_sink("--help")
+        self.assertIn("--from", out)
+        out, _ = self.run_sink("elasticsearch", "--help")
+        self.assertIn("tls.ca=TEXT", out)
+
+    def test_a_mistake_is_one_line_with_option_value_and_what_is_allowed(self):
+        for words, says in ((["sqlit"], "did you mean 'sqlite'?"),
+                            (["sqlite", "pth=x"], "did you mean 'path'?"),
+                            (["sqlite", "path=x", "sync=sometimes"], "sync=sometimes: 'sometimes' is unknown; one of: normal, full"),
+                            (["sqlite", "path=x", "queue.policy=blok"], "queue.policy=blok"),
+                            (["mongodb", "url=http://h"], "no address of MongoDB"),
+                            (["sqlite", "path=x"], "--from")):
+            process = self.start(*words, *([] if says == "--from" else ["--from", "sub+connect:inproc://a"]))
+            _, err = process.communicate(timeout=60)
+            self.assertNotEqual(process.returncode, 0)
+            self.assertEqual(err.count("\n"), 1, err)
+            self.assertIn(says, err)
+
+    def test_messages_are_acknowledged_when_they_are_stored(self):
+        sink = self.reading("sqlite", "path=events.db", "--from", f"router+bind:ipc://{self.folder}/in")
+        sender = self.sender(zmq.DEALER)
+        ids = self.send(sender, 500)
+        sender.wait()
+        self.assertEqual(self.stored(), set(ids))
+        self.assertIn("500 records stored, 0 dropped, 0 dead letters", self.end(sink))
+
+    def test_a_file_describes_many_sinks(self):
+        (self.folder / "sinks.yml").write_text(
+            f"""version: 1
+name: archive
+pipeline:
+  source: {{type: zeromq, url: "router+bind:ipc://{self.folder}/in"}}
+  sinks:
+  - {{name: db, type: sqlite, path: events.db}}
+  - {{name: lines, type: json_file, folder: out, rotate_records: 0, rotate_bytes: 0, rotate_time: 0}}
+""")
+        sink = self.reading("sinks.yml")
+        sender = self.sender(zmq.DEALER)
+        ids = self.send(sender, 100)
+        sender.wait()
+        self.end(sink)
+        self.assertEqual(self.stored(), set(ids))
+        lines = (self.folder / "out" / "cam.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line)["uuid"] for line in lines], ids)
+
+    def test_a_durable_queue_survives_a_kill_while_the_endpoint_is_away(self):
+        """From a source that acknowledges nothing: what was taken is on disk, and goes out later."""
+        arguments = ["webhook", "url=http://127.0.0.1:9/hook", "queue.durable=true", "queue.sync=none", "--from",
+                     f"pull+bind:ipc://{self.folder}/in"]
+        sender, ids = None, []
+        for _ in range(3):
+            sink = self.reading(*arguments)
+            sender = sender or self.sender(zmq.PUSH)
+            before = self.spilled()
+            part = self.send(sender, 200, len(ids))
+            ids += part
+            # A frame without results is some 200 bytes on disk.
+            self.eventually(lambda: self.spilled() >= before + 200 * 130, "they are on disk")
+            self.steady()
+            sink.kill()
+            sink.wait()
+        server = subprocess.Popen([sys.executable, str(SERVERS / "webhook_double.py")], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, text=True)
+        self.addCleanup(server.communicate)
+        self.addCleanup(server.terminate)
+        _, host, port, control = server.stdout.readline().split()
+        arguments[1] = f"url=http://{host}:{port}/hook"
+        sink = self.reading(*arguments)
+        self.eventually(lambda: self.spilled() == 0, "all is sent")
+        self.end(sink)
+        import urllib.request
+        with urllib.request.urlopen(f"http://{host}:{control}/records") as answer:
+            records = json.loads(answer.read())
+        self.assertEqual({record["uuid"] for record in records}, set(ids))
+
+    def steady(self):
+        """Until nothing more is written."""
+        size = -1
+        while size != self.spilled():
+            size = self.spilled()
+            time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""`sightglass source` as a user meets it.
+
+    source_test.py PROGRAM RTSP_SERVER
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+PROGRAM, RTSP_SERVER = sys.argv.pop(1), sys.argv.pop(1)
+VIDEO = Path(os.environ["SIGHTGLASS_TEST_INPUTS"]) / "v.mp4"
+CAMERA = "device=gst:videotestsrc is-live=true"
+
+
+class Source(unittest.TestCase):
+    def setUp(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="sightglass-source-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.address = f"ipc://{self.folder}/s"
+
+    def start(self, *arguments, program=PROGRAM, **environment):
+        process = subprocess.Popen([program, *map(str, arguments)], cwd=self.folder, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   env={**os.environ, "LC_ALL": "C.UTF-8", **environment})
+        self.addCleanup(self.kill, process)
+        return process
+
+    def kill(self, process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def source(self, *arguments, code=0):
+        process = self.start("source", *arguments)
+        out, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, code, f"{out}\n{err}")
+        return out, err
+
+    def reader(self, *arguments):
+        """What comes, until so many ends of streams."""
+        return self.start("recv", "router+bind:" + self.address, "--notes", *arguments)
+
+    def refused(self, *arguments, says):
+        out, err = self.source(*arguments, code=2)
+        self.assertEqual(err.count("\n"), 1, err)
+        for text in says:
+            self.assertIn(text, err)
+
+    def test_lists_its_kinds_and_their_options(self):
+        out, _ = self.source()
+        for kind in ("video_file", "rtsp", "camera", "ffmpeg", "multi"):
+            self.assertIn(f"  {kind} ", out)
+        out, _ = self.source("rtsp", "--help")
+        self.assertIn("transport=tcp|udp|auto", out)
+        self.assertIn("stall_after=", out)
+        self.assertIn("tls.ca=", out)
+
+    def test_bad_options_are_one_line_with_what_is_allowed(self):
+        to = ["--to", "push+connect:" + self.address]
+        self.refused("rtps", *to, says=["'rtps'", "did you mean 'rtsp'?"])
+        self.refused("rtsp", "url=rtsp://h/x", "transprot=tcp", *to,
+                     says=["transprot=tcp", "did you mean 'transport'?"])
+        self.refused("rtsp", "url=rtsp://h/x", "transport=pigeon", *to,
+                     says=["transport=pigeon", "one of: tcp, udp, auto"])
+        self.refused("rtsp", "url=rtsp://h/x", "--stall-after", "soon", *to, says=["stall_after=soon"])
+        self.refused("rtsp", "url=rtsp://h/x", says=["--to is missing"])
+        self.refused("rtsp", "url=rtsp://h/x", "--to", "router+bind:" + self.address, says=["pub, push, dealer"])
+        self.refused("video_file", "location=/nowhere.mp4", "source_id=..", *to, says=["'..'"])
+
+    def test_file_ends_when_all_is_acknowledged(self):
+        reader = self.reader("--ends", 1)
+        _, err = self.source("video_file", f"location={VIDEO}", "--source-id", "film", "--to",
+                             "dealer+connect:" + self.address)
+        records = [json.loads(line) for line in reader.communicate(timeout=60)[0].splitlines()]
+        frames = [record for record in records if record.get("kind", "frame") == "frame"]
+        self.assertEqual({record["source_id"] for record in records}, {"film"})
+        self.assertIn(f"{len(frames)} frames", err)
+        self.assertNotIn("error", err)
+
+    def test_signal_ends_the_streams_of_a_camera(self):
+        process = self.start("source", "camera", CAMERA, "--size", "64x48", "--source-id", "door", "--to",
+                             "dealer+connect:" + self.address)
+        reader = self.reader("--ends", 1)
+        while "running" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 0)
+        out, _ = reader.communicate(timeout=60)
+        end = json.loads(out.splitlines()[-1])
+        self.assertEqual(end["source_id"], "door")
+        self.assertIn("drain", json.dumps(end).lower())
+
+    def test_reader_that_is_away_at_the_end_is_an_error(self):
+        process = self.start("source", "camera", CAMERA, "--size", "64x48", "--block-after", "0.2", "--drain", "0.3",
+                             "--to", "dealer+connect:" + self.address)
+        while "blocked" not in process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 3)
+
+    def test_many_cameras_of_one_file(self):
+        server = self.start("--user", "viewer", "--password", "marker-secret", program=RTSP_SERVER)
+        port = server.stdout.readline().split()[2]
+        (self.folder / "secret").write_text("marker-secret\n")
+        (self.folder / "cameras.yml").write_text(f"""
+out: dealer+connect:{self.address}
+http: 127.0.0.1:0
+defaults: {{type: rtsp, url: "rtsp://127.0.0.1:{port}/live", user: viewer, password_file: secret}}
+sources:
+  - {{source_id: gate}}
+  - {{source_id: yard, stall_after: 2s}}
+  - {{type: camera, source_id: desk, device: "/dev/v4l/by-id/usb-not-there"}}
+""")
+        reader = self.reader("--ends", 2)
+        log = open(self.folder / "log", "w+")
+        self.addCleanup(log.close)
+        process = subprocess.Popen([PROGRAM, "source", "cameras.yml"], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                   stdout=log, stderr=log,
+                                   env={**os.environ, "GST_DEBUG": "rtspsrc:7,rtspconnection:7"})
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        url = None
+        deadline = time.monotonic() + 60
+        running = 0
+        while running < 2 and time.monotonic() < deadline:
+            if url is None:
+                said = [line for line in (self.folder / "log").read_text().splitlines() if line.startswith("http://")]
+                url = said[0].strip() if said else None
+                time.sleep(0.05)
+                continue
+            streams = json.loads(urllib.request.urlopen(url + "/v1/streams").read())
+            running = sum(stream["state"] == "running" for stream in streams)
+            time.sleep(0.05)
+        self.assertEqual(running, 2)
+        desk = next(stream for stream in streams if stream["id"] == "desk")
+        self.assertIn("is not there", desk["last_error"])
+        metrics = urllib.request.urlopen(url + "/metrics").read().decode()
+        self.assertIn('sightglass_source_state{source="gate",state="running"} 1', metrics)
+        self.assertIn("sightglass_source_reconnects_total", metrics)
+        self.assertIn("sightglass_source_blocked_seconds_total", metrics)
+        self.assertEqual(urllib.request.urlopen(url + "/readyz").status, 200)
+        self.assertNotIn("marker-secret", Path(f"/proc/{process.pid}/cmdline").read_text())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(60), 0)
+        reader.communicate(timeout=60)
+        said = (self.folder / "log").read_text()
+        self.assertIn("rtspsrc", said)  # GStreamer did say something
+        for secret in ("marker-secret", "dmlld2VyOm1hcmtlci1zZWNyZXQ="):
+            self.assertNotIn(secret, said)
+
+    def refused_lines(self, name, says):
+        _, err = self.source(name, code=2)
+        for text in says:
+            self.assertIn(text, err)
+
+    def test_mistakes_in_a_file_are_said_with_their_line(self):
+        (self.folder / "c.yml").write_text(
+            "out: push+connect:ipc:///tmp/x\nsources:\n  - {type: rtsp, url: rtsp://h/x, stall_aftr: 2s}\n"
+            "  - {type: rtps, url: rtsp://h/x}\n")
+        self.refused_lines("c.yml", says=["c.yml:3", "stall_aftr", "did you mean 'stall_after'", "c.yml:4", "rtps"])
+        (self.folder / "d.yml").write_text(
+            "out: push+connect:ipc:///tmp/x\nsources:\n  - {type: rtsp, source_id: a, url: rtsp://h/x}\n"
+            "  - {type: rtsp, source_id: a, url: rtsp://h/x}\n")
+        self.refused_lines("d.yml", says=["d.yml:4", "two sources 'a'"])
+
+    def test_F24_secrets_on_the_command_line_are_refused(self):
+        _, err = self.source("rtsp", "url=rtsp://me:marker-secret@h/x", "--to", "push+connect:" + self.address, code=2)
+        self.assertIn("password-file", err)
+        self.assertNotIn("marker-secret", err)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
