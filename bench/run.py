@@ -453,6 +453,24 @@ def modules(rounds, quick):
     ]
 
 
+def live(rounds, quick):
+    """Live sources in one process, without decoding: memory and CPU."""
+    existing(BUILD / "tests/rtsp_server", f"./run build {BUILD.name}")
+    cameras = 64
+    figures = []
+    for _ in range(rounds):
+        command = [sys.executable, ROOT / "bench/live_sources.py", BUILD, "--json", "--cameras", cameras]
+        command += ["--seconds", 5 if quick else 20]
+        done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE)
+        if done.returncode:
+            raise Missing("bench/live_sources.py has failed")
+        figures.append(json.loads(done.stdout))
+    return [
+        Figure(f"{cameras} live sources: memory", [f["megabytes"] for f in figures], "MB", at_most=300),
+        Figure(f"{cameras} live sources: a core", [100 * f["cores"] for f in figures], "%"),
+    ]
+
+
 def ffmpeg(rounds, quick):
     times = nanoseconds("ffmpeg", rounds, quick, "--benchmark_filter=system|take")
     names = {
@@ -625,6 +643,7 @@ BENCHMARKS = {
     "overhead": overhead,
     "stream": stream,
     "modules": modules,
+    "live": live,
     "runtimes": runtimes,
 }
 

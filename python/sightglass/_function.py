@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from ._core import Attribute, Box, Frame, Region
 
 PROTOCOL = "1"
-HOOKS = ("process", "accept", "region", "draw", "map")
+HOOKS = ("process", "accept", "region", "prepare", "draw", "map")
 
 
 @dataclass
@@ -268,7 +268,8 @@ class Code:
 
     def hooks(self) -> list[str]:
         if not inspect.isclass(self.made_by):
-            return list(HOOKS)
+            name = getattr(self.made_by, "__name__", "")
+            return [name] if name in HOOKS else list(HOOKS)
         base = Function if issubclass(self.made_by, Function) else object
         return [
             hook
@@ -316,12 +317,27 @@ class Target:
             region = frame.objects[call.region]
             box = self._made().region(region, frame)
             call.box = region.box if box is None else box if isinstance(box, Box) else Box(*box)
+        elif hook == "prepare":
+            self.prepare(call)
         elif hook == "draw":
             frame = FunctionFrame(call, self.info)
             self._made().draw(frame.image if len(frame.frame.tensors) == 1 else frame.planes, frame)
         elif hook == "map":
             record = self._made().map(json.loads(call.text))
             call.answer = "" if record is None else json.dumps(record, separators=(",", ":"))
+
+    def prepare(self, call: Any) -> None:
+        """The picture of one object, changed in place or given anew."""
+        frame = FunctionFrame(call, self.info)
+        image = frame.image
+        made = self._made().prepare(image, frame.objects[call.region] if call.region >= 0 else None)
+        if made is None or made is image:
+            return
+        shape, kind = getattr(made, "shape", None), getattr(made, "dtype", None)
+        if shape != image.shape or kind != image.dtype:
+            what = f"an array {shape} of {kind}" if shape is not None else f"a value of type {type(made).__name__}"
+            raise TypeError(f"prepare gave {what}, the model is to see an array {image.shape} of {image.dtype}")
+        image[...] = made
 
     def _made(self) -> Any:
         """Hooks outside of a stream need no start."""

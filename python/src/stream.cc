@@ -121,17 +121,6 @@ stream::Attribute make_attribute(std::string space, std::string name, nb::handle
           .hidden = hidden};
 }
 
-// In place of one of the same name.
-void put(std::vector<stream::Attribute>& list, const stream::Attribute& added) {
-  const auto same = std::ranges::find_if(list, [&](const stream::Attribute& one) {
-    return one.namespace_ == added.namespace_ && one.name == added.name;
-  });
-  if (same == list.end())
-    list.push_back(added);
-  else
-    *same = added;
-}
-
 void bind_values(nb::module_& module) {
   nb::class_<stream::Attribute>(module, "Attribute", "A typed fact of an object or of a frame.")
       .def(
@@ -295,40 +284,8 @@ class Sender {
 
   nb::object forward(const ResultRecord& record, const std::vector<stream::Attribute>& attributes,
                      const std::vector<std::string>& tags) {
-    const stream::Message& message = *record.message;
-    if (message.end_of_stream) {
-      unwrap(unlocked([&] { return sender_.end_stream(message.source_id, message.end_of_stream->reason); }));
-      return nb::none();
-    }
-    if (message.user_data) {
-      auto list = message.user_data->attributes;
-      for (const auto& added : attributes) put(list, added);
-      unwrap(unlocked([&] { return sender_.send_user_data(message.source_id, std::move(list)); }));
-      return nb::none();
-    }
-    if (!message.frame) return nb::none();  // for this hop only
-    const stream::VideoFrame& frame = *message.frame;
-    const auto time = [&](std::optional<int64_t> value) {
-      return value ? std::optional(to_ns(frame, *value)) : std::nullopt;
-    };
-    stream::FrameOptions options{.codec = frame.codec.value_or(""),
-                                 .keyframe = frame.keyframe,
-                                 .pts = to_ns(frame, frame.pts),
-                                 .dts = time(frame.dts),
-                                 .duration = time(frame.duration),
-                                 .width = frame.width,
-                                 .height = frame.height,
-                                 .framerate = frame.framerate,
-                                 .raw = frame.raw,
-                                 .uuid = frame.uuid,
-                                 .captured_us = frame.captured_us,
-                                 .attributes = frame.attributes,
-                                 .objects = frame.objects,
-                                 .tags = frame.tags};
-    for (const auto& added : attributes) put(options.attributes, added);
-    for (const std::string& tag : tags)
-      if (!std::ranges::contains(options.tags, tag)) options.tags.push_back(tag);
-    return send(message.source_id, record.payload, options);
+    const auto uuid = unwrap(unlocked([&] { return sender_.forward(record, attributes, tags); }));
+    return uuid ? nb::cast(stream::to_string(*uuid)) : nb::none();
   }
 
   void end_stream(const std::string& source_id) {
