@@ -118,6 +118,8 @@ function(sg_test name)
     return()
   endif()
   add_executable(${name}_test ${arg_SOURCES})
+  # What is tested is optimised; the tests themselves compile a quarter faster like this.
+  target_compile_options(${name}_test PRIVATE $<$<CONFIG:Dev>:-O1>)
   _sg_link_program(${name}_test GTest::gmock_main ${arg_DEPENDS})
   set_target_properties(${name}_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name}_test)
