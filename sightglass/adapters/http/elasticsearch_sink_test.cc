@@ -89,6 +89,9 @@ TEST_F(Elasticsearch, StoresFramesObjectsAndEventsUnderTheirKeysInTheIndexOfThei
   // 2023-11-14, by its uuid: whenever it is stored.
   const int64_t made = 1'700'000'000'000;
   for (int i = 0; i < 6; ++i) old->uuid[size_t(i)] = uint8_t(made >> (40 - 8 * i));
+  auto header = std::make_shared<stream::Message>(*old->message);
+  header->frame->created_us = made * 1000;
+  old->message = std::move(header);
   EXPECT_THAT(outcome_of(*sink, {old}), Each(Stored::yes));
   const std::string uuid = stream::to_string(old->uuid);
   auto frames = found("frames");
