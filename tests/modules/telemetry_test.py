@@ -293,7 +293,7 @@ class Telemetry(program.Modules):
                          [elements["texts"]["warnings"]])
         module.send_signal(signal.SIGTERM)
         text = self.finish(module)
-        self.assertEqual(len(re.findall(r"warning under-test: texts: ", text)), 1, text)
+        self.assertEqual(len(re.findall(r"warning under-test: element texts: ", text)), 1, text)
 
 
 if __name__ == "__main__":
