@@ -22,11 +22,23 @@ std::optional<Error> SocketOutlet::error() const {
   return error_;
 }
 
+std::string SocketOutlet::unsendable_reason() const {
+  const std::lock_guard lock(mutex_);
+  return unsendable_reason_;
+}
+
+void SocketOutlet::count_unsendable(const Error& error) {
+  const std::lock_guard lock(mutex_);
+  ++unsendable_;
+  unsendable_reason_ = error.message;
+}
+
 void SocketOutlet::begin(const stream::Message& message) {
   const std::lock_guard lock(mutex_);
   const auto [entry, is_new] = streams_.try_emplace(message.source_id);
   Stream& stream = entry->second;
-  stream.sending_ns = steady_now_ns();
+  // What is offered again has waited since it was offered first.
+  if (!stream.sending_ns) stream.sending_ns = steady_now_ns();
   if (is_new) stream.status.source_id = message.source_id, stream.since_ns = stream.sending_ns;
 }
 
@@ -59,6 +71,13 @@ void SocketOutlet::sent(const stream::Message& message, bool taken) {
     stream.last_frame.reset();
     enter(SourceState::ended);
   }
+}
+
+// Nothing of them waits here any more.
+void SocketOutlet::release(std::span<const std::string> source_ids) {
+  const std::lock_guard lock(mutex_);
+  for (const std::string& id : source_ids)
+    if (const auto entry = streams_.find(id); entry != streams_.end()) entry->second.sending_ns = 0;
 }
 
 std::vector<SourceStatus> SocketOutlet::status() const {
@@ -120,6 +139,12 @@ Deliver::Offer IntoSocket::try_for(stream::Delivery& delivery, std::chrono::mill
   }
   if (sent.error().code == ErrorCode::exhausted) return Offer::full;
   outlet_->sent(message_, false);
+  // It is this message that cannot be sent; the next one may.
+  if (sent.error().code == ErrorCode::invalid_argument || sent.error().code == ErrorCode::unsupported) {
+    outlet_->count_unsendable(sent.error());
+    if (delivery.settlement) delivery.settlement->refused("malformed", false);
+    return Offer::taken;
+  }
   if (sent.error().code != ErrorCode::cancelled) {
     const std::lock_guard lock(outlet_->mutex_);
     outlet_->error_ = sent.error();
@@ -142,9 +167,9 @@ Deliver::Offer IntoSocket::offer(stream::Delivery& delivery) {
   if (stop_.stop_requested()) return Offer::closed;
   message_ = *delivery.message;
   outlet_->begin(message_);
-  const Offer taken = try_for(delivery, 0ms);
-  if (taken == Offer::full) outlet_->sent(message_, false);
-  return taken;
+  return try_for(delivery, 0ms);
 }
+
+void IntoSocket::release(std::span<const std::string> source_ids, bool) { outlet_->release(source_ids); }
 
 }  // namespace sightglass::adapters

@@ -122,11 +122,12 @@ StreamRunner::Queue::Status StreamRunner::push(const stream::FrameFacts& facts, 
 }
 
 bool StreamRunner::has_room(const stream::FrameFacts& facts, bool lossless) const {
-  const bool is_limited =
-      facts.kind != MessageKind::end_of_stream && facts.kind != MessageKind::stream_update;
-  return !is_limited || queue_.has_room() ||
-         stream::stream_queue_policy(stream::QueuePolicy(services_->buffers.policy), lossless, facts.codec) !=
-             stream::QueuePolicy::block;
+  // Of other messages push() leaves the policy as it is.
+  const auto policy =
+      facts.kind == MessageKind::frame
+          ? stream::stream_queue_policy(stream::QueuePolicy(services_->buffers.policy), lossless, facts.codec)
+          : stream::QueuePolicy(policy_.load());
+  return queue_.would_take(facts, policy);
 }
 
 bool StreamRunner::command(Command command) {

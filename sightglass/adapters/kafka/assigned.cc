@@ -48,8 +48,10 @@ class Assigned::Ticket final : public stream::Settlement {
   }
   void refused(std::string_view code, bool retry) override {
     if (is_told_.exchange(true)) return;
+    // Whoever gets the partition next tries anew: that we are leaving says nothing about the message.
+    const bool is_leaving = code == "draining" || code == "unfinished" || code == "abandoned";
     // A stream that is blacklisted is so for minutes; the others of its partition do not wait for it.
-    if (retry && code != "blacklisted" && ++item_.attempts < most_attempts) {
+    if (retry && code != "blacklisted" && (is_leaving || ++item_.attempts < most_attempts)) {
       is_returned_ = true;
       partition_->give_back(std::move(item_));
     } else {
@@ -133,7 +135,8 @@ void Assigned::take_back() {
   }
   for (Item& item : returned) {
     Source& source = sources_[item.delivery.message->source_id];
-    source.hold_until = std::max(source.hold_until, Clock::now() + first_pause * (1 << (item.attempts - 1)));
+    const unsigned doublings = std::max(item.attempts, 1u) - 1;
+    source.hold_until = std::max(source.hold_until, Clock::now() + first_pause * (1 << doublings));
     enqueue(source, std::move(item));
   }
 }

@@ -254,10 +254,7 @@ bool LiveSource::watch(Outlet& outlet) {
   std::string reason;
   {
     const std::lock_guard lock(mutex_);
-    if (monitor_.poll(steady_now())) {
-      last_error_ = silence();
-      if (input_) input_->cancel();
-    }
+    if (monitor_.poll(steady_now())) give_up();
     state = monitor_.state();
     reason = last_error_;
   }
@@ -266,6 +263,12 @@ bool LiveSource::watch(Outlet& outlet) {
   outlet.told = state;
   return send(outlet, outlet.messages.update(wire_state(state), nullptr, false,
                                              state == SourceState::stalled ? reason : ""));
+}
+
+// Under the lock.
+void LiveSource::give_up() {
+  last_error_ = silence();
+  if (input_) input_->cancel();
 }
 
 // Why a connection was given up.
@@ -315,7 +318,8 @@ bool LiveSource::send(Outlet& outlet, stream::Delivery delivery) {
   const bool taken = outlet.to.deliver(std::move(delivery));
   const std::lock_guard lock(mutex_);
   const Time now = steady_now();
-  (void)monitor_.poll(now);  // a wait that nobody has looked at counts as well
+  // A wait that nobody has looked at counts as well. That a connection is dead is said only once.
+  if (monitor_.poll(now)) give_up();
   monitor_.send_ends(now);
   return taken;
 }

@@ -54,6 +54,7 @@ class LiveSource final : public Source {
   // The delivering one.
   struct Outlet;
   bool watch(Outlet& outlet);
+  void give_up();
   std::string silence() const;
   bool deliver(Outlet& outlet, Entry entry);
   bool send(Outlet& outlet, stream::Delivery delivery);
