@@ -220,6 +220,7 @@ int run(const CLI::App& command, SourceOptions options) {
     if (Status opened = window.open(list->http); !opened) return refuse(opened.error());
     if (!options.quiet) std::println(stderr, "{}", window.url());
   }
+  ignore_closed_connections();
   const StopOnSignal stop;
   if (Status started = process.start(); !started) return complain(started.error());
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <format>
 #include <map>
 #include <mutex>
@@ -226,6 +227,11 @@ class MqttSink final : public Sink {
   // libmosquitto's own loop ends at what it takes for an error of the program, such as a broker that answers
   // nonsense; this one does not.
   void run(const std::stop_token& stop) {
+    // libmosquitto writes to connections that the broker has closed.
+    sigset_t pipes;
+    sigemptyset(&pipes);
+    sigaddset(&pipes, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipes, nullptr);
     std::mt19937_64 random{std::random_device()()};
     auto pause = first_pause;
     while (!stop.stop_requested()) {
