@@ -423,6 +423,22 @@ TEST_F(RunningModule, ListsWhatADeadlineHasLeftBehind) {
   EXPECT_EQ(outcome.missing[0], "stream cam: 2 frames");
 }
 
+TEST_F(RunningModule, AShutdownWhileItStartsEndsTheStart) {
+  auto hooks = fake_hooks(world);
+  hooks.prepare = [this, prepare = hooks.prepare](const ModuleSpec& spec, const PrepareOptions& options) {
+    EXPECT_EQ(module->shutdown({.mode = ShutdownMode::now}).exit_code, 0);
+    return prepare(spec, options);
+  };
+  auto made = create_module(quick_spec(), std::move(hooks));
+  ASSERT_TRUE(made) << made.error().to_string();
+  module = std::move(*made);
+  const auto started = module->start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::cancelled);
+  EXPECT_EQ(module->status().state, "ended");
+  module.reset();
+}
+
 TEST_F(RunningModule, NowCutsADrainShort) {
   auto spec = quick_spec();
   start(spec);

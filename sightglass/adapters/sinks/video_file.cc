@@ -8,6 +8,7 @@ extern "C" {
 #include <libavformat/avformat.h>
 }
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <deque>
@@ -15,6 +16,7 @@ extern "C" {
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/elements/selection/selector.h"
@@ -204,11 +206,19 @@ class Segment {
   bool is_written_ = false;
 };
 
+bool is_same(const Record& one, const Record& other) {
+  return one.epoch == other.epoch && one.seq == other.seq && one.uuid == other.uuid;
+}
+
 // What a source has sent of late, in whole groups of pictures: it begins with a keyframe or is empty.
 class Ring {
  public:
   void add(const RecordRef& record, Time seconds_before, uint64_t most_bytes) {
     if (!records_.empty() && records_.front()->epoch != record->epoch) clear();
+    if (!records_.empty() && record->seq <= records_.back()->seq) {  // perhaps given again after a failure
+      if (std::ranges::any_of(records_, [&](const RecordRef& one) { return is_same(*one, *record); })) return;
+      if (record->seq < records_.back()->seq) clear();
+    }
     if (records_.empty() && !record->keyframe) return;
     bytes_ += record->payload.bytes.size();
     records_.push_back(record);
@@ -262,6 +272,7 @@ class VideoFile final : public Sink {
   }
 
   Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
+    ++batch_;
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& record = *records[i];
       if (record.kind == RecordKind::end_of_stream) {
@@ -271,7 +282,10 @@ class VideoFile final : public Sink {
                  record.message->frame && !record.is_replay) {
         if (auto written = rolls() ? write_clip(records[i]) : write(record); !written) {
           open_.erase(record.source_id);
-          if (written.error().code != ErrorCode::unsupported) return written;
+          if (written.error().code != ErrorCode::unsupported) {
+            begin_anew(record.source_id);
+            return written;
+          }
           outcome[i] = Stored::never;
         }
       }
@@ -294,8 +308,21 @@ class VideoFile final : public Sink {
   struct Clip {
     Ring before;
     Time until = no_time;  // of the clip that is being written; none: there is no event
+    int64_t epoch = 0;
+    uint64_t batch = 0;
+    Time until_before = no_time;  // at the beginning of that batch
+    bool is_broken = false;       // its file could not be written: another begins with the next record
   };
   bool rolls() const { return params_.pre_roll > 0 || params_.post_roll > 0; }
+
+  // The batch is given again, and finds the clip as it was in front of it.
+  void begin_anew(const std::string& source_id) {
+    const auto found = clips_.find(source_id);
+    if (found == clips_.end()) return;
+    Clip& clip = found->second;
+    clip.until = clip.until_before;
+    clip.is_broken = clip.until != no_time;
+  }
 
   Status write_clip(const RecordRef& record) {
     const stream::VideoFrame& frame = *record->message->frame;
@@ -304,18 +331,26 @@ class VideoFile final : public Sink {
                                                           .width = frame.width,
                                                           .height = frame.height});
     Clip& clip = clips_[record->source_id];
+    if (std::exchange(clip.epoch, record->epoch) != record->epoch && clip.until != no_time) {
+      clip.until = no_time;  // of another time
+      open_.erase(record->source_id);
+    }
+    if (std::exchange(clip.batch, batch_) != batch_) clip.until_before = clip.until;
     clip.before.add(record, Time(params_.pre_roll * 1e9), uint64_t(params_.roll_bytes));
     if (clip.until != no_time && !is_event && record->pts > clip.until) {
       clip.until = no_time;
       open_.erase(record->source_id);
       return {};
     }
-    const bool begins = is_event && clip.until == no_time;
+    const bool begins = (is_event && clip.until == no_time) || clip.is_broken;
     if (is_event) clip.until = record->pts + Time(params_.post_roll * 1e9);
     if (clip.until == no_time) return {};
+    clip.is_broken = false;
     if (!begins || clip.before.records().empty()) return write(*record);
-    for (const RecordRef& one : clip.before.records())  // the last is the event itself
+    for (const RecordRef& one : clip.before.records()) {
       if (auto written = write(*one); !written) return written;
+      if (is_same(*one, *record)) break;  // behind it there is only what is given again
+    }
     return {};
   }
 
@@ -361,6 +396,7 @@ class VideoFile final : public Sink {
   std::map<std::string, unsigned> made_;
   Selector when_;
   std::map<std::string, Clip> clips_;
+  uint64_t batch_ = 0;
 };
 
 const SinkRegistration registration(SinkDesc{

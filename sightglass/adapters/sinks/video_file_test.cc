@@ -176,6 +176,33 @@ TEST_F(VideoFileSink, ClipsBeginBeforeTheirEventAtAKeyframeAndEndBehindIt) {
   EXPECT_TRUE(fs::exists(fs::path(videos()[0]).replace_extension(".jsonl")));
 }
 
+TEST_F(VideoFileSink, AClipThatCouldNotBeWrittenIsWholeTheNextTime) {
+  const auto records = street(6);
+  std::vector<size_t> keys;
+  for (size_t i = 0; i < records.size(); ++i)
+    if (records[i]->keyframe) keys.push_back(i);
+  ASSERT_GE(keys.size(), 5u);
+  const Time frame = records[1]->pts - records[0]->pts;
+  const size_t event = keys[3] + 5;
+  const auto seconds = [&](size_t count) {
+    return std::to_string((double(count) + 0.5) * double(frame) / 1e9);
+  };
+  auto sink = open({{"pre-roll", seconds(10)},
+                    {"post-roll", seconds(4)},
+                    {"roll-when", R"({"frame": {"tag": "event"}})"}});
+  const auto batch = tagged(records, {event});
+  fs::remove_all(folder);
+  for (int i = 0; i < 2; ++i) {
+    std::vector<Stored> outcome(batch.size());
+    EXPECT_FALSE(sink->write(batch, outcome));
+  }
+  fs::create_directories(folder);
+  ASSERT_TRUE(write(*sink, batch));
+  sink->stop();
+  ASSERT_EQ(videos().size(), 1u);
+  EXPECT_EQ(frames(videos()[0]), event + 4 - keys[2] + 1);
+}
+
 TEST_F(VideoFileSink, WithoutAnEventThereIsNoClipAndTheMemoryIsBounded) {
   const auto records = street(6);
   auto sink =
