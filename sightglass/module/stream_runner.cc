@@ -488,8 +488,11 @@ void StreamRunner::handle_located(Event& event) {
   Queue::Item* const item = queue_.front();
   if (!item || item->payload != event.job) return;  // others were put in front: its turn comes again
   if (!event.located) {
-    // Who cannot be reached, and is slow to say so, must not be waited for with each frame anew.
-    if (++unlocated_ >= most_unlocated) {
+    // Who cannot be reached, and is slow to say so, must not be waited for with each frame anew. What is not
+    // there, or not as it should be, says nothing of the next.
+    const ErrorCode code = event.located.error().code;
+    const bool is_away = code == ErrorCode::io || code == ErrorCode::unavailable;
+    if (is_away && ++unlocated_ >= most_unlocated) {
       location_pause_ = std::clamp(location_pause_ * 2, least_location_pause, most_location_pause);
       locations_paused_until_ = now() + location_pause_;
     }

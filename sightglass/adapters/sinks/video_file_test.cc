@@ -120,6 +120,39 @@ TEST_F(VideoFileSink, SegmentsBeginAtKeyframes) {
   EXPECT_EQ(all, 180u);
 }
 
+TEST_F(VideoFileSink, TimeThatGoesBackBeginsAFile) {
+  auto sink = open({{"segment", "0"}});
+  ASSERT_TRUE(write(*sink, street()));
+  ASSERT_TRUE(write(*sink, street()));
+  sink->stop();
+  ASSERT_EQ(videos().size(), 2u);
+  for (const fs::path& each : videos()) EXPECT_EQ(frames(each), 60u);
+}
+
+TEST_F(VideoFileSink, FilesOfAnEarlierProcessStay) {
+  for (int i = 0; i < 2; ++i) {
+    auto sink = open({{"naming", "source"}, {"segment", "0"}});
+    ASSERT_TRUE(write(*sink, street()));
+  }
+  ASSERT_EQ(videos().size(), 2u);
+  for (const fs::path& each : videos()) EXPECT_EQ(frames(each), 60u);
+}
+
+TEST_F(VideoFileSink, WhatAFailureLeavesUndecodableIsNotCalledStored) {
+  const auto records = street();
+  ASSERT_TRUE(records[0]->keyframe && !records[1]->keyframe);
+  auto sink = open({{"segment", "0"}});
+  fs::remove_all(folder);
+  std::vector<Stored> outcome(2);
+  EXPECT_FALSE(sink->write(std::span(records).first(2), outcome));
+  EXPECT_EQ(outcome[1], Stored::retry);
+  outcome.assign(1, Stored::yes);
+  EXPECT_TRUE(sink->write(std::span(records).subspan(1, 1), outcome));
+  EXPECT_EQ(outcome[0], Stored::never);
+  fs::create_directories(folder);
+  ASSERT_TRUE(write(*sink, records));
+}
+
 // A kill leaves what was complete, and that can be played.
 TEST_F(VideoFileSink, AKilledWriterLeavesFilesThatPlay) {
   const auto records = street(3);
@@ -192,12 +225,16 @@ TEST_F(VideoFileSink, AClipThatCouldNotBeWrittenIsWholeTheNextTime) {
                     {"roll-when", R"({"frame": {"tag": "event"}})"}});
   const auto batch = tagged(records, {event});
   fs::remove_all(folder);
+  std::vector<RecordRef> left = batch;
   for (int i = 0; i < 2; ++i) {
-    std::vector<Stored> outcome(batch.size());
-    EXPECT_FALSE(sink->write(batch, outcome));
+    std::vector<Stored> outcome(left.size());
+    // Only what is in front of the event is stored.
+    EXPECT_EQ(bool(sink->write(left, outcome)), i == 0);
+    left.erase(left.begin(), left.begin() + (std::ranges::find(outcome, Stored::retry) - outcome.begin()));
+    EXPECT_EQ(left.size(), batch.size() - event);
   }
   fs::create_directories(folder);
-  ASSERT_TRUE(write(*sink, batch));
+  ASSERT_TRUE(write(*sink, left));
   sink->stop();
   ASSERT_EQ(videos().size(), 1u);
   EXPECT_EQ(frames(videos()[0]), event + 4 - keys[2] + 1);
