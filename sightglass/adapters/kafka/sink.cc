@@ -241,6 +241,7 @@ class KafkaSink final : public Sink {
           message_.frame->content = {};
           message_.frame->crc32c.reset();
         }
+        if (message_.user_data) message_.user_data->content = {};
         pending.error = encode_and_produce(topic_.get(), record, pending, deadline);
       }
     }
