@@ -18,7 +18,7 @@ class Monitor : public testing::Test {
       EXPECT_FALSE(monitor.poll(now));
     }
   }
-  bool pass(Time time) { return monitor.poll(now += time); }
+  bool pass(Time time, bool is_pacing = false) { return monitor.poll(now += time, is_pacing); }
 
   Time now = 1000 * second;
   LiveMonitor monitor{{}, now};

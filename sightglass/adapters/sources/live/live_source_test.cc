@@ -225,6 +225,15 @@ TEST_F(LiveSources, RecordingBlocksInsteadAndEnds) {
   EXPECT_TRUE(is(SourceState::ended));
 }
 
+TEST_F(LiveSources, RecordingGoesOnWhereItsConnectionBroke) {
+  params.queue_policy = LiveParams::Policy::block;
+  params.eos_on_reconnect = true;
+  start(true);
+  camera.send({key, delta, breaks, delta, delta, ends});
+  EXPECT_TRUE(says("KdddE"));
+  EXPECT_EQ(source->rejected()["source_no_keyframe"], 0u);
+}
+
 TEST_F(LiveSources, StopsWhileItIsBlocked) {
   params.block_after = 0.1;
   out.block(true);
