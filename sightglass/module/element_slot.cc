@@ -184,13 +184,22 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
 // them there may be queues.
 void ElementSlot::watch_models() {
   if (!GST_IS_BIN(element_)) return;
+  static const GQuark is_watched = g_quark_from_static_string("sightglass-is-watched");
   auto* children = gst_bin_iterate_recurse(GST_BIN(element_));
   GValue item = G_VALUE_INIT;
-  while (gst_iterator_next(children, &item) == GST_ITERATOR_OK) {
+  for (;;) {
+    const auto next = gst_iterator_next(children, &item);
+    if (next == GST_ITERATOR_RESYNC) {  // elements have come or gone: once more from the first
+      gst_iterator_resync(children);
+      continue;
+    }
+    if (next != GST_ITERATOR_OK) break;
     auto* child = GST_ELEMENT(g_value_get_object(&item));
     auto* factory = gst_element_get_factory(child);
     if (factory && std::string_view(GST_OBJECT_NAME(factory)).ends_with("tensor_inference"))
-      if (const gst::PadPtr sink = pad_of(child, "sink"))
+      if (const gst::PadPtr sink = pad_of(child, "sink");
+          sink && !g_object_get_qdata(G_OBJECT(sink.get()), is_watched)) {
+        g_object_set_qdata(G_OBJECT(sink.get()), is_watched, this);
         gst_pad_add_probe(
             sink.get(), GST_PAD_PROBE_TYPE_BUFFER,
             [](GstPad*, GstPadProbeInfo* info, gpointer self) {
@@ -198,6 +207,7 @@ void ElementSlot::watch_models() {
               return GST_PAD_PROBE_OK;
             },
             this, nullptr);
+      }
     g_value_reset(&item);
   }
   g_value_unset(&item);
