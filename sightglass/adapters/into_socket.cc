@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <tuple>
 #include <utility>
 
 namespace sightglass::adapters {
@@ -10,6 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int64_t block_after_ns = 1'000'000'000;
+constexpr size_t most_streams = 4096;
 
 int64_t steady_now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
@@ -35,11 +37,21 @@ void SocketOutlet::count_unsendable(const Error& error) {
 
 void SocketOutlet::begin(const stream::Message& message) {
   const std::lock_guard lock(mutex_);
+  if (streams_.size() >= most_streams && !streams_.contains(message.source_id)) forget_one();
   const auto [entry, is_new] = streams_.try_emplace(message.source_id);
   Stream& stream = entry->second;
   // What is offered again has waited since it was offered first.
   if (!stream.sending_ns) stream.sending_ns = steady_now_ns();
   if (is_new) stream.status.source_id = message.source_id, stream.since_ns = stream.sending_ns;
+}
+
+// One that has ended, else the one that has been silent for longest.
+void SocketOutlet::forget_one() {
+  const auto oldest = std::ranges::min_element(streams_, {}, [](const auto& entry) {
+    const Stream& stream = entry.second;
+    return std::tuple(stream.sending_ns != 0, stream.is_open, std::max(stream.last_ns, stream.since_ns));
+  });
+  if (!oldest->second.sending_ns) streams_.erase(oldest);
 }
 
 void SocketOutlet::sent(const stream::Message& message, bool taken) {

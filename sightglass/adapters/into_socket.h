@@ -51,6 +51,7 @@ class SocketOutlet {
     SourceStatus status;
     int64_t since_ns = 0, sending_ns = 0, last_ns = 0, interval_ns = 0;  // steady clock; sending 0: not
   };
+  void forget_one();
   void begin(const stream::Message& message);
   void sent(const stream::Message& message, bool taken);
   void count_unsendable(const Error& error);
