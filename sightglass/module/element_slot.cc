@@ -170,7 +170,7 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
   if (!function_) return Verdict::pass;
   auto verdict = call_function(*frame);
   if (verdict && *verdict == Verdict::pass) return verdict;
-  left(pts);  // it does not get to the way out
+  left(pts, verdict ? "dropped" : "failed");  // it does not get to the way out
   if (!verdict) {
     plan_.counters.errors.fetch_add(1, std::memory_order_relaxed);
     return verdict;
@@ -363,18 +363,18 @@ void ElementSlot::stop_function(std::string_view reason) {
 
 // ---- the way out
 
-void ElementSlot::left(Time pts) {
+void ElementSlot::left(Time pts, std::string_view error) {
   const int64_t now = steady_ns();
   std::lock_guard lock(mutex_);
   // Those before it that have not come out never will.
   const auto behind = std::ranges::find_if(inside_, [&](const Inside& one) { return one.pts > pts; });
   for (auto one = inside_.begin(); one != behind; ++one) {
     const bool has_come_out = one->pts == pts;
-    if (has_come_out)
-      plan_.counters.times.observe(uint64_t(now - one->since_ns));
-    else
+    if (!has_come_out)
       plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
-    if (one->trace) one->trace->left(now, has_come_out ? "" : "it did not come out");
+    else if (error.empty())
+      plan_.counters.times.observe(uint64_t(now - one->since_ns));
+    if (one->trace) one->trace->left(now, has_come_out ? error : "it did not come out");
   }
   inside_.erase(inside_.begin(), behind);
   if (inside_.empty()) emptied_.notify_all();
@@ -391,10 +391,12 @@ Result<Verdict> ElementSlot::leave(Frame& frame) {
   if (!plan_.spec->tag.empty()) set_tag(frame);
   auto verdict = call_behind(frame);
   if (verdict && *verdict == Verdict::drop) return drop(frame.pts);
+  if (!verdict) plan_.counters.ended_behind.fetch_add(1, std::memory_order_relaxed);
   return verdict;
 }
 
 Verdict ElementSlot::drop(Time pts) {
+  plan_.counters.ended_behind.fetch_add(1, std::memory_order_relaxed);
   plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
   tickets_.drop(pts, "function");
   return Verdict::drop;

@@ -65,7 +65,7 @@ class ElementSlot {
   void add_probes();
   Result<Verdict> enter(Time pts, Frame* frame);
   Result<Verdict> leave(Frame& frame);
-  void left(Time pts);
+  void left(Time pts, std::string_view error = {});
   void watch_models();
   std::shared_ptr<ElementTrace> trace_inside(Time pts) const;  // null: that frame is not followed
   bool wait_until_empty();
