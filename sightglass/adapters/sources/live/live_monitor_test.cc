@@ -51,6 +51,13 @@ TEST_F(Monitor, IsStalledBehindTheStartTimeout) {
   EXPECT_EQ(monitor.seconds_in_state(now), 0);
 }
 
+TEST_F(Monitor, InputThatPacesItselfIsNeitherStalledNorGivenUp) {
+  monitor.connection_begins(now);
+  run_for(second);
+  EXPECT_FALSE(pass(60 * second, true));
+  EXPECT_EQ(monitor.state(), SourceState::running);
+}
+
 TEST_F(Monitor, FindsHalfOpenConnectionsByTheirSilence) {
   monitor.connection_begins(now);
   run_for(second);
