@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <format>
 #include <map>
 
 #include "sightglass/adapters/wire_metadata.h"
@@ -57,6 +58,8 @@ void RecordRows::read(const Record& record) {
   is_late = update != nullptr;
   is_frame = record.kind == RecordKind::frame;
   keeps = is_late && update->attribute_policy != stream::AttributePolicy::overwrite;
+  late_mark_.clear();
+  if (is_late) late_mark_ = std::format("late-{}-{}-", record.epoch, record.seq);
   const stream::Uuid& of = is_late ? update->frame : record.uuid;
   uuid = stream::to_string(of);
   made_ms = stream::unix_ms(of);
@@ -72,7 +75,11 @@ void RecordRows::read(const Record& record) {
   objects.reserve(record.results.regions.size());
   for (size_t i = 0; i < record.results.regions.size(); ++i) {
     const Region& region = record.results.regions[i];
-    objects.push_back({object_key(uuid, region.id >= 0 ? region.id : int64_t(i)), &region});
+    // Without an id: its place, or another number that is nobody's.
+    int64_t id = region.id >= 0 ? region.id : int64_t(i);
+    while (region.id < 0 && std::ranges::contains(record.results.regions, id, &Region::id))
+      id += int64_t(record.results.regions.size());
+    objects.push_back({object_key(uuid, id), &region});
   }
   if (update) {
     // Boxes and points of an update are pixels: the size of its frame is not in it.
@@ -117,6 +124,7 @@ void RecordRows::take(const sightglass::Attribute& attribute, std::string_view o
     key += ':';
     key += attribute.name.view();
     key += ':';
+    key += late_mark_;
     append(key, n);
     events.push_back({std::move(key), &attribute, n});
     return;

@@ -7,7 +7,8 @@
 //
 //   frame      UUID
 //   object     UUID:ID
-//   event      UUID:ELEMENT:NAME:N     N counts events of one element and name in the frame, from 0
+//   event      UUID:ELEMENT:NAME:N     N counts events of one element and name in the frame, from 0; of a
+//              late update it is late-EPOCH-SEQ-N
 //   attribute  of a frame or object: its key, then element, name and a count likewise
 //   counter    UUID:ELEMENT:NAME
 //   note       a UUID of its own (with `notes`: what is said about streams, user data)
@@ -71,6 +72,7 @@ class RecordRows {
  private:
   void take(const sightglass::Attribute& attribute, std::string_view owner, bool of_frame);
   unsigned count(std::string_view owner, const sightglass::Attribute& attribute) const;
+  std::string late_mark_;  // in keys of events
   std::deque<std::string> owners_;
   std::deque<Region> regions_;
   std::deque<sightglass::Attribute> late_;

@@ -36,6 +36,16 @@ TEST(RecordRows, KeysAreMadeOfTheUuid) {
   EXPECT_EQ(rows.attributes[1].owner, rows.objects[1].key);
 }
 
+TEST(RecordRows, ObjectWithoutAnIdHasNobodyElsesKey) {
+  auto record = std::make_shared<Record>(*testing::frame_record({.objects = 2}));
+  record->results.regions[0].id = 1;
+  record->results.regions[1].id = -1;
+  RecordRows rows;
+  rows.read(*record);
+  ASSERT_EQ(rows.objects.size(), 2u);
+  EXPECT_NE(rows.objects[0].key, rows.objects[1].key);
+}
+
 TEST(RecordRows, TimeIsThatOfTheCaptureElseOfTheUuid) {
   auto record = std::make_shared<Record>(*testing::frame_record({}));
   RecordRows rows;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <tuple>
 #include <utility>
 
 namespace sightglass::adapters {
@@ -10,6 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int64_t block_after_ns = 1'000'000'000;
+constexpr size_t most_streams = 4096;
 
 int64_t steady_now_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
@@ -22,12 +24,34 @@ std::optional<Error> SocketOutlet::error() const {
   return error_;
 }
 
+std::string SocketOutlet::unsendable_reason() const {
+  const std::lock_guard lock(mutex_);
+  return unsendable_reason_;
+}
+
+void SocketOutlet::count_unsendable(const Error& error) {
+  const std::lock_guard lock(mutex_);
+  ++unsendable_;
+  unsendable_reason_ = error.message;
+}
+
 void SocketOutlet::begin(const stream::Message& message) {
   const std::lock_guard lock(mutex_);
+  if (streams_.size() >= most_streams && !streams_.contains(message.source_id)) forget_one();
   const auto [entry, is_new] = streams_.try_emplace(message.source_id);
   Stream& stream = entry->second;
-  stream.sending_ns = steady_now_ns();
+  // What is offered again has waited since it was offered first.
+  if (!stream.sending_ns) stream.sending_ns = steady_now_ns();
   if (is_new) stream.status.source_id = message.source_id, stream.since_ns = stream.sending_ns;
+}
+
+// One that has ended, else the one that has been silent for longest.
+void SocketOutlet::forget_one() {
+  const auto oldest = std::ranges::min_element(streams_, {}, [](const auto& entry) {
+    const Stream& stream = entry.second;
+    return std::tuple(stream.sending_ns != 0, stream.is_open, std::max(stream.last_ns, stream.since_ns));
+  });
+  if (!oldest->second.sending_ns) streams_.erase(oldest);
 }
 
 void SocketOutlet::sent(const stream::Message& message, bool taken) {
@@ -59,6 +83,13 @@ void SocketOutlet::sent(const stream::Message& message, bool taken) {
     stream.last_frame.reset();
     enter(SourceState::ended);
   }
+}
+
+// Nothing of them waits here any more.
+void SocketOutlet::release(std::span<const std::string> source_ids) {
+  const std::lock_guard lock(mutex_);
+  for (const std::string& id : source_ids)
+    if (const auto entry = streams_.find(id); entry != streams_.end()) entry->second.sending_ns = 0;
 }
 
 std::vector<SourceStatus> SocketOutlet::status() const {
@@ -120,6 +151,12 @@ Deliver::Offer IntoSocket::try_for(stream::Delivery& delivery, std::chrono::mill
   }
   if (sent.error().code == ErrorCode::exhausted) return Offer::full;
   outlet_->sent(message_, false);
+  // It is this message that cannot be sent; the next one may.
+  if (sent.error().code == ErrorCode::invalid_argument || sent.error().code == ErrorCode::unsupported) {
+    outlet_->count_unsendable(sent.error());
+    if (delivery.settlement) delivery.settlement->refused("malformed", false);
+    return Offer::taken;
+  }
   if (sent.error().code != ErrorCode::cancelled) {
     const std::lock_guard lock(outlet_->mutex_);
     outlet_->error_ = sent.error();
@@ -142,9 +179,9 @@ Deliver::Offer IntoSocket::offer(stream::Delivery& delivery) {
   if (stop_.stop_requested()) return Offer::closed;
   message_ = *delivery.message;
   outlet_->begin(message_);
-  const Offer taken = try_for(delivery, 0ms);
-  if (taken == Offer::full) outlet_->sent(message_, false);
-  return taken;
+  return try_for(delivery, 0ms);
 }
+
+void IntoSocket::release(std::span<const std::string> source_ids, bool) { outlet_->release(source_ids); }
 
 }  // namespace sightglass::adapters

@@ -16,6 +16,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ class SocketOutlet {
   uint64_t frames() const { return frames_; }
   // Why nothing more is taken, apart from being stopped.
   std::optional<Error> error() const;
+  // Messages that the writer cannot send: too large for its reader, or for the limits of messages.
+  uint64_t unsendable() const { return unsendable_; }
+  std::string unsendable_reason() const;  // of the last one
   // Of each stream that has come through here, by name: for sources that do not watch their streams.
   std::vector<SourceStatus> status() const;
   // An EOS into every stream that has none. exhausted: the reader did not take it in time.
@@ -47,13 +51,17 @@ class SocketOutlet {
     SourceStatus status;
     int64_t since_ns = 0, sending_ns = 0, last_ns = 0, interval_ns = 0;  // steady clock; sending 0: not
   };
+  void forget_one();
   void begin(const stream::Message& message);
   void sent(const stream::Message& message, bool taken);
+  void count_unsendable(const Error& error);
+  void release(std::span<const std::string> source_ids);
 
   const std::shared_ptr<stream::ZmqWriter> writer_;
-  std::atomic<uint64_t> frames_ = 0;
+  std::atomic<uint64_t> frames_ = 0, unsendable_ = 0;
   mutable std::mutex mutex_;
   std::optional<Error> error_;
+  std::string unsendable_reason_;
   std::map<std::string, Stream, std::less<>> streams_;
 };
 
@@ -64,6 +72,7 @@ class IntoSocket final : public Deliver {
 
   bool deliver(stream::Delivery delivery) override;
   Offer offer(stream::Delivery& delivery) override;
+  void release(std::span<const std::string> source_ids, bool at_once) override;
   std::unique_ptr<Deliver> another() override { return std::make_unique<IntoSocket>(outlet_, stop_); }
 
  private:

@@ -113,6 +113,48 @@ TEST_F(ZmqAdapters, SinkTellsWhatIsStoredFromWhatDidNotGo) {
   EXPECT_EQ(std::ranges::count(outcome, Stored::retry), 70 - stored);
 }
 
+TEST_F(ZmqAdapters, SinkGivesUpWhatNoMessageCanHold) {
+  auto far = reader();
+  auto next = sink("5");
+  auto large = std::make_shared<Record>(*records(1)[0]);
+  large->results.regions.resize(stream::Limits().objects + 1);
+  const std::vector<RecordRef> given = {large};
+  std::vector<Stored> outcome(1);
+  EXPECT_TRUE(next->write(given, outcome));
+  EXPECT_EQ(outcome[0], Stored::never);
+}
+
+TEST_F(ZmqAdapters, SinkPassesUserDataOnWithItsPayload) {
+  auto far = reader();
+  auto next = sink("5");
+  auto message = std::make_shared<stream::Message>();
+  message->kind = stream::Kind::user_data;
+  message->source_id = "cam-1";
+  message->user_data.emplace();
+  auto with_payload = std::make_shared<Record>(*record_of({.message = message}));
+  with_payload->payload = stream::own({1, 2, 3});
+  const std::vector<RecordRef> all = {with_payload};
+  std::vector<Stored> outcome(1);
+  std::atomic<bool> returned{false};
+  std::jthread writing([&] {
+    EXPECT_TRUE(next->write(all, outcome));
+    returned = true;
+  });
+  std::vector<uint8_t> got_bytes;
+  EXPECT_TRUE(soon([&] {
+    auto got = far->next(1ms);
+    if (got && *got && (*got)->delivery.settlement) {
+      for (const auto& payload : (*got)->delivery.payloads)
+        got_bytes.assign(payload.bytes.begin(), payload.bytes.end());
+      (*got)->delivery.settlement->processed();
+    }
+    return returned.load();
+  }));
+  writing.join();
+  EXPECT_EQ(outcome[0], Stored::yes);
+  EXPECT_EQ(got_bytes, (std::vector<uint8_t>{1, 2, 3}));
+}
+
 TEST_F(ZmqAdapters, SinkMayBeCancelledWhileItStops) {
   for (int i = 0; i < 30; ++i) {
     auto next = sink("0");

@@ -4,6 +4,7 @@
 #include <format>
 #include <optional>
 
+#include "sightglass/core/masked_url.h"
 #include "sightglass/module/adapter_types.h"
 #include "sightglass/module/sink_settings.h"
 #include "sightglass/module/spec_schema.h"
@@ -75,7 +76,7 @@ class Reading {
     const size_t equals = word.find('=');
     if (equals == 0 || equals == word.npos)
       return fail(ErrorCode::invalid_argument, "{}: '{}' is no option: they are written key=value", type_,
-                  word);
+                  masked_url(word));
     std::string name = word.substr(0, equals);
     std::ranges::replace(name, '-', '_');
     const std::string_view text = std::string_view(word).substr(equals + 1);
@@ -88,7 +89,8 @@ class Reading {
           key = map;
           inner = name.substr(i + 1);
         }
-    if (!key) return unknown(name, word);
+    // What was meant for it may be a secret.
+    if (!key) return unknown(name, word.substr(0, equals));
     if (inner.empty()) {
       add(entry, name, *key->type, value_of(*key->type, text));
       return {};
@@ -98,8 +100,8 @@ class Reading {
       std::string known;
       for (const Key& one : key->type->keys)
         known += std::format("{}{}.{}", known.empty() ? "" : ", ", key->name, one.name);
-      return fail(ErrorCode::invalid_argument, "{}: there is no option {}; there are: {}", type_, word,
-                  known);
+      return fail(ErrorCode::invalid_argument, "{}: there is no option {}; there are: {}", type_,
+                  std::string_view(word).substr(0, equals), known);
     }
     Value map = entry.find(key->name) ? *entry.find(key->name) : Value::map();
     add(map, inner, *below->type, value_of(*below->type, text));
@@ -136,8 +138,10 @@ class Reading {
     const size_t dot = item.path.find('.');
     if (value && value->entries() && dot != item.path.npos)
       if (const Value* inner = value->find(item.path.substr(dot + 1))) value = inner;
+    std::string text = value ? masked_url(value->text() ? *value->text() : value->to_json()) : "";
+    if (is_secret_name(item.path)) text = "***";
     return fail(ErrorCode::invalid_argument, "{}: {}{}{}: {}{}", type_, item.path, value ? "=" : "",
-                value ? (value->text() ? *value->text() : value->to_json()).substr(0, 80) : "", item.message,
+                text.substr(0, 80), masked_url(item.message),
                 item.suggestion.empty() ? "" : std::format("; did you mean '{}'?", item.suggestion));
   }
 

@@ -88,9 +88,11 @@ int send(const SendOptions& options) {
   if (stream::acknowledges(url->type))
     std::print(stderr, ", {} messages acknowledged, {} refused", statistics.acknowledged, statistics.refused);
   if (statistics.dropped > 0) std::print(stderr, ", {} dropped for slow readers", statistics.dropped);
+  if (const uint64_t count = outlet->unsendable())
+    std::print(stderr, ", {} could not be sent: {}", count, outlet->unsendable_reason());
   std::println(stderr, "");
   if (stop.token().stop_requested()) return 130;
-  return statistics.refused > 0 ? 1 : 0;
+  return statistics.refused + outlet->unsendable() > 0 ? 1 : 0;
 }
 
 // --- recv

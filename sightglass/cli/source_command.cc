@@ -61,11 +61,24 @@ std::vector<std::string> as_settings(const std::vector<std::string>& words) {
   return settings;
 }
 
+// NAME=VALUE or a header as the value of a setting, as `options` has them.
+bool holds_secret(std::string_view value) {
+  const size_t equals = value.find('=');
+  const std::string_view name = value.substr(0, equals);
+  const bool is_name = name.find_first_of(":/?&") == name.npos;
+  return (equals != value.npos && is_name && is_secret_name(name)) || value.contains("Authorization") ||
+         value.contains("authorization");
+}
+
 // Words of a command line are there for everybody who asks for the list of processes.
 Status refuse_secrets(const std::vector<std::string>& settings) {
   for (const std::string& setting : settings) {
     const size_t equals = setting.find('=');
     const std::string value = setting.substr(equals == setting.npos ? 0 : equals + 1);
+    if (holds_secret(value))
+      return fail(ErrorCode::invalid_argument,
+                  "{}: holds a secret, which `ps` would show; write the source into a file, FILE.yml",
+                  setting.substr(0, equals));
     if (masked_url(value) != value)
       return fail(
           ErrorCode::invalid_argument,
@@ -220,6 +233,7 @@ int run(const CLI::App& command, SourceOptions options) {
     if (Status opened = window.open(list->http); !opened) return refuse(opened.error());
     if (!options.quiet) std::println(stderr, "{}", window.url());
   }
+  ignore_closed_connections();
   const StopOnSignal stop;
   if (Status started = process.start(); !started) return complain(started.error());
 

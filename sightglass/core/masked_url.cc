@@ -50,7 +50,12 @@ std::string masked_url(std::string_view text) {
     const size_t begin = scheme + 3, end = std::min(text.find(' ', begin), text.size());
     std::string_view rest = text.substr(begin, end - begin);
     out += text.substr(0, begin);
-    const size_t host_end = std::min(rest.find_first_of("/?#"), rest.size());
+    size_t host_end = std::min(rest.find_first_of("/?#"), rest.size());
+    // Where no port can follow the colon, it is a password with one of these signs in it.
+    if (const std::string_view host = rest.substr(0, host_end); !host.contains('@') && !host.starts_with('['))
+      if (const size_t colon = host.find(':');
+          colon != host.npos && host.find_first_not_of("0123456789", colon + 1) != host.npos)
+        host_end = rest.size();
     if (const size_t at = rest.substr(0, host_end).rfind('@'); at != rest.npos) {
       // The name of a user alone may as well be a token.
       const size_t colon = rest.substr(0, at).find(':');

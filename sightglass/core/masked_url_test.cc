@@ -8,6 +8,7 @@ namespace {
 TEST(MaskedUrl, HidesPasswordsAndNothingElse) {
   EXPECT_EQ(masked_url("rtsp://user:hunter2@cam/1"), "rtsp://user:***@cam/1");
   EXPECT_EQ(masked_url("rtsp://u:p@w@cam:554/1?a=b"), "rtsp://u:***@cam:554/1?a=b");
+  EXPECT_EQ(masked_url("rtsp://u:a/b?c@cam/1"), "rtsp://u:***@cam/1");
   EXPECT_EQ(masked_url("https://ghp_x@host/a"), "https://***@host/a");
   EXPECT_EQ(masked_url("from http://a:b@c/d and rtsp://e:f@g"), "from http://a:***@c/d and rtsp://e:***@g");
   for (const char* text :

@@ -236,7 +236,8 @@ class Object final : public UserObject {
       return {Fault::unavailable, std::move(held_up)};
     Outcome outcome = run(call);
     const bool was_shared = release();
-    if (call.hook == Hook::process || call.hook == Hook::draw || call.hook == Hook::prepare)
+    if (call.hook == Hook::process || call.hook == Hook::draw || call.hook == Hook::prepare ||
+        call.hook == Hook::region)
       judge(outcome, was_shared);
     return outcome;
   }

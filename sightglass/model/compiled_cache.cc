@@ -1,10 +1,11 @@
 #include "sightglass/model/compiled_cache.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 
 #include "sightglass/model/sha256.h"
 
@@ -14,6 +15,23 @@ namespace {
 namespace fs = std::filesystem;
 
 thread_local fs::path folder;
+
+// To the disk: nothing half written takes the name after a crash. errno, or 0.
+int write_through(const fs::path& path, std::string_view bytes) {
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) return errno;
+  int reason = 0;
+  while (!bytes.empty() && reason == 0) {
+    const ssize_t written = write(file, bytes.data(), bytes.size());
+    if (written > 0)
+      bytes.remove_prefix(size_t(written));
+    else if (written == 0 || errno != EINTR)
+      reason = written == 0 ? EIO : errno;
+  }
+  if (reason == 0 && fsync(file) != 0) reason = errno;
+  if (close(file) != 0 && reason == 0) reason = errno;
+  return reason;
+}
 
 }  // namespace
 
@@ -35,12 +53,9 @@ std::optional<fs::path> compiled_place(const fs::path& model, const LoadOptions&
 Status put_compiled(const fs::path& place, std::string_view bytes) {
   std::error_code error;
   fs::create_directories(place.parent_path(), error);
-  const fs::path part = std::format("{}.{}.part", place.string(), getpid());
-  std::ofstream file(part, std::ios::binary);
-  file.write(bytes.data(), std::streamsize(bytes.size()));
-  file.close();
-  if (!file) {
-    const int reason = errno;
+  static std::atomic<unsigned> count{0};  // threads may compile the same at the same time
+  const fs::path part = std::format("{}.{}-{}.part", place.string(), getpid(), ++count);
+  if (const int reason = write_through(part, bytes)) {
     fs::remove(part, error);
     return fail(ErrorCode::io, "{}: cannot be written: {}", place.string(), std::strerror(reason));
   }

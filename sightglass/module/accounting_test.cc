@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <latch>
 #include <random>
 #include <thread>
+
+#include "sightglass/adapters/test_records.h"
+#include "sightglass/module/record_codec.h"
+#include "sightglass/module/sink_runner.h"
 
 namespace sightglass::module {
 namespace {
@@ -164,6 +169,70 @@ TEST(Accounts, ForgetsASourceFiveMinutesAfterItsStreamHasGone) {
   EXPECT_TRUE(accounts.find("cam"));
   accounts.forget_old(3600 * second + 301 * second);
   EXPECT_FALSE(accounts.find("cam"));
+}
+
+TEST(RecordCodec, KeepsAllThatIsWrittenOfARecord) {
+  const auto record = adapters::testing::frame_record({.seq = 3, .objects = 2, .events = 1});
+  RecordCodec codec;
+  std::vector<uint8_t> bytes;
+  codec.encode(*record, bytes);
+  const auto again = codec.decode(bytes);
+  ASSERT_TRUE(again) << again.error().message;
+  std::string before, behind;
+  adapters::write_record_json(*record, before);
+  adapters::write_record_json(**again, behind);
+  EXPECT_EQ(behind, before);
+}
+
+// Stores nothing until it is cancelled.
+class StuckSink final : public adapters::Sink {
+ public:
+  Status write(std::span<const adapters::RecordRef>, std::span<adapters::Stored>) override {
+    cancelled_.wait();
+    return fail(ErrorCode::cancelled, "given up");
+  }
+  void cancel() override { cancelled_.count_down(); }
+
+ private:
+  std::latch cancelled_{1};
+};
+
+TEST(SinkRunner, RefusesWhatItHasNotStoredWhenItStops) {
+  adapters::SinkDesc desc;
+  desc.name = "stuck";
+  desc.create = [](const ParamSet&, const adapters::SinkContext&) -> Result<std::unique_ptr<adapters::Sink>> {
+    return std::make_unique<StuckSink>();
+  };
+  SinkSettings settings{.name = "store", .module = "test", .required = true, .desc = &desc};
+  settings.queue.records = 4;
+  settings.queue.policy = QueuePolicy::block;
+  settings.params = std::make_shared<ParamSet>(desc.params);
+  auto runner = SinkRunner::open(settings);
+  ASSERT_TRUE(runner) << runner.error().message;
+  ASSERT_TRUE((*runner)->start());
+  std::vector<std::shared_ptr<Counted>> writers;
+  std::vector<ParcelRef> waiting;
+  for (int i = 0; i < 10; ++i) {
+    const auto& writer = writers.emplace_back(std::make_shared<Counted>());
+    auto parcel =
+        std::make_shared<const Parcel>(adapters::testing::frame_record({.seq = i}), nullptr, nullptr, writer);
+    if ((*runner)->offer(parcel, 1, [] {}) == SinkRunner::Offer::full)
+      waiting.push_back(std::move(parcel));
+    else
+      parcel->done(true);
+  }
+  ASSERT_FALSE(waiting.empty());
+  EXPECT_GT((*runner)->stop(0), 0u);
+  // As their streams do, once they are woken.
+  for (const auto& parcel : waiting) {
+    EXPECT_EQ((*runner)->offer(parcel, 1, [] {}), SinkRunner::Offer::taken);
+    parcel->done(true);
+  }
+  waiting.clear();
+  for (const auto& writer : writers) {
+    EXPECT_EQ(writer->processes, 0);
+    EXPECT_EQ(writer->last, "unfinished!");
+  }
 }
 
 }  // namespace

@@ -47,7 +47,8 @@ struct BindingPlan {
 };
 struct ElementCounters {
   std::atomic<uint64_t> frames{0}, dropped{0}, errors{0};
-  Histogram times{time_bounds};  // of frames that came out, ns
+  Histogram times{time_bounds};           // of frames that came out, ns
+  std::atomic<uint64_t> ended_behind{0};  // of those, by a function behind the element: dropped or failed
 };
 // Warnings that running GStreamer elements post. Thread-safe.
 class PostedWarnings {

@@ -170,7 +170,7 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
   if (!function_) return Verdict::pass;
   auto verdict = call_function(*frame);
   if (verdict && *verdict == Verdict::pass) return verdict;
-  left(pts);  // it does not get to the way out
+  left(pts, verdict ? "dropped" : "failed");  // it does not get to the way out
   if (!verdict) {
     plan_.counters.errors.fetch_add(1, std::memory_order_relaxed);
     return verdict;
@@ -184,13 +184,22 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
 // them there may be queues.
 void ElementSlot::watch_models() {
   if (!GST_IS_BIN(element_)) return;
+  static const GQuark is_watched = g_quark_from_static_string("sightglass-is-watched");
   auto* children = gst_bin_iterate_recurse(GST_BIN(element_));
   GValue item = G_VALUE_INIT;
-  while (gst_iterator_next(children, &item) == GST_ITERATOR_OK) {
+  for (;;) {
+    const auto next = gst_iterator_next(children, &item);
+    if (next == GST_ITERATOR_RESYNC) {  // elements have come or gone: once more from the first
+      gst_iterator_resync(children);
+      continue;
+    }
+    if (next != GST_ITERATOR_OK) break;
     auto* child = GST_ELEMENT(g_value_get_object(&item));
     auto* factory = gst_element_get_factory(child);
     if (factory && std::string_view(GST_OBJECT_NAME(factory)).ends_with("tensor_inference"))
-      if (const gst::PadPtr sink = pad_of(child, "sink"))
+      if (const gst::PadPtr sink = pad_of(child, "sink");
+          sink && !g_object_get_qdata(G_OBJECT(sink.get()), is_watched)) {
+        g_object_set_qdata(G_OBJECT(sink.get()), is_watched, this);
         gst_pad_add_probe(
             sink.get(), GST_PAD_PROBE_TYPE_BUFFER,
             [](GstPad*, GstPadProbeInfo* info, gpointer self) {
@@ -198,6 +207,7 @@ void ElementSlot::watch_models() {
               return GST_PAD_PROBE_OK;
             },
             this, nullptr);
+      }
     g_value_reset(&item);
   }
   g_value_unset(&item);
@@ -353,18 +363,18 @@ void ElementSlot::stop_function(std::string_view reason) {
 
 // ---- the way out
 
-void ElementSlot::left(Time pts) {
+void ElementSlot::left(Time pts, std::string_view error) {
   const int64_t now = steady_ns();
   std::lock_guard lock(mutex_);
   // Those before it that have not come out never will.
   const auto behind = std::ranges::find_if(inside_, [&](const Inside& one) { return one.pts > pts; });
   for (auto one = inside_.begin(); one != behind; ++one) {
     const bool has_come_out = one->pts == pts;
-    if (has_come_out)
-      plan_.counters.times.observe(uint64_t(now - one->since_ns));
-    else
+    if (!has_come_out)
       plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
-    if (one->trace) one->trace->left(now, has_come_out ? "" : "it did not come out");
+    else if (error.empty())
+      plan_.counters.times.observe(uint64_t(now - one->since_ns));
+    if (one->trace) one->trace->left(now, has_come_out ? error : "it did not come out");
   }
   inside_.erase(inside_.begin(), behind);
   if (inside_.empty()) emptied_.notify_all();
@@ -381,10 +391,12 @@ Result<Verdict> ElementSlot::leave(Frame& frame) {
   if (!plan_.spec->tag.empty()) set_tag(frame);
   auto verdict = call_behind(frame);
   if (verdict && *verdict == Verdict::drop) return drop(frame.pts);
+  if (!verdict) plan_.counters.ended_behind.fetch_add(1, std::memory_order_relaxed);
   return verdict;
 }
 
 Verdict ElementSlot::drop(Time pts) {
+  plan_.counters.ended_behind.fetch_add(1, std::memory_order_relaxed);
   plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
   tickets_.drop(pts, "function");
   return Verdict::drop;

@@ -14,6 +14,7 @@
 
 #include <gst/gst.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -64,7 +65,7 @@ class ElementSlot {
   void add_probes();
   Result<Verdict> enter(Time pts, Frame* frame);
   Result<Verdict> leave(Frame& frame);
-  void left(Time pts);
+  void left(Time pts, std::string_view error = {});
   void watch_models();
   std::shared_ptr<ElementTrace> trace_inside(Time pts) const;  // null: that frame is not followed
   bool wait_until_empty();
@@ -97,7 +98,7 @@ class ElementSlot {
   std::unique_ptr<ObjectFunctions> object_functions_;
   std::vector<std::unique_ptr<FunctionStream>> behind_;  // functions of the user's own in `postprocess`
   std::vector<Region> unselected_;
-  bool failed_module_ = false;
+  std::atomic<bool> failed_module_{false};
   bool has_thresholds_ = false;  // those of attributes have been set once
   bool watches_models_ = false;  // a frame that is followed has come
 

@@ -10,6 +10,9 @@
 namespace sightglass::module {
 namespace {
 
+// What a strange writer may have each frame keep; W3C asks for no more to be passed on.
+constexpr size_t most_tracestate = 512;
+
 std::optional<uint64_t> hex(std::string_view text) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
@@ -35,7 +38,8 @@ FrameTrace::FrameTrace(std::shared_ptr<TraceExporter> exporter, const stream::Me
       id_(parent ? parent->trace : TraceId{random_id(), random_id()}),
       root_(random_id()),
       parent_(parent ? parent->span : 0),
-      tracestate_(parent ? message.trace->tracestate : std::string()),
+      tracestate_(parent && message.trace->tracestate.size() <= most_tracestate ? message.trace->tracestate
+                                                                                : std::string()),
       received_ns_(received_ns),
       unix_offset_ns_(wall_now_us() * 1000 - steady_now_ns()),
       queued_ns_(received_ns) {

@@ -41,6 +41,7 @@ TEST_F(InstanceTest, FunctionsChangeAndDropFrames) {
   }
   EXPECT_EQ(pipeline->elements()[0].frames, 12u);
   EXPECT_EQ(pipeline->elements()[0].dropped, 1u);
+  EXPECT_EQ(pipeline->elements()[0].times.count(), 11u);
 }
 
 TEST_F(InstanceTest, L23AFunctionThatDoesNotStopHoldsUpNobody) {
@@ -191,6 +192,7 @@ TEST_F(ObjectFunctionsTest, F14WhatPrepareDoesWrongIsOfTheFrame) {
   EXPECT_EQ(count(FrameOutcome::dropped), 6u);
   EXPECT_EQ(recorder.results[0].reason, "function");
   EXPECT_EQ(pipeline->elements()[1].dropped, 6u);
+  EXPECT_EQ(pipeline->elements()[1].ended_behind, 6u);
 }
 
 TEST_F(ObjectFunctionsTest, F14PrepareHasABudget) {

@@ -129,9 +129,9 @@ class LocationReader::Web {
     net::HttpOptions options;
     options.connect_timeout = limits_.time;
     options.total_timeout = limits_.time;
-    options.allow_address = [this](const sockaddr* address, std::string_view host) {
+    options.allow_address = [this](const sockaddr* address, std::string_view) {
       const net::AddressKind kind = net::kind_of(address);
-      if (rules_->allows(host, kind)) return true;
+      if (rules_->allows(url_, kind)) return true;
       refused_ = kind;
       return false;
     };
@@ -140,6 +140,7 @@ class LocationReader::Web {
 
   const std::shared_ptr<const LocationRules> rules_;
   const LocationLimits limits_;
+  std::string url_;  // that is connected to: the one asked for, or where that was redirected
   std::optional<net::AddressKind> refused_;
   net::HttpClient client_;
 };
@@ -159,6 +160,7 @@ Result<Bytes> LocationReader::Web::read(const std::string& url, const Part& part
                              if (!found) return forward_error(found);
                              if (found->url.empty())
                                return fail(ErrorCode::invalid_argument, "{}: redirected to a file", shown);
+                             url_ = next;
                              return {};
                            }};
   if (part.offset > 0 || part.size) {
@@ -180,6 +182,7 @@ Result<Bytes> LocationReader::Web::read(const std::string& url, const Part& part
     bytes.insert(bytes.end(), begin, begin + piece.size());
     return {};
   };
+  url_ = url;
   refused_.reset();
   auto answer = client_.request(request);
   if (!answer && refused_)

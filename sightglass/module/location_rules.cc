@@ -70,7 +70,8 @@ Result<LocationRules> LocationRules::make(const std::vector<std::string>& scheme
         const bool has_domain = parsed.substr(host + 1).starts_with('.');
         // A sign that no host may have; the name stands in for it while the URL is taken apart.
         parsed.replace(host, has_domain ? 2 : 1, has_domain ? "" : "any");
-        if (!has_domain && parsed.substr(host + 3).find_first_not_of(":/0123456789") == 0)
+        const char next = host + 1 < text.size() ? text[host + 1] : '/';
+        if (!has_domain && next != '/' && next != ':')
           return refuse("roots", text, "'*' stands for a whole host, or for what is in front of a domain");
       }
       const auto url = net::parse_url(parsed);
@@ -127,15 +128,17 @@ Result<LocationRules::Place> LocationRules::find(std::string_view uri) const {
   return Place{.root = {}, .file = {}, .url = std::string(uri)};
 }
 
-bool LocationRules::allows(std::string_view host, net::AddressKind kind) const {
+bool LocationRules::allows(std::string_view uri, net::AddressKind kind) const {
   if (kind == net::AddressKind::unusable) return false;
   if (kind == net::AddressKind::open) return true;
-  const bool is_named = std::ranges::any_of(roots_, [&](const Root& root) {
-    return root.scheme != "file" && !root.any_host && root.url.host == host;
-  });
+  const auto url = net::parse_url(uri);
+  if (!url) return false;
+  // By a root that names the host: what another one with `*` allows has to lie on the internet.
+  const bool is_named = std::ranges::any_of(
+      roots_, [&](const Root& root) { return root.scheme != "file" && !root.any_host && root.covers(*url); });
   if (!is_named) return false;
-  if (kind == net::AddressKind::local_net || net::is_address(host)) return true;
-  return kind == net::AddressKind::loopback && host == "localhost";
+  if (kind == net::AddressKind::local_net || net::is_address(url->host)) return true;
+  return kind == net::AddressKind::loopback && url->host == "localhost";
 }
 
 }  // namespace sightglass::module

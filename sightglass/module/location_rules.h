@@ -7,9 +7,9 @@
 //       roots: [/srv/pictures, https://cdn.example.com/clips/, "https://*.cameras.example.com/"]
 //
 // A root is a folder, or the beginning of URLs up to a '/'. Its host may be `*`, or `*.` and a domain; such
-// hosts, and names in general, have to lie on the internet: a private address may only be that of a host
-// which a root names in full, and an address of this machine or a link-local one (where clouds keep their
-// secrets) only one that a root gives as such (127.0.0.1, localhost).
+// hosts, and names in general, have to lie on the internet: a private address may only be that of a URL
+// below a root which names the host in full, and an address of this machine or a link-local one (where clouds
+// keep their secrets) only one that a root gives as such (127.0.0.1, localhost).
 //
 // Immutable; thread-safe.
 #pragma once
@@ -42,8 +42,8 @@ class LocationRules {
   // The error says why it may not be read. Looks at the text alone, and so never waits.
   Result<Place> find(std::string_view uri) const;
   bool allows(std::string_view uri) const { return find(uri).has_value(); }
-  // Of a connection that is about to be made to a host.
-  bool allows(std::string_view host, net::AddressKind kind) const;
+  // Of a connection that is about to be made for a URL that find() has let pass.
+  bool allows(std::string_view uri, net::AddressKind kind) const;
 
  private:
   struct Root {

@@ -111,7 +111,9 @@ void add_elements(const ModuleStatus& status, Families& out) {
       out.counter("element_frames_total", "Frames by what became of them",
                   {{"element", name}, {"result", result}}, double(count));
     };
-    frames("ok", element.times.buckets.empty() ? element.frames : element.times.count());
+    const uint64_t came_out = element.times.count();
+    frames("ok", element.times.buckets.empty() ? element.frames
+                                               : came_out - std::min(came_out, element.ended_behind));
     frames("error", element.errors);
     frames("dropped", element.dropped);
     out.histogram("element_seconds", "Time that frames were in an element", {{"element", name}},

@@ -56,6 +56,7 @@ ModuleRunner::~ModuleRunner() {
   (void)shutdown({.mode = ShutdownMode::now, .deadline_ms = 2000});
   // Threads first, whatever they use afterwards.
   if (control_.joinable()) control_.join();
+  if (telemetry_) telemetry_->stop(0);  // started behind a shutdown()
   if (ingress_) ingress_->is_gone = true;
   const bool is_left_behind = std::ranges::any_of(sources_, &SourceRunner::is_left_behind);
   sources_.clear();
@@ -82,6 +83,7 @@ Status ModuleRunner::start() {
   auto started = start_parts();
   if (!started) {
     const std::scoped_lock lock(mutex_);
+    if (started.error().code == ErrorCode::cancelled && is_ending_) return started;
     state_ = State::failed;
     failure_ = started.error().to_string();
     return started;
@@ -104,6 +106,7 @@ Status ModuleRunner::start_parts() {
                              }});
   if (!made) return forward_error(made);
   template_ = std::move(*made);
+  if (auto wanted = still_wanted(); !wanted) return wanted;
 
   reaper_ = std::make_unique<Reaper>([this](int change) {
     if (table_) table_->note_stuck(change);
@@ -150,9 +153,16 @@ Status ModuleRunner::start_parts() {
   ingress_->services = services_;
   ingress_->on_shutdown = [this](const stream::Shutdown& message) { handle_shutdown_message(message); };
   snapshot_ = std::make_unique<Snapshot>();
+  if (auto wanted = still_wanted(); !wanted) return wanted;
   if (auto started = start_sources(); !started) return started;
   is_built_ = true;
   return parameters_->start_watching();
+}
+
+Status ModuleRunner::still_wanted() const {
+  const std::scoped_lock lock(mutex_);
+  if (is_ending_) return fail(ErrorCode::cancelled, "shut down while it started");
+  return {};
 }
 
 Status ModuleRunner::start_telemetry_of_module() {
@@ -165,6 +175,7 @@ Status ModuleRunner::start_telemetry_of_module() {
                                   .metrics = [this] { return metrics(); },
                                   .log = &log_});
   if (!started) return forward_error(started);
+  const std::scoped_lock lock(mutex_);
   telemetry_ = std::move(*started);
   return {};
 }
@@ -447,17 +458,19 @@ Outcome ModuleRunner::drain_and_end(const ShutdownOptions& options) {
   const auto left = outlet_->stop(deadline);
   outcome.missing.insert(outcome.missing.end(), left.begin(), left.end());
   bool is_now = false, is_cut_short = false;
+  Telemetry* telemetry = nullptr;
   {
     const std::scoped_lock lock(mutex_);
     is_now = ends_now_;
     is_cut_short = is_cut_short_;
+    telemetry = telemetry_.get();
   }
   for (auto& source : sources_) source->request_stop();
   for (auto& source : sources_)
     if (!source->join(std::max(std::min(deadline, start + 5 * second_ns), steady_now_ns() + second_ns)))
       outcome.missing.push_back(source->name() + ": its thread does not end");
   // The last to go: it has something to say of all the others.
-  if (telemetry_) telemetry_->stop(is_now ? 200 : 2000);
+  if (telemetry) telemetry->stop(is_now ? 200 : 2000);
   if (table_ && table_->has_too_many_stuck())
     outcome.exit_code = 5;
   else if (!(is_now ? left : outcome.missing).empty() && !is_cut_short)

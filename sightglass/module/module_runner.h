@@ -76,6 +76,7 @@ class ModuleRunner final : public Module {
   enum class State : uint8_t { created, loading, ready, draining, ended, failed };
 
   Status start_parts();
+  Status still_wanted() const;  // an error: shutdown() has come while it starts
   Status start_telemetry_of_module();
   Status start_sinks();
   Status start_sources();

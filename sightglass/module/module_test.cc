@@ -423,6 +423,22 @@ TEST_F(RunningModule, ListsWhatADeadlineHasLeftBehind) {
   EXPECT_EQ(outcome.missing[0], "stream cam: 2 frames");
 }
 
+TEST_F(RunningModule, AShutdownWhileItStartsEndsTheStart) {
+  auto hooks = fake_hooks(world);
+  hooks.prepare = [this, prepare = hooks.prepare](const ModuleSpec& spec, const PrepareOptions& options) {
+    EXPECT_EQ(module->shutdown({.mode = ShutdownMode::now}).exit_code, 0);
+    return prepare(spec, options);
+  };
+  auto made = create_module(quick_spec(), std::move(hooks));
+  ASSERT_TRUE(made) << made.error().to_string();
+  module = std::move(*made);
+  const auto started = module->start();
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::cancelled);
+  EXPECT_EQ(module->status().state, "ended");
+  module.reset();
+}
+
 TEST_F(RunningModule, NowCutsADrainShort) {
   auto spec = quick_spec();
   start(spec);
@@ -456,6 +472,43 @@ TEST_F(RunningModule, L09AnUpdateOfAFrameThatEndsWithoutARecordIsAnUpsert) {
   world.let_go();
   ASSERT_TRUE(eventually([&] { return settlement->processes == 1; }));
   EXPECT_EQ(recorder->story("cam"), "starting running F F update");
+}
+
+TEST_F(RunningModule, WhatIsHiddenReachesNoSinkThroughUpdatesAndUserData) {
+  start();
+  Writer cam("cam");
+  go_live(cam, "cam");
+  const std::vector<stream::Attribute> attributes = {{.namespace_ = "m", .name = "shown"},
+                                                     {.namespace_ = "m", .name = "secret", .hidden = true}};
+  const auto filled = [&](stream::Delivery delivery) {
+    auto message = std::make_shared<stream::Message>(*delivery.message);
+    if (message->user_data) message->user_data->attributes = attributes;
+    if (message->frame_update) {
+      message->frame_update->attributes = attributes;
+      message->frame_update->object_attributes = {{1, attributes[0]}, {1, attributes[1]}};
+      message->frame_update->objects.emplace_back().object.attributes = attributes;
+    }
+    delivery.message = std::move(message);
+    return delivery;
+  };
+  push(filled(cam.user_data()));
+  push(filled(cam.update(cam.last())));
+  ASSERT_TRUE(eventually([&] { return recorder->story("cam").ends_with("update"); }));
+  size_t seen = 0;
+  for (const RecordRef& record : recorder->records("cam")) {
+    const stream::Message& message = *record->message;
+    if (message.user_data) {
+      ++seen;
+      EXPECT_EQ(message.user_data->attributes, std::vector{attributes[0]});
+    }
+    if (message.frame_update) {
+      ++seen;
+      EXPECT_EQ(message.frame_update->attributes, std::vector{attributes[0]});
+      EXPECT_EQ(message.frame_update->object_attributes.size(), 1u);
+      EXPECT_EQ(message.frame_update->objects.at(0).object.attributes, std::vector{attributes[0]});
+    }
+  }
+  EXPECT_EQ(seen, 2u);
 }
 
 TEST_F(RunningModule, L09AnUpdateWaitsHalfASecondForItsFrame) {

@@ -70,6 +70,15 @@ TEST(Tracer, W05StartsANewTraceForABrokenContext) {
   }
 }
 
+TEST(FrameTrace, KeepsNoMoreOfATracestateThanHasToBePassedOn) {
+  Tracer tracer(std::make_shared<Kept>(), 1);
+  stream::Message message = message_with(sampled);
+  for (const size_t size : {512, 513}) {
+    message.trace->tracestate = std::string(size, 'x');
+    EXPECT_EQ(tracer.begin(message, 1)->context().tracestate.size(), size == 512 ? 512u : 0u);
+  }
+}
+
 TEST(FrameTrace, IsFinishedWhenTheLastWhoWorksOnTheFrameLetsGo) {
   const auto kept = std::make_shared<Kept>();
   Tracer tracer(kept, 1);

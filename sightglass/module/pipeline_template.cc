@@ -257,6 +257,7 @@ std::vector<ElementState> PipelinePlan::elements() const {
       state.binding_defaults_of.emplace_back(bound.name, *bound.defaults);
       state.binding_defaults += *bound.defaults;
     }
+    state.ended_behind = counters.ended_behind;
     state.times = counters.times.counts();
     state.seconds = double(state.times.sum) * 1e-9;
     state.warnings = plan->posted.count();

@@ -36,6 +36,7 @@ struct ElementState {
   double hang_seconds = 0;                                            // of a function's call under way
   std::string last_error;                                             // of a function
   HistogramCounts times;                                              // that frames were in it, ns
+  uint64_t ended_behind = 0;                                          // of those, by a function behind it
   uint64_t warnings = 0;  // that its GStreamer elements have posted
   std::string last_warning;
 };

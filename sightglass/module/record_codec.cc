@@ -91,6 +91,7 @@ Result<adapters::RecordRef> RecordCodec::decode(std::span<const uint8_t> bytes) 
   record->keyframe = header.keyframe;
   record->is_replay = header.is_replay;
   if (message->frame) {
+    record->results.video = VideoInfo{.width = message->frame->width, .height = message->frame->height};
     adapters::to_frame(*message->frame, record->results);
     message->frame->objects.clear();
     message->frame->tags.clear();

@@ -102,6 +102,28 @@ void hide(const std::vector<stream::Attribute>& from, AttributesRef& list) {
   list = kept.empty() ? nullptr : make_ref<const AttributeList>(std::move(kept));
 }
 
+// The same without the attributes of updates and user data that are not for sinks.
+std::shared_ptr<const stream::Message> shown(const std::shared_ptr<const stream::Message>& from) {
+  const auto has_some = [](const auto& body) { return std::ranges::any_of(body.attributes, stays_inside); };
+  const auto& update = from->frame_update;
+  const auto attribute = &stream::ObjectAttribute::attribute;
+  const bool has_any =
+      (from->user_data && has_some(*from->user_data)) ||
+      (update &&
+       (has_some(*update) || std::ranges::any_of(update->object_attributes, stays_inside, attribute) ||
+        std::ranges::any_of(update->objects, has_some, &stream::ObjectInsert::object)));
+  if (!has_any) return from;
+  auto message = std::make_shared<stream::Message>(*from);
+  if (message->user_data) std::erase_if(message->user_data->attributes, stays_inside);
+  if (message->frame_update) {
+    std::erase_if(message->frame_update->attributes, stays_inside);
+    std::erase_if(message->frame_update->object_attributes,
+                  [](const auto& each) { return stays_inside(each.attribute); });
+    for (auto& each : message->frame_update->objects) std::erase_if(each.object.attributes, stays_inside);
+  }
+  return message;
+}
+
 // Attributes that came with the frame and are not for sinks.
 void hide(const stream::Message& from, Frame& results) {
   if (!from.frame) return;
@@ -226,7 +248,7 @@ std::shared_ptr<adapters::Record> passed_record(const stream::Delivery& delivery
   record->epoch = epoch;
   record->seq = from.seq;
   record->received_ns = delivery.received_ns;
-  record->message = delivery.message;
+  record->message = shown(delivery.message);
   switch (from.kind) {
     case stream::Kind::frame_update:
       record->kind = adapters::RecordKind::frame_update;
@@ -276,6 +298,7 @@ bool has(const AttributesRef& list, const Attribute& attribute) {
 // False: it is there and may not be.
 bool merge_attribute(const stream::Attribute& from, int width, int height, stream::AttributePolicy policy,
                      AttributesRef& list) {
+  if (stays_inside(from)) return true;
   auto attribute = adapters::to_attribute(from, width, height);
   if (!attribute) return true;
   if (policy != stream::AttributePolicy::overwrite && has(list, *attribute))
@@ -287,6 +310,7 @@ bool merge_attribute(const stream::Attribute& from, int width, int height, strea
 bool merge_object(const stream::ObjectInsert& insert, stream::ObjectPolicy policy, int width, int height,
                   std::vector<Region>& regions) {
   Region region = adapters::to_region(insert.object, width, height);
+  hide(insert.object.attributes, region.attributes);
   const auto is_same = [&](const Region& known) {
     return known.model == region.model && known.label == region.label;
   };

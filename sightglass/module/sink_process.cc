@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "sightglass/module/checks.h"
 #include "sightglass/module/outlet.h"
@@ -24,13 +25,6 @@ struct Intake {
   Outlet outlet;
   std::atomic<bool> is_closed{false};
   std::atomic<uint64_t> received{0};
-
-  uint64_t number_of(const std::string& source_id) {
-    const std::scoped_lock lock(mutex);
-    return numbers.try_emplace(source_id, numbers.size() + 1).first->second;
-  }
-  std::mutex mutex;
-  std::map<std::string, uint64_t> numbers;
 };
 
 class IntoSinks final : public adapters::Deliver {
@@ -47,13 +41,13 @@ class IntoSinks final : public adapters::Deliver {
       return true;
     }
     ++intake_->received;
-    const uint64_t stream = intake_->number_of(record->source_id);
+    const uint64_t stream = std::hash<std::string>{}(record->source_id);
     const auto parcel = std::make_shared<const Parcel>(record, nullptr, nullptr, delivery.settlement);
     size_t next = 0;
-    while (!intake_->outlet.offer(parcel, stream, next, [room = room_] { room->open(); })) {
-      if (intake_->is_closed) return false;  // the parcel says that it is unfinished
-      room_->wait();
-    }
+    // Each offer that finds no room leaves a waiter: it is asked again once one was called.
+    while (!intake_->outlet.offer(parcel, stream, next, [room = room_] { room->open(); })) do
+        if (intake_->is_closed) return false;  // the parcel says that it is unfinished
+      while (!room_->wait());
     if (delivery.settlement) delivery.settlement->accepted();
     return true;
   }
@@ -66,10 +60,11 @@ class IntoSinks final : public adapters::Deliver {
       is_open = true;
       changed.notify_all();
     }
-    void wait() {
+    // False: not yet.
+    bool wait() {
       std::unique_lock lock(mutex);
       changed.wait_for(lock, 100ms, [&] { return is_open; });
-      is_open = false;
+      return std::exchange(is_open, false);
     }
     std::mutex mutex;
     std::condition_variable changed;

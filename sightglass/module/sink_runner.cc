@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <numeric>
@@ -139,10 +140,11 @@ SinkRunner::Offer SinkRunner::offer(const ParcelRef& parcel, uint64_t stream,
         note_end(*parcel, {});
         if (settings_.required) parcel->done(true);
         return Offer::taken;
-      case stream::SinkQueue::Status::closed: {
-        settle({.record = parcel}, false);
+      case stream::SinkQueue::Status::closed:
+        // Stays expected, for ever: a required sink has not stored it, and its writer learns that.
+        note_end(*parcel, "dropped");
+        ++dropped_;
         return Offer::taken;
-      }
       case stream::SinkQueue::Status::full:
         break;
     }
@@ -168,6 +170,11 @@ void SinkRunner::settle(const stream::SinkItem& item, bool stored) {
 }
 
 void SinkRunner::run() {
+  // Client libraries write to connections that the server has closed.
+  sigset_t pipes;
+  sigemptyset(&pipes);
+  sigaddset(&pipes, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipes, nullptr);
   Items items;
   while (gather(items)) {
     const size_t stored = store(items);

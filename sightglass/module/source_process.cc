@@ -150,6 +150,9 @@ SourceProcess::Outcome SourceProcess::finish(std::chrono::milliseconds timeout,
     if (statistics.refused > 0)
       outcome.failures.push_back(std::format("{}: the reader has refused {} messages for good",
                                              masked_url(address), statistics.refused));
+    if (const uint64_t count = outlet->unsendable())
+      outcome.failures.push_back(std::format("{}: {} messages could not be sent, the last one: {}",
+                                             masked_url(address), count, outlet->unsendable_reason()));
   }
   for (Running* source : acknowledging) {
     source->stop.request_stop();
@@ -187,6 +190,8 @@ std::map<std::string, uint64_t> SourceProcess::rejected() const {
   std::map<std::string, uint64_t> counts;
   for (const auto& source : sources_)
     for (const auto& [reason, count] : source->runner->source().rejected()) counts[reason] += count;
+  for (const auto& [address, outlet] : outlets_)
+    if (const uint64_t count = outlet->unsendable()) counts["unsendable"] += count;
   return counts;
 }
 

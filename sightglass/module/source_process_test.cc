@@ -220,5 +220,52 @@ TEST_F(SourceProcesses, MessageIsProcessedWhenTheReaderHasSettledIt) {
   EXPECT_EQ(out.offer(delivery), adapters::Deliver::Offer::taken);
 }
 
+TEST_F(SourceProcesses, MessageThatCannotBeSentIsRefusedAndTheNextOneGoes) {
+  struct Told final : stream::Settlement {
+    void processed() override {}
+    void refused(std::string_view code, bool retry) override {
+      text = std::string(code) + (retry ? "?" : "");
+    }
+    std::string text;
+  };
+  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
+  ASSERT_TRUE(writer);
+  const auto outlet = std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  std::stop_source stop;
+  adapters::IntoSocket out(outlet, stop.get_token());
+  const auto told = std::make_shared<Told>();
+  auto message = std::make_shared<stream::Message>();
+  message->source_id = "a";
+  message->user_data.emplace().attributes.push_back(
+      {.namespace_ = "n", .name = std::string(1 << 20, 'x'), .values = {}});
+  ASSERT_TRUE(out.deliver({.message = message, .settlement = told}));
+  EXPECT_EQ(told->text, "malformed");
+  EXPECT_EQ(outlet->unsendable(), 1u);
+  EXPECT_THAT(outlet->unsendable_reason(), testing::HasSubstr("longer than"));
+  EXPECT_FALSE(outlet->error());
+  auto next = std::make_shared<stream::Message>();
+  next->source_id = "a";
+  next->user_data.emplace();
+  EXPECT_TRUE(out.deliver({.message = next}));
+}
+
+TEST_F(SourceProcesses, StreamWhoseReaderIsAwayIsBlockedAlsoForSourcesThatOnlyOffer) {
+  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
+  ASSERT_TRUE(writer);
+  const auto outlet = std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  std::stop_source stop;
+  adapters::IntoSocket out(outlet, stop.get_token());
+  auto message = std::make_shared<stream::Message>();
+  message->source_id = "a";
+  message->user_data.emplace();
+  stream::Delivery delivery{.message = message};
+  EXPECT_TRUE(soon([&] {
+    (void)out.offer(delivery);
+    return outlet->status().at(0).state == adapters::SourceState::blocked;
+  }));
+  out.release(std::vector<std::string>{"a"}, false);
+  EXPECT_NE(outlet->status().at(0).state, adapters::SourceState::blocked);
+}
+
 }  // namespace
 }  // namespace sightglass::module

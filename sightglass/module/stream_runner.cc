@@ -122,11 +122,12 @@ StreamRunner::Queue::Status StreamRunner::push(const stream::FrameFacts& facts, 
 }
 
 bool StreamRunner::has_room(const stream::FrameFacts& facts, bool lossless) const {
-  const bool is_limited =
-      facts.kind != MessageKind::end_of_stream && facts.kind != MessageKind::stream_update;
-  return !is_limited || queue_.has_room() ||
-         stream::stream_queue_policy(stream::QueuePolicy(services_->buffers.policy), lossless, facts.codec) !=
-             stream::QueuePolicy::block;
+  // Of other messages push() leaves the policy as it is.
+  const auto policy =
+      facts.kind == MessageKind::frame
+          ? stream::stream_queue_policy(stream::QueuePolicy(services_->buffers.policy), lossless, facts.codec)
+          : stream::QueuePolicy(policy_.load());
+  return queue_.would_take(facts, policy);
 }
 
 bool StreamRunner::command(Command command) {
@@ -487,8 +488,11 @@ void StreamRunner::handle_located(Event& event) {
   Queue::Item* const item = queue_.front();
   if (!item || item->payload != event.job) return;  // others were put in front: its turn comes again
   if (!event.located) {
-    // Who cannot be reached, and is slow to say so, must not be waited for with each frame anew.
-    if (++unlocated_ >= most_unlocated) {
+    // Who cannot be reached, and is slow to say so, must not be waited for with each frame anew. What is not
+    // there, or not as it should be, says nothing of the next.
+    const ErrorCode code = event.located.error().code;
+    const bool is_away = code == ErrorCode::io || code == ErrorCode::unavailable;
+    if (is_away && ++unlocated_ >= most_unlocated) {
       location_pause_ = std::clamp(location_pause_ * 2, least_location_pause, most_location_pause);
       locations_paused_until_ = now() + location_pause_;
     }

@@ -387,6 +387,15 @@ Status HttpClient::Transfer::set_up(const HttpRequest& request, const Hop& hop, 
 
   curl_easy_reset(easy_);
   set(CURLOPT_URL, hop.url.c_str());
+  // Those of a URL stay when it becomes another: that of the certificate's name, or of a redirect.
+  if (request.user.empty() && !request.aws) {
+    const auto first = parse_url(request.url);
+    const Url& from = url->user.empty() && hop.with_credentials && first ? *first : *url;
+    if (!from.user.empty()) {
+      set(CURLOPT_USERNAME, from.user.c_str());
+      set(CURLOPT_PASSWORD, from.password.c_str());
+    }
+  }
   set(CURLOPT_ERRORBUFFER, reason_.data());
   set(CURLOPT_NOSIGNAL, 1L);
   set(CURLOPT_PROTOCOLS_STR, "http,https");

@@ -123,6 +123,9 @@ TEST_F(HttpClientTest, AuthenticatesWithPasswordOrToken) {
             "hello");
   const std::string with_user = std::format("http://user:pass%20word@{}/basic/hello.txt", server->address());
   EXPECT_EQ(client.request({.url = with_user})->body, "hello");
+  const std::string redirected =
+      std::format("http://user:pass%20word@{}/redirect/2?to=/basic/hello.txt", server->address());
+  EXPECT_EQ(client.request({.url = redirected, .max_redirects = 2})->body, "hello");
   EXPECT_EQ(client.request({.url = url("/bearer/hello.txt"), .bearer = "t0ken"})->body, "hello");
 }
 
@@ -240,7 +243,11 @@ TEST_F(HttpClientTest, GivesUpInTime) {
 
 TEST_F(HttpClientTest, CanBeCancelledFromAnotherThread) {
   HttpClient mine({.total_timeout = 0ms});
-  std::jthread other([&] { mine.cancel(); });
+  server->control("forget");
+  std::jthread other([&] {
+    EXPECT_TRUE(test::eventually([&] { return !server->control("requests").empty(); }));
+    mine.cancel();
+  });
   auto answer = mine.request({.url = url("/silent")});
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, ErrorCode::cancelled);

@@ -84,11 +84,13 @@ Status check(const Message& message, Bytes payload, const Limits& limits) {
                 payload.size(), part ? "names another part or size" : "is no part");
   }
   if (payload.size() > limits.part) {
-    return fail(ErrorCode::exhausted, "message: a payload of {} bytes is over the limit of {} (limits.part)",
-                payload.size(), limits.part);
+    return fail(ErrorCode::invalid_argument,
+                "message: a payload of {} bytes is over the limit of {} (limits.part)", payload.size(),
+                limits.part);
   }
   if (const char* field = over_limit(message, limits)) {
-    return fail(ErrorCode::exhausted, "message: {} is longer than the limits of messages allow", field);
+    return fail(ErrorCode::invalid_argument, "message: {} is longer than the limits of messages allow",
+                field);
   }
   return {};
 }
@@ -112,8 +114,9 @@ Status MessageWriter::write(const Message& message, Bytes payload, std::vector<u
   }
   if (body.size() > limits_.body ||
       body.size() + payload.size() + message.source_id.size() > limits_.message) {
-    return fail(ErrorCode::exhausted, "message: a body of {} bytes is over the limit of {} (limits.body)",
-                body.size(), limits_.body);
+    return fail(ErrorCode::invalid_argument,
+                "message: a body of {} bytes is over the limit of {} (limits.body)", body.size(),
+                limits_.body);
   }
   return {};
 }

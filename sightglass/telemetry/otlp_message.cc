@@ -1,7 +1,10 @@
 #include "sightglass/telemetry/otlp_message.h"
 
+#include <algorithm>
 #include <bit>
 #include <utility>
+
+#include "sightglass/core/utf8.h"
 
 namespace sightglass::telemetry {
 namespace {
@@ -12,6 +15,17 @@ using module::MetricSample;
 using module::MetricType;
 using module::Span;
 using module::TraceId;
+
+// With U+FFFD in the place of each byte that is no UTF-8.
+std::string mended(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::string_view before = text;
+    const bool is_invalid = next_character(text) == replacement_character;
+    out += is_invalid ? "\ufffd" : before.substr(0, before.size() - text.size());
+  }
+  return out;
+}
 
 // One message of protobuf, appended to a text.
 class Writer {
@@ -27,11 +41,16 @@ class Writer {
     raw(value);
   }
   void real(unsigned field, double value) { fixed(field, std::bit_cast<uint64_t>(value)); }
-  void text(unsigned field, std::string_view value) {
+  void bytes(unsigned field, std::string_view value) {
     if (value.empty()) return;
     tag(field, 2);
     varint(value.size());
     out_ += value;
+  }
+  // Of anyone: a collector refuses the whole request where one byte is no UTF-8.
+  void text(unsigned field, std::string_view value) {
+    const bool is_plain = std::ranges::all_of(value, [](char c) { return uint8_t(c) < 0x80; });
+    bytes(field, is_plain ? value : std::string_view(mended(value)));
   }
   template <class Body>
   void message(unsigned field, Body&& body) {
@@ -104,10 +123,10 @@ uint64_t kind_of(const Span& span) {
 void write_span(Writer& out, unsigned field, const FinishedTrace& trace, const Span& span) {
   constexpr uint64_t error = 2;
   out.message(field, [&](Writer& one) {
-    one.text(1, id_of(span.trace.value_or(trace.id)));
-    one.text(2, id_of(span.id));
+    one.bytes(1, id_of(span.trace.value_or(trace.id)));
+    one.bytes(2, id_of(span.id));
     if (!span.trace) one.text(3, trace.tracestate);
-    if (span.parent) one.text(4, id_of(span.parent));
+    if (span.parent) one.bytes(4, id_of(span.parent));
     one.text(5, span.name);
     one.integer(6, kind_of(span));
     one.fixed(7, uint64_t(span.begin_ns + trace.unix_offset_ns));
@@ -117,8 +136,8 @@ void write_span(Writer& out, unsigned field, const FinishedTrace& trace, const S
       write_attribute(one, 9, "spans.left_out", std::to_string(trace.left_out));
     if (span.link)
       one.message(13, [&](Writer& link) {
-        link.text(1, id_of(span.link->trace));
-        link.text(2, id_of(span.link->span));
+        link.bytes(1, id_of(span.link->trace));
+        link.bytes(2, id_of(span.link->span));
       });
     if (!span.error.empty())
       one.message(15, [&](Writer& status) {

@@ -253,6 +253,16 @@ TEST(Telemetry, RefusesWhatIsNoAddressAndShowsNoSecretOfIt) {
   }
 }
 
+TEST(OtlpMessage, TextsAreUtf8AndIdsStayAsTheyAre) {
+  module::FinishedTrace trace{.id = {~uint64_t(0), 1}, .tracestate = {}};
+  trace.spans.push_back({.name = "caf\xc3\xa9 \xe9.", .id = 2, .error = "\xff\xfe!"});
+  trace.spans.back().attributes = {{"source.id", "cam\xc0-1"}};
+  const std::string bytes = traces_request({"gate", "1.2", "one"}, std::span(&trace, 1));
+  for (const char* text : {"caf\xc3\xa9 \ufffd.", "\ufffd\ufffd!", "cam\ufffd-1"})
+    EXPECT_THAT(bytes, HasSubstr(text));
+  EXPECT_THAT(bytes, HasSubstr(std::string(8, '\xff') + std::string(7, '\0') + '\x01'));
+}
+
 TEST(OtlpMessage, TakesAnyAnswerWithoutHarm) {
   EXPECT_EQ(read_answer("")->rejected, 0u);
   EXPECT_FALSE(read_answer("\x0a\xff"));               // a length beyond the end

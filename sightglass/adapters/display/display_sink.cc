@@ -114,10 +114,15 @@ class DisplaySink final : public Sink {
       const std::lock_guard lock(mutex_);
       if (!failed_) return failed_;
     }
+    forget_ended();
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& record = *records[i];
       if (record.kind != RecordKind::frame && record.kind != RecordKind::end_of_stream) continue;
       if (record.is_replay || (record.kind == RecordKind::frame && record.payload.bytes.empty())) continue;
+      if (record.kind == RecordKind::end_of_stream)
+        ended_[record.source_id] = steady_ns();
+      else
+        ended_.erase(record.source_id);
       if (Status shown = live(record.source_id).push(record); !shown) outcome[i] = Stored::never;
     }
     return {};
@@ -152,6 +157,21 @@ class DisplaySink final : public Sink {
       if (is_cancelled_) stream->cancel();
     }
     return *stream;
+  }
+
+  // Of those whose last picture is not shown any more.
+  void forget_ended() {
+    const int64_t oldest = steady_ns() - int64_t(params_.linger * 1e9);
+    std::vector<std::unique_ptr<LivePicture>> gone;  // ends without the mutex
+    const std::lock_guard lock(mutex_);
+    std::erase_if(ended_, [&](const auto& each) {
+      if (each.second > oldest) return false;
+      if (const auto stream = streams_.find(each.first); stream != streams_.end()) {
+        gone.push_back(std::move(stream->second));
+        streams_.erase(stream);
+      }
+      return true;
+    });
   }
 
   Status open_window(const std::string& id) {
@@ -227,6 +247,7 @@ class DisplaySink final : public Sink {
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<LivePicture>> streams_;
   std::map<std::string, std::unique_ptr<Pane>> windows_;  // changed by the ticker; "": the mosaic
+  std::map<std::string, int64_t> ended_;                  // when; of the sink's thread
   bool is_cancelled_ = false;
   Status failed_;
   std::jthread ticker_;

@@ -117,6 +117,23 @@ TEST_F(Display, VideoIsShownByTheClock) {
   save("display-video.xwd");
 }
 
+TEST_F(Display, CancelEndsAWriteThatWaitsForTheClock) {
+  auto sink = test::open_sink("display", {{"size", "320x240"}});
+  const auto records = test::video("street");
+  ASSERT_GT(records.size(), 20u);
+  std::atomic<size_t> written = 0;
+  std::thread writing([&] {
+    std::vector<Stored> outcome(1);
+    for (const auto& record : records) {
+      (void)sink->write(std::span(&record, 1), outcome);
+      ++written;
+    }
+  });
+  EXPECT_TRUE(eventually([&] { return written > 10; }));
+  sink->cancel();
+  writing.join();
+}
+
 TEST_F(Display, OneStreamHasTheWholeWindow) {
   auto sink = test::open_sink("display", {{"size", "320x240"}, {"sync", "false"}});
   const auto record = test::grey("a", 200);

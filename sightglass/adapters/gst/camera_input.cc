@@ -9,6 +9,7 @@
 #include "sightglass/adapters/module_adapter.h"
 #include "sightglass/adapters/sources/live/live_source.h"
 #include "sightglass/adapters/sources/source_names.h"
+#include "sightglass/core/masked_url.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -28,7 +29,7 @@ Result<GstElement*> parse(const std::string& text) {
   GstElement* made =
       gst_parse_bin_from_description_full(text.c_str(), TRUE, nullptr, GST_PARSE_FLAG_FATAL_ERRORS, &error);
   if (made) return made;
-  const std::string reason = error ? error->message : text;
+  const std::string reason = error ? masked_url(error->message) : "GStreamer does not say why";
   const bool is_missing = error && error->code == GST_PARSE_ERROR_NO_SUCH_ELEMENT;
   g_clear_error(&error);
   return fail(
@@ -39,7 +40,9 @@ Result<GstElement*> parse(const std::string& text) {
 class CameraInput final : public GstInput {
  public:
   CameraInput(CameraParams params, CameraDevice device)
-      : GstInput(params.device), params_(std::move(params)), device_(std::move(device)) {}
+      : GstInput(params.device.starts_with("gst:") ? "gst" : params.device),
+        params_(std::move(params)),
+        device_(std::move(device)) {}
 
  private:
   Status build(GstBin* pipeline, GstElement* sink) override {
@@ -51,7 +54,7 @@ class CameraInput final : public GstInput {
     if (!source) return forward_error(source);
     gst_bin_add(pipeline, *source);
     if (!gst_element_link(*source, sink))
-      return fail(ErrorCode::not_negotiated, "camera: '{}' does not end in pictures", *text);
+      return fail(ErrorCode::not_negotiated, "camera: {} does not end in pictures", shown());
     return {};
   }
 

@@ -43,7 +43,7 @@ void hide_in_debug_output(const StreamUrl& url) {
   Secrets& all = secrets();
   const std::lock_guard lock(all.mutex);
   const auto add = [&](std::string word) {
-    if (word.size() >= 3 && !std::ranges::contains(all.words, word)) all.words.push_back(std::move(word));
+    if (!word.empty() && !std::ranges::contains(all.words, word)) all.words.push_back(std::move(word));
   };
   if (!url.password.empty()) {
     const std::string pair = url.user + ":" + url.password;

@@ -6,7 +6,8 @@
 
 namespace sightglass::adapters {
 
-// From now on the password of this URL, in the forms in which it travels, is printed as ***. Any thread.
+// From now on the password of this URL, however short, in the forms in which it travels, is printed as ***.
+// Any thread.
 void hide_in_debug_output(const StreamUrl& url);
 
 }  // namespace sightglass::adapters

@@ -63,16 +63,30 @@ Status init_gst() {
 }
 
 GstInput::~GstInput() {
-  if (pipeline_) dispose(pipeline_);
+  close();
+  if (sink_) gst_object_unref(sink_);
   if (caps_) gst_caps_unref(caps_);
+}
+
+void GstInput::close() {
+  if (GstElement* const pipeline = std::exchange(pipeline_, nullptr)) dispose(pipeline);
 }
 
 Status GstInput::open() {
   pipeline_ = gst_pipeline_new(nullptr);
   gst_object_ref_sink(pipeline_);
+  // Nobody takes the other messages: they would pile up while frames flow.
+  const auto keep = [](GstBus*, GstMessage* message, gpointer) {
+    if (GST_MESSAGE_TYPE(message) & (GST_MESSAGE_ERROR | GST_MESSAGE_EOS)) return GST_BUS_PASS;
+    gst_message_unref(message);
+    return GST_BUS_DROP;
+  };
+  gst_bus_set_sync_handler(GST_ELEMENT_BUS(pipeline_), keep, nullptr, nullptr);
   sink_ = gst_element_factory_make("appsink", nullptr);
   if (!sink_)
     return fail(ErrorCode::unavailable, "GStreamer's appsink is missing (gstreamer1.0-plugins-base)");
+  // Whoever asks for a keyframe may still have it when the pipeline is gone.
+  gst_object_ref_sink(sink_);
   g_object_set(sink_, "sync", FALSE, "max-buffers", most_waiting, "wait-on-eos", FALSE, nullptr);
   gst_bin_add(GST_BIN(pipeline_), sink_);
   if (Status built = build(GST_BIN(pipeline_), sink_); !built) return built;

@@ -27,6 +27,7 @@ class GstInput : public LiveInput {
   Result<std::optional<LiveUnit>> next() final;
   void cancel() final { is_cancelled_ = true; }
   void request_keyframe() final;
+  void close() final;
 
  protected:
   // Puts what is needed into the pipeline and links it to the sink, at once or when its pads come.

@@ -72,23 +72,24 @@ Json mappings(std::string_view kind) {
 }
 
 std::string type_of(const Json& field) {
-  return field.contains("type") ? field["type"].get<std::string>() : "object";
+  const std::string type = text_of(field, "type");
+  return type.empty() ? "object" : type;
 }
 
 // The first field that both have, of another type there.
 Status compare(const std::string& name, const Json& there, const Json& ours, const std::string& path = "") {
-  if (!there.contains("properties")) return {};
+  const Json& properties = member_of(there, "properties");
   for (const auto& [key, field] : ours["properties"].items()) {
-    const auto found = there["properties"].find(key);
-    if (found == there["properties"].end()) continue;
-    if (type_of(*found) != type_of(field))
+    const Json& found = member_of(properties, key);
+    if (!found.is_object()) continue;
+    if (type_of(found) != type_of(field))
       return fail(ErrorCode::invalid_argument,
                   "index template {}: the field {}{} is of type {} there, this program writes {}; `index` "
                   "with another "
                   "prefix, or another template is needed",
-                  name, path, key, type_of(*found), type_of(field));
+                  name, path, key, type_of(found), type_of(field));
     if (field.contains("properties"))
-      if (Status same = compare(name, *found, field, path + key + "."); !same) return same;
+      if (Status same = compare(name, found, field, path + key + "."); !same) return same;
   }
   return {};
 }
@@ -121,19 +122,18 @@ Status make_template(const ElasticsearchSetup& setup, const std::string& kind, b
   }
   if (Status got = made(answer); !got) return got;
   const Json all = parsed(*answer);
-  if (!all.is_object() || !all.contains("index_templates") || all["index_templates"].empty())
+  const Json& templates = member_of(all, "index_templates");
+  if (!templates.is_array() || templates.empty())
     return fail(ErrorCode::corrupt, "index template {}: the answer is none", name);
-  const Json& there = all["index_templates"][0]["index_template"];
-  Json patterns = there.value("index_patterns", Json::array());
+  const Json& there = member_of(templates[0], "index_template");
+  Json patterns = member_of(there, "index_patterns");
   if (!patterns.is_array()) patterns = Json::array({patterns});
   bool has_pattern = false;
   for (const Json& one : patterns) has_pattern = has_pattern || one == pattern;
   if (!has_pattern)
     return fail(ErrorCode::invalid_argument, "index template {}: is for {} there, this program writes to {}",
                 name, patterns.dump(), pattern);
-  return there.contains("template") && there["template"].contains("mappings")
-             ? compare(name, there["template"]["mappings"], mappings(kind))
-             : Status();
+  return compare(name, member_of(member_of(there, "template"), "mappings"), mappings(kind));
 }
 
 Status make_life_cycle(const ElasticsearchSetup& setup, bool is_ilm, const AskNode& ask) {
@@ -161,9 +161,9 @@ Status make_life_cycle(const ElasticsearchSetup& setup, bool is_ilm, const AskNo
   }
   if (Status got = made(answer); !got) return got;
   // Where people keep it longer or shorter, that is theirs; the same name for something else is not.
-  const Json there = parsed(*answer);
-  if (is_ilm && there.contains(setup.prefix) &&
-      !there[setup.prefix]["policy"].value("phases", Json::object()).contains("delete"))
+  const Json all = parsed(*answer);
+  const Json& there = member_of(all, setup.prefix);
+  if (is_ilm && there.is_object() && !member_of(member_of(there, "policy"), "phases").contains("delete"))
     return fail(ErrorCode::invalid_argument,
                 "life cycle {}: deletes nothing there, `keep` is {} here; keep: 0 leaves it to the policy",
                 setup.prefix, age);
@@ -172,13 +172,30 @@ Status make_life_cycle(const ElasticsearchSetup& setup, bool is_ilm, const AskNo
 
 }  // namespace
 
+const Json& member_of(const Json& json, std::string_view key) {
+  static const Json none;
+  const auto found = json.is_object() ? json.find(key) : json.end();
+  return found == json.end() ? none : *found;
+}
+
+std::string text_of(const Json& json, std::string_view key) {
+  const Json& member = member_of(json, key);
+  return member.is_string() ? member.get<std::string>() : std::string();
+}
+
+int number_of(const Json& json, std::string_view key, int otherwise) {
+  const Json& member = member_of(json, key);
+  return member.is_number_integer() ? member.get<int>() : otherwise;
+}
+
 Status set_up_elasticsearch(const ElasticsearchSetup& setup, const AskNode& ask) {
   auto hello = ask("GET", "/", {});
   if (Status got = made(hello); !got) return got;
   const Json about = parsed(*hello);
-  if (!about.is_object() || !about.contains("version"))
+  const Json& version = member_of(about, "version");
+  if (!version.is_object())
     return fail(ErrorCode::corrupt, "{}: is neither Elasticsearch nor OpenSearch", hello->url);
-  const bool is_ilm = about["version"].value("distribution", "") != "opensearch";
+  const bool is_ilm = text_of(version, "distribution") != "opensearch";
   if (setup.keep > 0)
     if (Status done = make_life_cycle(setup, is_ilm, ask); !done) return done;
   std::vector<std::string> kinds = {"frames", "events"};

@@ -5,11 +5,18 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <nlohmann/json_fwd.hpp>
 
 #include "sightglass/core/result.h"
 #include "sightglass/net/http_client.h"
 
 namespace sightglass::adapters {
+
+// Of an answer, which may hold anything: what is there of that type, else empty or `otherwise`. Throws
+// nothing.
+std::string text_of(const nlohmann::json& json, std::string_view key);
+int number_of(const nlohmann::json& json, std::string_view key, int otherwise);
+const nlohmann::json& member_of(const nlohmann::json& json, std::string_view key);  // else null
 
 struct ElasticsearchSetup {
   std::string prefix;  // of index names

@@ -211,7 +211,7 @@ class ElasticsearchSink final : public Sink {
       body += day_text_;
       body += R"(","_id":)";
       JsonWriter(body).value(document.key);
-      body += document.is_merge ? "}}\n{\"doc\":" : "}}\n";
+      body += document.is_merge ? ",\"retry_on_conflict\":3}}\n{\"doc\":" : "}}\n";
       if (document.is_merge) {
         body += document.json;
         body += '}';
@@ -278,12 +278,13 @@ class ElasticsearchSink final : public Sink {
     // What all is well with need not be read: `errors` stands in front of the items.
     if (std::string_view(body).substr(0, 64).contains(R"("errors":false)")) return {};
     const Json answer = Json::parse(body, nullptr, false);
-    if (answer.is_discarded() || !answer.contains("errors"))
+    const Json& errors = member_of(answer, "errors");
+    if (!errors.is_boolean())
       return fail(ErrorCode::corrupt, "{}: the answer to a bulk request is none",
                   masked_url(params_.url[node_]));
-    if (!answer["errors"].get<bool>()) return {};
-    const Json items = answer.value("items", Json::array());
-    if (items.size() != bulk_.owners.size())
+    if (!errors.get<bool>()) return {};
+    const Json& items = member_of(answer, "items");
+    if (!items.is_array() || items.size() != bulk_.owners.size())
       return fail(ErrorCode::corrupt, "{}: {} documents were sent, the answer is about {}",
                   masked_url(params_.url[node_]), bulk_.owners.size(), items.size());
     for (size_t i = 0; i < items.size(); ++i) {
@@ -291,16 +292,16 @@ class ElasticsearchSink final : public Sink {
         return fail(ErrorCode::corrupt, "{}: the answer to a bulk request is none",
                     masked_url(params_.url[node_]));
       const Json& item = items[i].begin().value();
-      const int status = item.value("status", 500);
-      if (status / 100 == 2 || status == 409) continue;
+      const int status = number_of(item, "status", 500);
+      if (status / 100 == 2 || (status == 409 && !bulk_.is_merge[i])) continue;
       Stored& stored = outcome[bulk_.owners[i]];
-      const Json error = item.value("error", Json::object());
-      const std::string reason =
-          error.is_object() ? std::format("{}: {}", error.value("type", "error"), error.value("reason", ""))
-                            : error.dump();
+      const Json& error = member_of(item, "error");
+      const std::string reason = error.is_object()
+                                     ? std::format("{}: {}", text_of(error, "type"), text_of(error, "reason"))
+                                     : error.dump();
       // An index that is not made by itself is an administrator's matter: it is waited for.
-      const bool is_held =
-          is_transient(status) || status == 401 || status == 403 || reason.starts_with("index_not_found");
+      const bool is_held = is_transient(status) || status == 409 || status == 401 || status == 403 ||
+                           reason.starts_with("index_not_found");
       // The frame of a late update is sent again as well.
       const bool awaits_frame = status == 404 && bulk_.is_merge[i] && bulk_.frames[i] != Bulk::none &&
                                 outcome[bulk_.frames[i]] == Stored::retry;

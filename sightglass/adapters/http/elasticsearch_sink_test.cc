@@ -6,6 +6,7 @@
 #include <format>
 #include <nlohmann/json.hpp>
 
+#include "sightglass/adapters/http/elasticsearch_setup.h"
 #include "sightglass/adapters/sink_flow_test_support.h"
 #include "sightglass/net/http_client.h"
 
@@ -148,6 +149,40 @@ TEST_F(Elasticsearch, OnlyTheItemsThatFailedComeAgain) {
   EXPECT_THAT(outcome_of(*sink, records), ElementsAre(Stored::retry, Stored::never, Stored::yes));
   EXPECT_THAT(outcome_of(*sink, {records[0]}), ElementsAre(Stored::yes));
   EXPECT_EQ(found("frames").size(), 2u);
+}
+
+TEST_F(Elasticsearch, ConflictOfAMergeComesAgain) {
+  SIGHTGLASS_ON_DOUBLE_ONLY(server_);
+  auto sink = open();
+  const RecordRef frame = frame_record({});
+  ASSERT_THAT(outcome_of(*sink, {frame}), ElementsAre(Stored::yes));
+  server_.process().control(
+      "faults",
+      {{"rules", {{{"fault", "409"}, {"contains", stream::to_string(frame->uuid)}, {"count", 1}}}}});
+  const std::vector<RecordRef> update = {testing::update_record(*frame)};
+  EXPECT_THAT(outcome_of(*sink, update), ElementsAre(Stored::retry));
+  EXPECT_THAT(outcome_of(*sink, update), ElementsAre(Stored::yes));
+}
+
+TEST(ElasticsearchAnswers, MayHoldAnything) {
+  const Json odd = {{"type", nullptr}, {"reason", 7}, {"status", "none"}};
+  EXPECT_EQ(text_of(odd, "type"), "");
+  EXPECT_EQ(text_of(odd, "reason"), "");
+  EXPECT_EQ(text_of(Json::array(), "reason"), "");
+  EXPECT_EQ(number_of(odd, "status", 500), 500);
+  // Something else at that address.
+  for (const char* body :
+       {"{}", "[]", "7", "<html>", R"({"version":"1.2"})", R"({"version":null})",
+        R"({"version":{"distribution":null},"index_templates":[{}],"t":[]})",
+        R"({"version":{},"index_templates":{}})", R"({"version":{},"index_templates":[7]})"}) {
+    const auto ask = [&](std::string_view, std::string_view, std::string_view) -> Result<net::HttpAnswer> {
+      net::HttpAnswer answer;
+      answer.status = 200;
+      answer.body = body;
+      return answer;
+    };
+    EXPECT_FALSE(set_up_elasticsearch({.prefix = "t", .keep = 60}, ask)) << body;
+  }
 }
 
 TEST_F(Elasticsearch, DeadLettersAreFiledWithTheirReason) {

@@ -42,14 +42,17 @@ class Assigned::Ticket final : public stream::Settlement {
   }
   void processed() override {
     if (is_told_.exchange(true)) return;
+    partition_->note_taken(item_.delivery.message->source_id);
     partition_->settle(item_.offset);
     item_.delivery = {};
     --partition_->under_way_;
   }
   void refused(std::string_view code, bool retry) override {
     if (is_told_.exchange(true)) return;
+    // Whoever gets the partition next tries anew: that we are leaving says nothing about the message.
+    const bool is_leaving = code == "draining" || code == "unfinished" || code == "abandoned";
     // A stream that is blacklisted is so for minutes; the others of its partition do not wait for it.
-    if (retry && code != "blacklisted" && ++item_.attempts < most_attempts) {
+    if (retry && code != "blacklisted" && (is_leaving || is_tried_again(code))) {
       is_returned_ = true;
       partition_->give_back(std::move(item_));
     } else {
@@ -62,6 +65,15 @@ class Assigned::Ticket final : public stream::Settlement {
   bool is_returned() const { return is_returned_; }
 
  private:
+  // Of a source that is rejected as a whole, one message has waited for all.
+  bool is_tried_again(std::string_view code) {
+    const std::string& id = item_.delivery.message->source_id;
+    if (partition_->has_given_up(id, code)) return false;
+    if (++item_.attempts < most_attempts) return true;
+    if (code == "rejected" || code == "quarantined") partition_->note_given_up(id, code);
+    return false;
+  }
+
   const std::shared_ptr<Assigned> partition_;
   Item item_;
   std::atomic<bool> is_told_{false}, is_returned_{false};
@@ -79,11 +91,14 @@ void Assigned::take(stream::Delivery delivery, int64_t offset, int64_t time_ms) 
   const bool is_frame = message.frame.has_value();
   const bool ends = message.end_of_stream.has_value();
   const auto codec = is_frame ? stream::codec_of(message.frame->codec.value_or("")) : stream::Codec::none;
-  const LogEntry entry{.source_id = message.source_id,
-                       .keyframe = is_frame && message.frame->keyframe,
-                       .stands_alone = is_frame && stream::is_intra(codec),
-                       .ends = ends,
-                       .time_ms = time_ms};
+  const LogEntry entry{
+      .source_id = message.source_id,
+      .keyframe = is_frame && message.frame->keyframe,
+      .stands_alone = is_frame && stream::is_intra(codec),
+      .ends = ends,
+      .time_ms = time_ms,
+      .read_ms =
+          std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now().time_since_epoch()).count()};
   const bool is_done = offset < processed_;
   {
     const std::scoped_lock lock(mutex_);
@@ -133,7 +148,8 @@ void Assigned::take_back() {
   }
   for (Item& item : returned) {
     Source& source = sources_[item.delivery.message->source_id];
-    source.hold_until = std::max(source.hold_until, Clock::now() + first_pause * (1 << (item.attempts - 1)));
+    const unsigned doublings = std::max(item.attempts, 1u) - 1;
+    source.hold_until = std::max(source.hold_until, Clock::now() + first_pause * (1 << doublings));
     enqueue(source, std::move(item));
   }
 }
@@ -181,6 +197,22 @@ void Assigned::stop_delivering() {
 void Assigned::settle(int64_t offset) {
   const std::scoped_lock lock(mutex_);
   if (!is_closed_) (void)log_.done(offset);
+}
+
+bool Assigned::has_given_up(std::string_view source_id, std::string_view code) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = given_up_.find(source_id);
+  return found != given_up_.end() && found->second == code;
+}
+
+void Assigned::note_given_up(std::string_view source_id, std::string_view code) {
+  const std::scoped_lock lock(mutex_);
+  given_up_.insert_or_assign(std::string(source_id), std::string(code));
+}
+
+void Assigned::note_taken(std::string_view source_id) {
+  const std::scoped_lock lock(mutex_);
+  if (const auto found = given_up_.find(source_id); found != given_up_.end()) given_up_.erase(found);
 }
 
 LogPosition Assigned::position() const {

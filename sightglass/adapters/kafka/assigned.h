@@ -85,6 +85,9 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
   void take_back();
   void settle(int64_t offset);
   void give_back(Item item);
+  bool has_given_up(std::string_view source_id, std::string_view code) const;
+  void note_given_up(std::string_view source_id, std::string_view code);
+  void note_taken(std::string_view source_id);
 
   const std::string topic_;
   const int partition_;
@@ -97,6 +100,8 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
   mutable std::mutex mutex_;
   PartitionLog log_;
   std::vector<Item> returned_;
+  // Sources whose last message was refused for good after all attempts, and why; until one is taken.
+  std::map<std::string, std::string, std::less<>> given_up_;
   bool is_closed_ = false;
 };
 

@@ -225,7 +225,7 @@ Result<KafkaOwned<rd_kafka_t>> kafka_client(rd_kafka_type_t type, KafkaOwned<rd_
 std::string error_text(rd_kafka_resp_err_t error) { return rd_kafka_err2str(error); }
 
 Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic, int timeout_ms,
-                            const KafkaJournal& journal) {
+                            const KafkaJournal& journal, const std::atomic<bool>* is_cancelled) {
   const KafkaOwned<rd_kafka_topic_t> handle(rd_kafka_topic_new(consumer, topic.c_str(), nullptr));
   if (!handle) return fail(ErrorCode::invalid_argument, "'{}' is no name of a topic", topic);
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
@@ -247,6 +247,7 @@ Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic, int 
     }
     if (const std::string denied = journal.denied(); !denied.empty())
       return fail(ErrorCode::invalid_argument, "the brokers refuse this client: {}", denied);
+    if (is_cancelled && *is_cancelled) return fail(ErrorCode::cancelled, "topic '{}': given up", topic);
     if (std::chrono::steady_clock::now() >= end)
       return fail(ErrorCode::unavailable, "no broker answers{}", journal.last_error());
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <format>
 
 namespace sightglass::adapters {
@@ -32,13 +33,14 @@ void PartitionLog::add(int64_t offset, const LogEntry& entry) {
   }
   ++groups.back().open;
   if (entry.ends) groups.back().complete = true;
-  source.last_ms = std::max(source.last_ms, entry.time_ms);
+  source.last_ms = entry.time_ms;
+  source.read_ms = entry.read_ms;
   messages_.push_back(
       {.offset = offset, .source = &source, .group = source.first_group + int64_t(groups.size()) - 1});
   ++unfinished_;
   next_ = offset + 1;
   trim(source);  // an earlier group may have become complete
-  if (entry.time_ms - looked_ms_ > silence_ms / 4) forget_silent(entry.time_ms);
+  if (entry.read_ms - looked_ms_ > silence_ms / 4) forget_silent(entry);
 }
 
 bool PartitionLog::done(int64_t offset) {
@@ -62,11 +64,14 @@ void PartitionLog::trim(Source& source) {
   }
 }
 
-void PartitionLog::forget_silent(int64_t now_ms) {
-  looked_ms_ = now_ms;
+void PartitionLog::forget_silent(const LogEntry& latest) {
+  looked_ms_ = latest.read_ms;
   std::erase_if(sources_, [&](auto& item) {
     Source& source = item.second;
-    if (now_ms - source.last_ms <= silence_ms) return false;
+    // A stamp far in the future is as far away as one of the past.
+    if (latest.read_ms - source.read_ms <= silence_ms ||
+        std::abs(latest.time_ms - source.last_ms) <= silence_ms)
+      return false;
     if (!source.groups.empty()) source.groups.back().complete = true;
     trim(source);
     // Messages that are done refer to it until those in front of them are.

@@ -13,8 +13,8 @@
 // that the next owner knows which frames it reads only to rebuild the state of decoders (`replay`).
 //
 // A source that has fallen silent in an open group would hold the position for ever. When the partition has
-// gone on for a minute (by the time stamps of its messages), its group counts as complete: the module has
-// ended such a stream long ago, and waits for a keyframe.
+// gone on for a minute (by the time stamps of its messages, and by our own clock: hosts do not agree on the
+// time), its group counts as complete: the module has ended such a stream long ago, and waits for a keyframe.
 //
 // Not thread-safe. Memory: per message that is not done, and per open group.
 #pragma once
@@ -34,6 +34,7 @@ struct LogEntry {
   bool stands_alone = false;  // nothing depends on it, nor it on others: intra codecs, metadata only
   bool ends = false;          // end of stream
   int64_t time_ms = -1;       // of the message; -1: none
+  int64_t read_ms = 0;        // when it was read, by our own steady clock
 };
 
 struct LogPosition {
@@ -63,7 +64,7 @@ class PartitionLog {
   struct Source {
     std::deque<Group> groups;
     int64_t first_group = 0;  // number of the front one
-    int64_t last_ms = -1;
+    int64_t last_ms = -1, read_ms = 0;
   };
   struct Message {
     int64_t offset = 0;
@@ -72,11 +73,11 @@ class PartitionLog {
     bool is_done = false;
   };
   void trim(Source& source);
-  void forget_silent(int64_t now_ms);
+  void forget_silent(const LogEntry& latest);
 
   std::map<std::string, Source, std::less<>> sources_;  // its nodes stay where they are
   std::deque<Message> messages_;                        // from the first that is not done
-  int64_t next_ = -1, looked_ms_ = -1;
+  int64_t next_ = -1, looked_ms_ = 0;
   size_t unfinished_ = 0;
 };
 

@@ -10,10 +10,10 @@ namespace sightglass::adapters {
 namespace {
 
 LogEntry key(std::string_view source, int64_t time_ms = -1) {
-  return {.source_id = source, .keyframe = true, .time_ms = time_ms};
+  return {.source_id = source, .keyframe = true, .time_ms = time_ms, .read_ms = time_ms};
 }
 LogEntry delta(std::string_view source, int64_t time_ms = -1) {
-  return {.source_id = source, .time_ms = time_ms};
+  return {.source_id = source, .time_ms = time_ms, .read_ms = time_ms};
 }
 LogEntry picture(std::string_view source) {
   return {.source_id = source, .keyframe = true, .stands_alone = true};
@@ -97,6 +97,21 @@ TEST(KafkaPartitionLog, SilentSourceHoldsThePositionForAMinuteOfThePartition) {
     }
   }
   EXPECT_EQ(log.position(), (LogPosition{.offset = 100, .processed = 101}));
+}
+
+TEST(KafkaPartitionLog, HostsWhoseClocksDifferDoNotCloseEachOthersGroups) {
+  PartitionLog log;
+  auto add = [&, offset = int64_t(0)](LogEntry entry, int64_t read_ms) mutable {
+    entry.read_ms = read_ms;
+    log.add(offset, entry);
+    log.done(offset++);
+  };
+  add(key("late", 0), 0);
+  for (int64_t i = 1; i <= 200; ++i)
+    add(delta(i % 2 ? "late" : "early", i * 100 + (i % 2 ? 0 : 600'000)), i * 1000);
+  EXPECT_EQ(log.position().offset, 0) << "its group is open";
+  for (int64_t i = 201; i <= 300; ++i) add(key("early", i * 100 + 600'000), i * 1000);
+  EXPECT_EQ(log.position().offset, 300) << "it has been silent for long, by our clock as well";
 }
 
 TEST(KafkaPartitionLog, WhatIsNotDoneIsNeverForgotten) {

@@ -99,6 +99,12 @@ class KafkaSink final : public Sink {
                                              std::chrono::duration<double>(params_.send_timeout));
     if (!is_checked_)
       if (auto checked = check_topics(int(params_.send_timeout * 1000)); !checked) return checked;
+    // Of records that were given up; those that are still on their way are in librdkafka's hands.
+    std::erase_if(pending_, [&](const auto& each) {
+      return each.second.outstanding == 0 &&
+             !std::ranges::contains(records, each.first,
+                                    [](const RecordRef& record) { return record->uuid; });
+    });
     batch_.assign(records.size(), nullptr);
     for (size_t i = 0; i < records.size(); ++i) {
       const auto known = pending_.find(records[i]->uuid);
@@ -116,7 +122,8 @@ class KafkaSink final : public Sink {
 
   Status flush() override {
     if (!client_ || pending_.empty()) return {};
-    if (!rd_kafka_flush(client_.get(), 10'000)) return {};
+    for (const auto end = Clock::now() + 10s; !is_cancelled_ && Clock::now() < end;)
+      if (!rd_kafka_flush(client_.get(), slice_ms)) return {};
     return fail(ErrorCode::io, "{}: {} records are not acknowledged{}", context_.name, pending_.size(),
                 journal_.last_error());
   }
@@ -194,14 +201,14 @@ class KafkaSink final : public Sink {
   }
 
   Status check_topic(rd_kafka_t* asking, const std::string& topic, int timeout_ms) {
-    auto count = partition_count(asking, topic, timeout_ms, journal_);
+    auto count = partition_count(asking, topic, timeout_ms, journal_, &is_cancelled_);
     if (!count && count.error().code == ErrorCode::not_found && params_.partitions > 0) {
       if (auto made = make_topic(client_.get(), topic, params_.partitions, params_.replication, timeout_ms);
           !made)
         return made;
       // The brokers tell one another.
       for (const auto end = Clock::now() + std::chrono::milliseconds(timeout_ms); Clock::now() < end;) {
-        count = partition_count(asking, topic, timeout_ms, journal_);
+        count = partition_count(asking, topic, timeout_ms, journal_, &is_cancelled_);
         if (count || is_cancelled_) break;
         rd_kafka_poll(client_.get(), slice_ms);
       }
@@ -241,6 +248,7 @@ class KafkaSink final : public Sink {
           message_.frame->content = {};
           message_.frame->crc32c.reset();
         }
+        if (message_.user_data) message_.user_data->content = {};
         pending.error = encode_and_produce(topic_.get(), record, pending, deadline);
       }
     }
@@ -268,7 +276,9 @@ class KafkaSink final : public Sink {
       if (is_large ||
           payload.size() + inline_reserve > std::min<size_t>(params_.max_message, stream::Limits().body)) {
         auto location = store_large(record);
-        if (!location) return RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+        if (!location)
+          return location.error().code == ErrorCode::invalid_argument ? RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
+                                                                      : RD_KAFKA_RESP_ERR__FS;
         frame.content = std::move(*location);
       } else {
         auto* place = std::get_if<stream::Inline>(&frame.content);
@@ -370,7 +380,7 @@ class KafkaSink final : public Sink {
   // The picture in a file of its own, under a name that a repeat gives again.
   Result<stream::Location> store_large(const Record& record) {
     if (params_.large_folder.empty())
-      return fail(ErrorCode::exhausted, "{}: larger than max-message, and there is no large-folder",
+      return fail(ErrorCode::invalid_argument, "{}: larger than max-message, and there is no large-folder",
                   context_.name);
     namespace fs = std::filesystem;
     std::error_code failed;

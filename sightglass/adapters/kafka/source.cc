@@ -36,7 +36,8 @@ using Clock = std::chrono::steady_clock;
 using Params = KafkaSourceParams;
 using PartitionList = KafkaOwned<rd_kafka_topic_partition_list_t>;
 
-constexpr int start_timeout_ms = 5000, ask_timeout_ms = 5000;
+constexpr int start_timeout_ms = 5000, ask_timeout_ms = 5000, last_commit_timeout_ms = 3000;
+constexpr int ask_once_ms = 500;  // by whom a stop must not wait for
 constexpr auto close_timeout = 3s;
 constexpr int idle_poll_ms = 100, busy_poll_ms = 2;
 
@@ -94,10 +95,12 @@ class KafkaSource final : public Source {
     stop_ = stop;
     for (auto pause = 100ms; !is_checked_; pause = std::min(pause * 2, 5000ms)) {
       if (stop.stop_requested() || is_draining_) return {};
-      if (auto checked = check_topics(ask_timeout_ms);
+      if (auto checked = check_topics(ask_once_ms);
           !checked && checked.error().code != ErrorCode::unavailable)
         return checked;
-      if (!is_checked_) wait(pause);
+      for (const auto end = Clock::now() + pause;
+           !is_checked_ && Clock::now() < end && !stop.stop_requested() && !is_draining_;)
+        wait(100ms);
     }
     const PartitionList topics(rd_kafka_topic_partition_list_new(int(params_.topics.size())));
     for (const std::string& topic : params_.topics)
@@ -463,10 +466,20 @@ class KafkaSource final : public Source {
       item->metadata_size = note.size();
     }
     if (list->cnt == 0) return;
-    if (const auto failed = rd_kafka_commit(client_.get(), list.get(), async)) {
+    const auto failed = async ? rd_kafka_commit(client_.get(), list.get(), 1) : commit_in_time(*list);
+    if (failed) {
       journal_.note_error(failed, error_text(failed));
       has_to_commit_again_ = true;
     }
+  }
+
+  // rd_kafka_commit() waits for a coordinator that is away for as long as a session lasts.
+  rd_kafka_resp_err_t commit_in_time(const rd_kafka_topic_partition_list_t& list) {
+    const KafkaOwned<rd_kafka_queue_t> answers(rd_kafka_queue_new(client_.get()));
+    if (const auto failed = rd_kafka_commit_queue(client_.get(), &list, answers.get(), nullptr, nullptr))
+      return failed;
+    const KafkaOwned<rd_kafka_event_t> answer(rd_kafka_queue_poll(answers.get(), last_commit_timeout_ms));
+    return answer ? rd_kafka_event_error(answer.get()) : RD_KAFKA_RESP_ERR__TIMED_OUT;
   }
 
   // Leaves the group, within a few seconds whatever the brokers do.

@@ -54,7 +54,8 @@ Result<MongoClient> make_mongo_client(const MongodbParams& params, const std::st
   const MongoUri uri(mongoc_uri_new_with_error(params.url.c_str(), &error));
   if (!uri)
     return fail(ErrorCode::invalid_argument, "{}: url: '{}' is no address of MongoDB: {}", where,
-                masked_url(params.url), error.message);
+                masked_url(params.url),
+                params.url.contains('@') ? "a part of it is written wrongly" : error.message);
   if (mongoc_uri_get_password(uri.get()))
     return fail(ErrorCode::invalid_argument,
                 "{}: url: no password stands there; password-file names a file with it", where);

@@ -20,6 +20,7 @@ constexpr int duplicate_key = 11000;
 struct Part {
   MongoBulk bulk;
   std::vector<size_t> owners;  // the record of each operation
+  std::vector<bool> is_merge;  // likewise
 };
 
 // Whether an error is about what a document holds, and not about the server or who we are.
@@ -28,6 +29,12 @@ bool is_about_document(const bson_error_t& error) {
   static constexpr std::array codes = {2u,  9u,   14u,    22u,    52u,    53u,   54u,
                                        57u, 121u, 10334u, 17280u, 17419u, 17420u};
   return error.domain == MONGOC_ERROR_SERVER && std::ranges::contains(codes, error.code);
+}
+
+// Rights, time, a shutdown, another primary, a full disk: the same document may be stored later.
+bool is_about_server(int64_t code) {
+  static constexpr std::array codes = {13, 50, 91, 112, 189, 262, 371, 8000, 10107, 11600, 14031};
+  return std::ranges::contains(codes, code);
 }
 
 class MongodbSink final : public Sink {
@@ -97,7 +104,7 @@ class MongodbSink final : public Sink {
       bson_t reply;
       bson_error_t error{};
       const bool done = mongoc_bulk_operation_execute(parts_[kind].bulk.get(), &reply, &error) != 0;
-      const Reply read = done ? Reply::items : read_reply(reply, error, parts_[kind].owners, outcome);
+      const Reply read = done ? Reply::items : read_reply(reply, error, parts_[kind], outcome);
       bson_destroy(&reply);
       if (done || read == Reply::items) continue;
       if (read == Reply::documents) return halve(records, begin, end, outcome, error);
@@ -148,6 +155,7 @@ class MongodbSink final : public Sink {
         continue;
       }
       part.owners.push_back(place);
+      part.is_merge.push_back(document.is_merge);
     }
     return is_good;
   }
@@ -181,7 +189,7 @@ class MongodbSink final : public Sink {
 
   enum class Reply : uint8_t { items, documents, failed };
   // What a bulk that has not succeeded as a whole has done.
-  Reply read_reply(const bson_t& reply, const bson_error_t& error, const std::vector<size_t>& owners,
+  Reply read_reply(const bson_t& reply, const bson_error_t& error, const Part& part,
                    std::span<Stored> outcome) {
     bson_iter_t at;
     bool has_items = false;
@@ -200,7 +208,7 @@ class MongodbSink final : public Sink {
       if (bson_iter_recurse(&at, &item))
         while (bson_iter_next(&item)) {
           has_items = true;
-          read_item(item, owners, outcome);
+          read_item(item, part, outcome);
         }
     }
     if (has_concern || is_transient) return Reply::failed;
@@ -208,7 +216,7 @@ class MongodbSink final : public Sink {
     return is_about_document(error) ? Reply::documents : Reply::failed;
   }
 
-  void read_item(const bson_iter_t& item, const std::vector<size_t>& owners, std::span<Stored> outcome) {
+  void read_item(const bson_iter_t& item, const Part& part, std::span<Stored> outcome) {
     bson_iter_t at;
     int64_t index = -1, code = 0;
     std::string message;
@@ -225,8 +233,11 @@ class MongodbSink final : public Sink {
             retries = retries || (BSON_ITER_HOLDS_UTF8(&label) &&
                                   std::string_view(bson_iter_utf8(&label, nullptr)) == "RetryableWriteError");
       }
-    if (code == duplicate_key || index < 0 || size_t(index) >= owners.size()) return;
-    Stored& stored = outcome[owners[size_t(index)]];
+    if (index < 0 || size_t(index) >= part.owners.size()) return;
+    // Another has made it a moment ago: what is to be merged into it is not there yet.
+    if (code == duplicate_key && !part.is_merge[size_t(index)]) return;
+    retries = retries || code == duplicate_key || is_about_server(code);
+    Stored& stored = outcome[part.owners[size_t(index)]];
     // A document that has to come again brings the record with it, those that are refused for good as well.
     if (retries)
       stored = Stored::retry;

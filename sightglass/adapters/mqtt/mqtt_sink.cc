@@ -7,10 +7,12 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <format>
 #include <map>
 #include <mutex>
 #include <random>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -102,6 +104,7 @@ class MqttSink final : public Sink {
 
   Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
     if (Status up = wait_connected(); !up) return up;
+    forget_others(records);
     std::vector<int> messages(records.size(), none);
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& record = *records[i];
@@ -156,6 +159,17 @@ class MqttSink final : public Sink {
     return !is_state || params_.state;
   }
 
+  // Records that were given up in the meantime. Messages are numbered anew after 65,535: no answer may stay.
+  void forget_others(std::span<const RecordRef> records) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(pending_, [&](const auto& each) {
+      if (std::ranges::contains(records, each.first, [](const RecordRef& record) { return record->uuid; }))
+        return false;
+      if (answers_.erase(each.second) == 0) own_.insert(each.second);
+      return true;
+    });
+  }
+
   Status wait_connected() {
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, timeout(), [&] { return is_connected_ || is_cancelled_; });
@@ -185,8 +199,11 @@ class MqttSink final : public Sink {
 
   void publish_state(std::string_view text) {
     const std::string payload = state(text);
-    mosquitto_publish_v5(client_.get(), nullptr, params_.state_topic.c_str(), int(payload.size()),
-                         payload.data(), 1, true, nullptr);
+    int message = none;
+    const std::lock_guard lock(mutex_);  // the answer comes behind it
+    const int failed = mosquitto_publish_v5(client_.get(), &message, params_.state_topic.c_str(),
+                                            int(payload.size()), payload.data(), 1, true, nullptr);
+    if (failed == MOSQ_ERR_SUCCESS) own_.insert(message);
   }
 
   Status wait_acknowledged(std::span<const RecordRef> records, const std::vector<int>& messages,
@@ -226,6 +243,11 @@ class MqttSink final : public Sink {
   // libmosquitto's own loop ends at what it takes for an error of the program, such as a broker that answers
   // nonsense; this one does not.
   void run(const std::stop_token& stop) {
+    // libmosquitto writes to connections that the broker has closed.
+    sigset_t pipes;
+    sigemptyset(&pipes);
+    sigaddset(&pipes, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipes, nullptr);
     std::mt19937_64 random{std::random_device()()};
     auto pause = first_pause;
     while (!stop.stop_requested()) {
@@ -262,9 +284,8 @@ class MqttSink final : public Sink {
   }
   void acknowledged(int message, int reason) {
     const std::lock_guard lock(mutex_);
+    if (own_.erase(message) > 0) return;
     answers_[message] = reason;
-    // That of the state is nobody's.
-    if (answers_.size() > 4096) answers_.erase(answers_.begin());
     changed_.notify_all();
   }
 
@@ -278,6 +299,7 @@ class MqttSink final : public Sink {
   std::condition_variable changed_;
   std::condition_variable_any stopped_;
   std::map<int, int> answers_;  // message → reason
+  std::set<int> own_;           // messages whose answer nobody waits for
   std::atomic<bool> is_connected_ = false;
   bool is_cancelled_ = false;
   std::string last_error_;

@@ -1,5 +1,6 @@
 // Messages of an MQTT 5 broker as user data. A message counts as received once it stands in its stream's
-// queue: while that is full the broker waits.
+// queue: while that is full the broker waits. libmosquitto acknowledges whatever it has given us, so that the
+// one message that waits for room when the source is stopped is lost, also with QoS 1.
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 
@@ -12,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <thread>
 #include <utility>
 #include <nlohmann/json.hpp>
 
@@ -28,7 +30,7 @@ using Clock = std::chrono::steady_clock;
 using Json = nlohmann::json;
 constexpr auto first_pause = std::chrono::milliseconds(500),
                longest_pause = std::chrono::milliseconds(30'000);
-constexpr size_t most_attributes = 128, most_text = 65'536;
+constexpr size_t most_attributes = 128, most_text = 65'536, most_sources = 4096;
 
 std::vector<std::string_view> levels_of(std::string_view topic) {
   std::vector<std::string_view> levels;
@@ -117,9 +119,14 @@ class MqttSource final : public Source {
     out_ = &out;
     auto pause = first_pause;
     while (!stop.stop_requested() && !is_refused_) {
-      if (connect()) {
+      if (!is_draining_ && connect()) {
         int state = MOSQ_ERR_SUCCESS;
         while (state == MOSQ_ERR_SUCCESS && !stop.stop_requested() && !is_refused_) {
+          // What is not read is not acknowledged, and comes to whoever takes up the session.
+          if (is_draining_) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+            continue;
+          }
           state = mosquitto_loop(client_.get(), 100, 1);
           if (is_subscribed_) pause = first_pause;
         }
@@ -136,8 +143,13 @@ class MqttSource final : public Source {
       pause = std::min(pause * 2, longest_pause);
     }
     mosquitto_disconnect_v5(client_.get(), MQTT_RC_NORMAL_DISCONNECTION, nullptr);
-    mosquitto_loop(client_.get(), 0, 1);
+    (void)mosquitto_loop_write(client_.get(), 1);  // reading might bring one more
     return {};
+  }
+
+  bool drain() override {
+    is_draining_ = true;
+    return true;
   }
 
   std::map<std::string, uint64_t> rejected() const override {
@@ -176,6 +188,9 @@ class MqttSource final : public Source {
     message->kind = stream::Kind::user_data;
     message->source_id = id;
     message->producer = producer_;
+    // Topics may come without end.
+    if (seq_.size() >= most_sources && !seq_.contains(id)) seq_.clear(), ++epoch_;
+    message->epoch = epoch_;
     message->seq = seq_[id]++;
     message->sent_us = std::chrono::duration_cast<std::chrono::microseconds>(
                            std::chrono::system_clock::now().time_since_epoch())
@@ -223,9 +238,11 @@ class MqttSource final : public Source {
   MosquittoPtr client_;
   Deliver* out_ = nullptr;
   bool is_refused_ = false, is_subscribed_ = false;
-  std::map<std::string, int64_t> seq_;
+  std::map<std::string, int64_t> seq_;  // of epoch_
+  int64_t epoch_ = 0;
   std::mt19937_64 random_{std::random_device()()};
   std::atomic<uint64_t> bad_ids_ = 0;
+  std::atomic<bool> is_draining_ = false;
 };
 
 const ModuleSource registration("mqtt", &MqttSource::create);

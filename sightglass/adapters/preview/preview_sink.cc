@@ -1,11 +1,13 @@
 // The latest picture of each stream, at a constant rate, for players: whatever the stream does, they see a
 // picture, of the stream or one that stands for it. Nothing is decoded or encoded that nobody looks at.
+#include <algorithm>
 #include <charconv>
 #include <condition_variable>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "sightglass/adapters/module_adapter.h"
 #include "sightglass/adapters/preview/preview_params.h"
@@ -84,14 +86,21 @@ class PreviewSink final : public Sink {
   }
 
   Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
-    Status status;
+    refusal_.clear();
+    forget_ended();
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& record = *records[i];
       if (record.kind != RecordKind::frame && record.kind != RecordKind::end_of_stream) continue;
       if (record.is_replay || (record.kind == RecordKind::frame && record.payload.bytes.empty())) continue;
       auto place = channel(record.source_id);
-      if (!place) return forward_error(place);
+      if (!place) {
+        // One that is too many is no reason to show none.
+        outcome[i] = Stored::never;
+        refusal_ = place.error().message;
+        continue;
+      }
       Channel& to = **place;
+      to.ended_ns = record.kind == RecordKind::end_of_stream ? steady_ns() : 0;
       if (!outputs_->is_watched(record.source_id)) {
         if (to.is_decoding) to.live.reset(), to.is_decoding = false;
         continue;
@@ -99,8 +108,9 @@ class PreviewSink final : public Sink {
       to.is_decoding = true;
       if (Status shown = to.live.push(record); !shown) outcome[i] = Stored::never;
     }
-    return status;
+    return {};
   }
+  std::string refusal() const override { return refusal_; }
 
   void stop() override {
     ticker_ = {};
@@ -117,20 +127,41 @@ class PreviewSink final : public Sink {
   struct Channel {
     Channel(int width, int height) : live({}), canvas(width, height) {}
     LivePicture live;
-    bool is_decoding = false;  // of the sink's thread; the rest is the ticker's
+    bool is_decoding = false;  // of the sink's thread, as the next; the rest is the ticker's
+    int64_t ended_ns = 0;      // when its stream ended; 0: it has not
     Canvas canvas;
     SamplePtr stub, shown;
   };
 
-  Result<Channel*> channel(const std::string& id) {
+  // Of those whose streams have ended: nobody watches them, and what they have shown is old.
+  void forget_ended() {
+    const int64_t oldest = steady_ns() - int64_t(params_.max_delay * 1e9);
+    std::vector<std::unique_ptr<Channel>> gone;  // ends without the mutex
     const std::lock_guard lock(mutex_);
-    const auto found = channels_.find(id);
-    if (found != channels_.end()) return found->second.get();
-    if (channels_.size() >= most_channels)
-      return fail(ErrorCode::exhausted, "{}: there are {} previews already", id, most_channels);
+    for (auto each = channels_.begin(); each != channels_.end();) {
+      const auto& [id, channel] = *each;
+      if (!channel->ended_ns || channel->ended_ns > oldest || std::ranges::contains(params_.sources, id) ||
+          !outputs_->remove_unwatched(id)) {
+        ++each;
+        continue;
+      }
+      gone.push_back(std::move(each->second));
+      each = channels_.erase(each);
+    }
+  }
+
+  // Added by one thread at a time: that of start(), then that of write().
+  Result<Channel*> channel(const std::string& id) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (const auto found = channels_.find(id); found != channels_.end()) return found->second.get();
+    }
     auto made = std::make_unique<Channel>(width_, height_);
     auto stub = stub_picture(width_, height_, id);
     if (!stub) return forward_error(stub);
+    const std::lock_guard lock(mutex_);
+    if (channels_.size() >= most_channels)
+      return fail(ErrorCode::exhausted, "{}: there are {} previews already", id, most_channels);
     made->stub = std::move(*stub);
     GstCaps* const caps = made->canvas.caps(int(params_.fps * 1000), 1000);
     Status added = outputs_->add(id, *caps);
@@ -177,7 +208,8 @@ class PreviewSink final : public Sink {
   const RtspOutputs::Options options_;
   const int width_, height_;
   std::unique_ptr<RtspOutputs> outputs_;
-  std::mutex mutex_;  // of the list; channels stay
+  std::string refusal_;
+  std::mutex mutex_;  // of the list; the sink's thread alone changes it
   std::map<std::string, std::unique_ptr<Channel>> channels_;
   std::jthread ticker_;
 };

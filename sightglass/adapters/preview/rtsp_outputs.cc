@@ -100,8 +100,19 @@ struct RtspOutputs::State {
   std::map<std::string, OutputRef> outputs;
 
   ~State() {
-    if (loop) g_main_loop_quit(loop);
-    if (thread.joinable()) thread.join();
+    if (thread.joinable()) {
+      // From inside the loop: it may not have begun yet, and would not hear of it.
+      GSource* const quit = g_idle_source_new();
+      g_source_set_priority(quit, G_PRIORITY_HIGH);
+      const auto end = [](gpointer data) -> gboolean {
+        g_main_loop_quit(static_cast<GMainLoop*>(data));
+        return G_SOURCE_REMOVE;
+      };
+      g_source_set_callback(quit, end, loop, nullptr);
+      g_source_attach(quit, context);
+      g_source_unref(quit);
+      thread.join();
+    }
     if (server) {
       const auto drop = [](GstRTSPServer*, GstRTSPClient*, gpointer) { return GST_RTSP_FILTER_REMOVE; };
       g_list_free_full(gst_rtsp_server_client_filter(server, drop, nullptr), g_object_unref);
@@ -218,6 +229,20 @@ struct RtspOutputs::State {
                  (folder / "index.m3u8").c_str(), nullptr);
     ElementPtr pictures(gst_bin_get_by_name(GST_BIN(pipeline.get()), "pictures"));
     g_object_set(pictures.get(), "caps", output.caps, nullptr);
+    // Nobody reads its bus: nothing may gather there. What goes wrong is told to GStreamer's log.
+    GstBus* const bus = gst_element_get_bus(pipeline.get());
+    const auto note = [](GstBus*, GstMessage* message, gpointer) -> GstBusSyncReply {
+      if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ERROR) {
+        GError* error = nullptr;
+        gst_message_parse_error(message, &error, nullptr);
+        GST_ERROR_OBJECT(GST_MESSAGE_SRC(message), "HLS: %s", error ? error->message : "");
+        g_clear_error(&error);
+      }
+      gst_message_unref(message);
+      return GST_BUS_DROP;
+    };
+    gst_bus_set_sync_handler(bus, note, nullptr, nullptr);
+    gst_object_unref(bus);
     gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
     const std::lock_guard lock(output.mutex);
     output.hls = std::move(pipeline);
@@ -241,8 +266,34 @@ Status RtspOutputs::add(const std::string& id, GstCaps& caps) {
   auto& output = state_->outputs[id];
   if (output) return {};
   output = std::make_shared<Output>(&caps);
+  if (!state_->options.hls_folder.empty())
+    if (Status started = state_->start_hls(id, *output); !started) {
+      state_->outputs.erase(id);
+      return started;
+    }
   if (state_->server) state_->mount(id, output);
-  return state_->options.hls_folder.empty() ? Status() : state_->start_hls(id, *output);
+  return {};
+}
+
+bool RtspOutputs::remove_unwatched(const std::string& id) {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->outputs.find(id);
+  if (found == state_->outputs.end()) return true;
+  ElementPtr hls;
+  {
+    const std::lock_guard of_output(found->second->mutex);
+    if (found->second->inputs.size() > (found->second->hls ? 1 : 0)) return false;
+    found->second->inputs.clear();
+    hls = std::move(found->second->hls);
+  }
+  if (hls) gst_element_set_state(hls.get(), GST_STATE_NULL);
+  if (state_->server) {
+    GstRTSPMountPoints* const mounts = gst_rtsp_server_get_mount_points(state_->server);
+    gst_rtsp_mount_points_remove_factory(mounts, ("/" + id).c_str());
+    g_object_unref(mounts);
+  }
+  state_->outputs.erase(found);
+  return true;
 }
 
 bool RtspOutputs::is_watched(const std::string& id) const {

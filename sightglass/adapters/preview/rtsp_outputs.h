@@ -34,6 +34,8 @@ class RtspOutputs {
 
   // `caps` are those of all pictures of it. A second time: nothing.
   Status add(const std::string& id, GstCaps& caps);
+  // False: somebody watches it. Else its path and its files' writer are gone.
+  bool remove_unwatched(const std::string& id);
   bool is_watched(const std::string& id) const;
   void push(const std::string& id, GstBuffer& picture);  // keeps a reference for as long as it needs it
 

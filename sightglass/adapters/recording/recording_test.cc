@@ -200,6 +200,22 @@ TEST_F(Recording, DamageCostsOneMessageAndATornTailNothingElse) {
   EXPECT_EQ(rejected["damaged"], 2u);
 }
 
+TEST_F(Recording, SegmentWithoutAByteCostsNothingElse) {
+  const auto records = cameras(20);
+  record(records);
+  ASSERT_EQ(segments().size(), 1u);
+  // As one is called that begins a moment later.
+  std::string name = segments()[0].filename();
+  name.replace(name.find(".sgrec") - 1, 1, "9");
+  std::ofstream(folder / name, std::ios::binary);
+  ASSERT_EQ(segments().size(), 2u);
+  Collected out;
+  std::map<std::string, uint64_t> rejected;
+  ASSERT_TRUE(replay(out, {}, &rejected));
+  EXPECT_EQ(out.uuids("cam-2"), uuids(records, "cam-2"));
+  EXPECT_EQ(rejected["damaged"], 1u);
+}
+
 TEST_F(Recording, SurvivesAnyBytes) {
   record(cameras(6));
   std::ifstream in(segments()[0], std::ios::binary);

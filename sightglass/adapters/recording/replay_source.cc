@@ -117,7 +117,12 @@ class Replay final : public Source {
     for (const auto& path : segments_) {
       if (is_over_ || stop.stop_requested()) break;
       auto segment = SegmentReader::open(path);
-      if (!segment) return forward_error(segment);
+      if (!segment) {
+        // One that was deleted meanwhile, or whose writer had no room for its first bytes.
+        if (segments_.size() == 1) return forward_error(segment);
+        ++damaged_;
+        continue;
+      }
       while (auto place = (*segment)->next()) {
         if (stop.stop_requested() || is_over_) break;
         if (!is_wanted(*place)) continue;

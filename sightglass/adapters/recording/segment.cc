@@ -71,8 +71,12 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(const fs::path& fol
     writer->file_ = ::open(writer->path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (writer->file_ < 0 && errno == EEXIST) continue;
     if (writer->file_ < 0) return cannot("write", writer->path_, errno);
-    if (::write(writer->file_, file_header.data(), file_header.size()) != ssize_t(file_header.size()))
-      return cannot("write", writer->path_, errno);
+    errno = 0;
+    if (::write(writer->file_, file_header.data(), file_header.size()) != ssize_t(file_header.size())) {
+      const int reason = errno ? errno : ENOSPC;
+      ::unlink(writer->path_.c_str());
+      return cannot("write", writer->path_, reason);
+    }
     writer->bytes_ = file_header.size();
     return writer;
   }

@@ -69,9 +69,14 @@ void LivePicture::reset() {
 }
 
 void LivePicture::cancel() {
-  const std::lock_guard lock(mutex_);
-  is_cancelled_ = true;
-  if (input_) gst_element_set_state(input_.get(), GST_STATE_NULL);
+  ElementPtr input;
+  {
+    const std::lock_guard lock(mutex_);
+    is_cancelled_ = true;
+    if (input_) input.reset(GST_ELEMENT(gst_object_ref(input_.get())));
+  }
+  // Its thread comes to an end here, and may want the mutex.
+  if (input) gst_element_set_state(input.get(), GST_STATE_NULL);
 }
 
 Status LivePicture::push(const Record& record) {
@@ -157,14 +162,16 @@ Status LivePicture::begin(const Record& record) {
   codec_ = frame.codec.value_or("");
   width_ = frame.width, height_ = frame.height;
   has_offset_ = false;
-  const std::lock_guard lock(mutex_);
-  if (is_cancelled_) {
-    gst_element_set_state(pipeline.get(), GST_STATE_NULL);
-    return fail(ErrorCode::cancelled, "{}: given up", record.source_id);
+  {
+    const std::lock_guard lock(mutex_);
+    if (!is_cancelled_) {
+      pipeline_ = std::move(pipeline);
+      input_ = std::move(input);
+      return {};
+    }
   }
-  pipeline_ = std::move(pipeline);
-  input_ = std::move(input);
-  return {};
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  return fail(ErrorCode::cancelled, "{}: given up", record.source_id);
 }
 
 GstFlowReturn LivePicture::on_sample(GstElement* appsink, gpointer self) {

@@ -1,9 +1,11 @@
 // Records as lines of JSON, one file per stream.
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <ctime>
@@ -12,6 +14,7 @@
 #include <map>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "sightglass/adapters/adapter.h"
 
@@ -55,9 +58,17 @@ Status cut_torn_line(int file, const fs::path& path) {
   return ::ftruncate(file, 0) == 0 ? Status() : Status(cannot("mend", path, errno));
 }
 
-Status compress(const fs::path& from) {
+// A file has one writer, whose lock goes with it.
+bool is_locked_by_another(int file) { return ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK; }
+
+// Given up, the file stays as it is.
+Status compress(const fs::path& from, const std::atomic<bool>& is_cancelled) {
   const int in = ::open(from.c_str(), O_RDONLY | O_CLOEXEC);
   if (in < 0) return cannot("read", from, errno);
+  if (is_locked_by_another(in)) {  // who is at it
+    ::close(in);
+    return {};
+  }
   fs::path to = from;
   to += ".gz";
   fs::path part = to;
@@ -66,6 +77,8 @@ Status compress(const fs::path& from) {
   Status status;
   char block[1 << 16];
   while (out && status) {
+    if (is_cancelled) status = fail(ErrorCode::cancelled, "{}: not compressed", from.string());
+    if (!status) break;
     const ssize_t size = ::read(in, block, sizeof block);
     if (size == 0) break;
     if (size < 0 && errno == EINTR) continue;
@@ -105,7 +118,8 @@ std::string file_name(std::string_view source_id) {
 // One stream's file. With rotation it is called NAME-TIME-N.jsonl.part until it is complete, else NAME.jsonl.
 class LineFile {
  public:
-  LineFile(const Params& params, std::string name) : params_(params), name_(std::move(name)) {}
+  LineFile(const Params& params, const std::atomic<bool>& is_cancelled, std::string name)
+      : params_(params), is_cancelled_(is_cancelled), name_(std::move(name)) {}
   ~LineFile() { (void)close(); }
   LineFile(const LineFile&) = delete;
   LineFile& operator=(const LineFile&) = delete;
@@ -140,13 +154,13 @@ class LineFile {
   Status close() {
     if (file_ < 0) return {};
     Status status = flush();
-    ::close(std::exchange(file_, -1));
-    if (!params_.rotates()) return status;
     const fs::path complete = fs::path(path_).replace_extension();  // without .part
     std::error_code error;
-    fs::rename(path_, complete, error);
+    if (params_.rotates()) fs::rename(path_, complete, error);
+    ::close(std::exchange(file_, -1));
+    if (!params_.rotates()) return status;
     if (error) return cannot("rename", path_, error.value());
-    return params_.gzip ? compress(complete) : status;
+    return params_.gzip ? compress(complete, is_cancelled_) : status;
   }
 
   bool is_over_time() const {
@@ -166,6 +180,10 @@ class LineFile {
             (params_.rotates() ? name_ + time_suffix() + ".jsonl.part" : name_ + ".jsonl");
     file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (file_ < 0) return cannot("write", path_, errno);
+    if (is_locked_by_another(file_)) {
+      ::close(std::exchange(file_, -1));
+      return fail(ErrorCode::io, "{}: another sink or process writes it", path_.string());
+    }
     if (Status status = cut_torn_line(file_, path_); !status) {
       ::close(std::exchange(file_, -1));
       return status;
@@ -194,6 +212,7 @@ class LineFile {
   }
 
   const Params& params_;
+  const std::atomic<bool>& is_cancelled_;
   const std::string name_;
   fs::path path_;
   int file_ = -1;
@@ -260,6 +279,7 @@ class JsonFileSink final : public Sink {
   }
 
   void stop() override { files_.clear(); }
+  void cancel() override { is_cancelled_ = true; }
 
  private:
   bool is_wanted(const Record& record) const {
@@ -273,7 +293,7 @@ class JsonFileSink final : public Sink {
       // Not every stream says that it ends.
       if (files_.size() >= most_files)
         close(std::ranges::min_element(files_, {}, [](const auto& each) { return each.second.used; }));
-      found = files_.try_emplace(source_id, params_, file_name(source_id)).first;
+      found = files_.try_emplace(source_id, params_, is_cancelled_, file_name(source_id)).first;
     }
     found->second.used = ++uses_;
     return found->second.file;
@@ -286,23 +306,48 @@ class JsonFileSink final : public Sink {
       if (!entry.path().string().ends_with(".jsonl.part")) continue;
       const int file = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
       if (file < 0) continue;
+      if (is_locked_by_another(file)) {
+        ::close(file);
+        continue;
+      }
       const Status mended = cut_torn_line(file, entry.path());
       const bool is_empty = ::lseek(file, 0, SEEK_END) == 0;
+      const fs::path complete = fs::path(entry.path()).replace_extension();
+      if (mended && is_empty)
+        fs::remove(entry.path(), error);
+      else if (mended)
+        fs::rename(entry.path(), complete, error);
       ::close(file);
       if (!mended) return mended;
-      const fs::path complete = fs::path(entry.path()).replace_extension();
-      if (is_empty)
-        fs::remove(entry.path(), error);
-      else
-        fs::rename(entry.path(), complete, error);
-      if (!is_empty && params_.gzip)
-        if (Status status = compress(complete); !status) return status;
     }
+    if (!params_.gzip) return {};
+    // Also those whose compression was given up.
+    std::vector<fs::path> complete;
+    for (const fs::directory_entry& entry : fs::directory_iterator(params_.folder, error))
+      if (is_rotated(entry.path().filename().string())) complete.push_back(entry.path());
+    for (const fs::path& path : complete)
+      if (Status status = compress(path, is_cancelled_); !status) return status;
     return {};
   }
 
+  // NAME-20261122T101500Z-0.jsonl
+  static bool is_rotated(std::string_view name) {
+    constexpr std::string_view ending = ".jsonl";
+    if (!name.ends_with(ending)) return false;
+    name.remove_suffix(ending.size());
+    const size_t number = name.rfind('-');
+    if (number == name.npos || number < 17 || number + 1 == name.size()) return false;
+    constexpr std::string_view pattern = "-00000000T000000Z";
+    const std::string_view time = name.substr(number - pattern.size(), pattern.size());
+    const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+    return std::ranges::all_of(name.substr(number + 1), is_digit) &&
+           std::ranges::equal(time, pattern,
+                              [&](char c, char of) { return of == '0' ? is_digit(c) : c == of; });
+  }
+
   struct OpenFile {
-    OpenFile(const Params& params, std::string name) : file(params, std::move(name)) {}
+    OpenFile(const Params& params, const std::atomic<bool>& is_cancelled, std::string name)
+        : file(params, is_cancelled, std::move(name)) {}
     LineFile file;
     uint64_t used = 0;
   };
@@ -317,6 +362,7 @@ class JsonFileSink final : public Sink {
 
   static constexpr size_t most_files = 128;
   const Params params_;
+  std::atomic<bool> is_cancelled_{false};
   Files files_;
   uint64_t uses_ = 0;
   Status closed_;

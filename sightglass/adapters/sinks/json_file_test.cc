@@ -140,6 +140,36 @@ TEST_F(JsonFile, WhatAKilledProcessLeftIsCompletedAtTheStart) {
   EXPECT_THAT(seqs(folder / "cam-1-20260101T000000Z-0.jsonl"), testing::ElementsAre(0));
 }
 
+TEST_F(JsonFile, WhatAnotherStillWritesIsLeftToIt) {
+  auto sink = open({});
+  ASSERT_TRUE(write(*sink, {record("cam-1", 0)}));
+  auto another = open({});
+  ASSERT_EQ(files().size(), 1u);
+  EXPECT_THAT(files()[0], testing::EndsWith(".part"));
+  ASSERT_TRUE(write(*another, {record("cam-1", 0)}));
+  ASSERT_TRUE(write(*sink, {record("cam-1", 1)}));
+  sink.reset();
+  another.reset();
+  size_t lines = 0;
+  for (const std::string& name : files()) {
+    EXPECT_THAT(name, testing::EndsWith(".jsonl"));
+    lines += seqs(folder / name).size();
+  }
+  EXPECT_EQ(lines, 3u);
+}
+
+TEST_F(JsonFile, CompressionThatWasGivenUpIsDoneAtTheNextStart) {
+  auto sink = open({{"gzip", "true"}});
+  ASSERT_TRUE(write(*sink, {record("cam-1", 0)}));
+  sink->cancel();
+  sink.reset();
+  ASSERT_EQ(files().size(), 1u);
+  EXPECT_THAT(files()[0], testing::EndsWith(".jsonl"));
+  std::ofstream(folder / "notes.jsonl") << "{}\n";
+  sink = open({{"gzip", "true"}});
+  EXPECT_THAT(files(), testing::UnorderedElementsAre(testing::EndsWith(".jsonl.gz"), "notes.jsonl"));
+}
+
 TEST_F(JsonFile, CompleteFilesAreCompressed) {
   auto sink = open({{"gzip", "true"}, {"rotate-records", "1"}});
   ASSERT_TRUE(write(*sink, {record("cam-1", 0)}));

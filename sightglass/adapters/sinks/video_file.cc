@@ -8,13 +8,16 @@ extern "C" {
 #include <libavformat/avformat.h>
 }
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/elements/selection/selector.h"
@@ -23,6 +26,8 @@ namespace sightglass::adapters {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr Time second = 1'000'000'000;
 
 enum class Container { mp4, mkv };
 enum class Naming { segment, source };
@@ -91,6 +96,9 @@ std::vector<uint8_t> header_data(AVCodecID codec, const AVPacket& keyframe) {
   return data ? std::vector<uint8_t>(data, data + size) : std::vector<uint8_t>();
 }
 
+// Within an epoch; pictures that are shown in another order than they are decoded are closer together.
+bool goes_back(Time before, Time pts) { return before != no_time && pts != no_time && pts + second < before; }
+
 // A file being written.
 class Segment {
  public:
@@ -154,7 +162,8 @@ class Segment {
            frame.height == height_;
   }
   bool is_full(const Record& record, double seconds) const {
-    return seconds > 0 && double(record.pts - first_pts_) / 1e9 >= seconds;
+    return (seconds > 0 && double(record.pts - first_pts_) / 1e9 >= seconds) ||
+           goes_back(last_pts_, record.pts);
   }
 
   Status write(const Record& record, AVPacket& packet) {
@@ -174,6 +183,7 @@ class Segment {
       packet.duration =
           av_rescale_q(*frame.duration, AVRational{frame.time_base.num, frame.time_base.den}, base);
     is_written_ = true;
+    last_pts_ = record.pts;
     if (const int error = av_write_frame(output_.get(), &packet); error < 0)
       return fail(ErrorCode::io, "{}: {}", path_, av_text(error));
     if (!side_) return {};
@@ -200,15 +210,25 @@ class Segment {
   int64_t epoch_ = 0, last_dts_ = INT64_MIN;
   AVCodecID codec_ = AV_CODEC_ID_NONE;
   int width_ = 0, height_ = 0;
-  Time first_pts_ = 0;
+  Time first_pts_ = 0, last_pts_ = no_time;
   bool is_written_ = false;
 };
+
+bool is_same(const Record& one, const Record& other) {
+  return one.epoch == other.epoch && one.seq == other.seq && one.uuid == other.uuid;
+}
 
 // What a source has sent of late, in whole groups of pictures: it begins with a keyframe or is empty.
 class Ring {
  public:
   void add(const RecordRef& record, Time seconds_before, uint64_t most_bytes) {
-    if (!records_.empty() && records_.front()->epoch != record->epoch) clear();
+    if (!records_.empty() &&
+        (records_.front()->epoch != record->epoch || goes_back(records_.back()->pts, record->pts)))
+      clear();
+    if (!records_.empty() && record->seq <= records_.back()->seq) {  // perhaps given again after a failure
+      if (std::ranges::any_of(records_, [&](const RecordRef& one) { return is_same(*one, *record); })) return;
+      if (record->seq < records_.back()->seq) clear();
+    }
     if (records_.empty() && !record->keyframe) return;
     bytes_ += record->payload.bytes.size();
     records_.push_back(record);
@@ -267,12 +287,26 @@ class VideoFile final : public Sink {
       if (record.kind == RecordKind::end_of_stream) {
         open_.erase(record.source_id);
         clips_.erase(record.source_id);
+        broken_.erase(record.source_id);
       } else if (record.kind == RecordKind::frame && !record.payload.bytes.empty() && record.message &&
                  record.message->frame && !record.is_replay) {
+        // What its frames refer to is in a file that has ended.
+        if (!record.keyframe && broken_.contains(record.source_id)) {
+          outcome[i] = Stored::never;
+          continue;
+        }
         if (auto written = rolls() ? write_clip(records[i]) : write(record); !written) {
           open_.erase(record.source_id);
-          if (written.error().code != ErrorCode::unsupported) return written;
+          if (written.error().code != ErrorCode::unsupported) {
+            begin_anew(record.source_id);
+            if (!rolls()) broken_.insert(record.source_id);
+            std::fill(outcome.begin() + ptrdiff_t(i), outcome.end(), Stored::retry);
+            // What is in front of it is stored, and not to be given again.
+            return i == 0 ? written : Status();
+          }
           outcome[i] = Stored::never;
+        } else if (record.keyframe) {
+          broken_.erase(record.source_id);
         }
       }
     }
@@ -294,8 +328,21 @@ class VideoFile final : public Sink {
   struct Clip {
     Ring before;
     Time until = no_time;  // of the clip that is being written; none: there is no event
+    int64_t epoch = 0;
+    Time until_before = no_time;  // the latest record
+    Time latest = no_time;        // that record's
+    bool is_broken = false;       // its file could not be written: another begins with the next record
   };
   bool rolls() const { return params_.pre_roll > 0 || params_.post_roll > 0; }
+
+  // The record is given again, and finds the clip as it was in front of it.
+  void begin_anew(const std::string& source_id) {
+    const auto found = clips_.find(source_id);
+    if (found == clips_.end()) return;
+    Clip& clip = found->second;
+    clip.until = clip.until_before;
+    clip.is_broken = clip.until != no_time;
+  }
 
   Status write_clip(const RecordRef& record) {
     const stream::VideoFrame& frame = *record->message->frame;
@@ -304,18 +351,30 @@ class VideoFile final : public Sink {
                                                           .width = frame.width,
                                                           .height = frame.height});
     Clip& clip = clips_[record->source_id];
+    if (std::exchange(clip.epoch, record->epoch) != record->epoch && clip.until != no_time) {
+      clip.until = no_time;  // of another time
+      open_.erase(record->source_id);
+    }
+    if (goes_back(std::exchange(clip.latest, record->pts), record->pts) && clip.until != no_time) {
+      clip.until = no_time;
+      open_.erase(record->source_id);
+    }
+    clip.until_before = clip.until;
     clip.before.add(record, Time(params_.pre_roll * 1e9), uint64_t(params_.roll_bytes));
     if (clip.until != no_time && !is_event && record->pts > clip.until) {
       clip.until = no_time;
       open_.erase(record->source_id);
       return {};
     }
-    const bool begins = is_event && clip.until == no_time;
+    const bool begins = (is_event && clip.until == no_time) || clip.is_broken;
     if (is_event) clip.until = record->pts + Time(params_.post_roll * 1e9);
     if (clip.until == no_time) return {};
+    clip.is_broken = false;
     if (!begins || clip.before.records().empty()) return write(*record);
-    for (const RecordRef& one : clip.before.records())  // the last is the event itself
+    for (const RecordRef& one : clip.before.records()) {
       if (auto written = write(*one); !written) return written;
+      if (is_same(*one, *record)) break;  // behind it there is only what is given again
+    }
     return {};
   }
 
@@ -346,9 +405,14 @@ class VideoFile final : public Sink {
   std::string next_path(const Record& record) {
     const std::string ending = params_.container == Container::mp4 ? ".mp4" : ".mkv";
     if (params_.naming == Naming::source) {
-      const unsigned number = ++made_[record.source_id];
-      return folder_ / (number == 1 ? record.source_id + ending
-                                    : std::format("{}-{}{}", record.source_id, number, ending));
+      // Those of an earlier process stay.
+      for (std::error_code ignored;;) {
+        const unsigned number = ++made_[record.source_id];
+        const fs::path path =
+            folder_ / (number == 1 ? record.source_id + ending
+                                   : std::format("{}-{}{}", record.source_id, number, ending));
+        if (!fs::exists(path, ignored)) return path;
+      }
     }
     std::string uuid;
     for (const uint8_t byte : record.uuid) uuid += std::format("{:02x}", byte);
@@ -361,6 +425,7 @@ class VideoFile final : public Sink {
   std::map<std::string, unsigned> made_;
   Selector when_;
   std::map<std::string, Clip> clips_;
+  std::set<std::string> broken_;  // sources whose file could not be written: until their next keyframe
 };
 
 const SinkRegistration registration(SinkDesc{

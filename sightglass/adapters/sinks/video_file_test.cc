@@ -120,6 +120,39 @@ TEST_F(VideoFileSink, SegmentsBeginAtKeyframes) {
   EXPECT_EQ(all, 180u);
 }
 
+TEST_F(VideoFileSink, TimeThatGoesBackBeginsAFile) {
+  auto sink = open({{"segment", "0"}});
+  ASSERT_TRUE(write(*sink, street()));
+  ASSERT_TRUE(write(*sink, street()));
+  sink->stop();
+  ASSERT_EQ(videos().size(), 2u);
+  for (const fs::path& each : videos()) EXPECT_EQ(frames(each), 60u);
+}
+
+TEST_F(VideoFileSink, FilesOfAnEarlierProcessStay) {
+  for (int i = 0; i < 2; ++i) {
+    auto sink = open({{"naming", "source"}, {"segment", "0"}});
+    ASSERT_TRUE(write(*sink, street()));
+  }
+  ASSERT_EQ(videos().size(), 2u);
+  for (const fs::path& each : videos()) EXPECT_EQ(frames(each), 60u);
+}
+
+TEST_F(VideoFileSink, WhatAFailureLeavesUndecodableIsNotCalledStored) {
+  const auto records = street();
+  ASSERT_TRUE(records[0]->keyframe && !records[1]->keyframe);
+  auto sink = open({{"segment", "0"}});
+  fs::remove_all(folder);
+  std::vector<Stored> outcome(2);
+  EXPECT_FALSE(sink->write(std::span(records).first(2), outcome));
+  EXPECT_EQ(outcome[1], Stored::retry);
+  outcome.assign(1, Stored::yes);
+  EXPECT_TRUE(sink->write(std::span(records).subspan(1, 1), outcome));
+  EXPECT_EQ(outcome[0], Stored::never);
+  fs::create_directories(folder);
+  ASSERT_TRUE(write(*sink, records));
+}
+
 // A kill leaves what was complete, and that can be played.
 TEST_F(VideoFileSink, AKilledWriterLeavesFilesThatPlay) {
   const auto records = street(3);
@@ -174,6 +207,37 @@ TEST_F(VideoFileSink, ClipsBeginBeforeTheirEventAtAKeyframeAndEndBehindIt) {
   for (const uint8_t byte : records[keys[2]]->uuid) uuid += std::format("{:02x}", byte);
   EXPECT_TRUE(videos()[0].filename().string().contains(uuid));
   EXPECT_TRUE(fs::exists(fs::path(videos()[0]).replace_extension(".jsonl")));
+}
+
+TEST_F(VideoFileSink, AClipThatCouldNotBeWrittenIsWholeTheNextTime) {
+  const auto records = street(6);
+  std::vector<size_t> keys;
+  for (size_t i = 0; i < records.size(); ++i)
+    if (records[i]->keyframe) keys.push_back(i);
+  ASSERT_GE(keys.size(), 5u);
+  const Time frame = records[1]->pts - records[0]->pts;
+  const size_t event = keys[3] + 5;
+  const auto seconds = [&](size_t count) {
+    return std::to_string((double(count) + 0.5) * double(frame) / 1e9);
+  };
+  auto sink = open({{"pre-roll", seconds(10)},
+                    {"post-roll", seconds(4)},
+                    {"roll-when", R"({"frame": {"tag": "event"}})"}});
+  const auto batch = tagged(records, {event});
+  fs::remove_all(folder);
+  std::vector<RecordRef> left = batch;
+  for (int i = 0; i < 2; ++i) {
+    std::vector<Stored> outcome(left.size());
+    // Only what is in front of the event is stored.
+    EXPECT_EQ(bool(sink->write(left, outcome)), i == 0);
+    left.erase(left.begin(), left.begin() + (std::ranges::find(outcome, Stored::retry) - outcome.begin()));
+    EXPECT_EQ(left.size(), batch.size() - event);
+  }
+  fs::create_directories(folder);
+  ASSERT_TRUE(write(*sink, left));
+  sink->stop();
+  ASSERT_EQ(videos().size(), 1u);
+  EXPECT_EQ(frames(videos()[0]), event + 4 - keys[2] + 1);
 }
 
 TEST_F(VideoFileSink, WithoutAnEventThereIsNoClipAndTheMemoryIsBounded) {

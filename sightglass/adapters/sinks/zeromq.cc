@@ -62,6 +62,13 @@ class ZmqSink final : public Sink {
       const Record& record = *records[i];
       to_message(record, message_);
       if (message_.frame) set_content(record);
+      if (message_.user_data) {
+        auto& content = message_.user_data->content;
+        if (params_.payload && !record.payload.bytes.empty())
+          content = stream::part_content(record.payload.bytes);
+        else
+          content = {};
+      }
       const Status sent = writer_->send(message_, params_.payload ? record.payload : stream::Payload());
       if (!sent) {
         // What no reader would take is not sent again.

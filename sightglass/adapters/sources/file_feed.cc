@@ -114,7 +114,11 @@ Status FileFeed::play(AccessUnits& units, Deliver& out, const std::stop_token& s
 }
 
 void FileFeed::end(Deliver& out, stream::EndReason reason, std::shared_ptr<stream::Settlement> settlement) {
-  if (!has_epoch_ || is_refused_) return;
+  if (is_refused_) return;
+  if (!has_epoch_) {  // there is nothing to end
+    if (settlement) settlement->processed();
+    return;
+  }
   stream::Delivery end = messages_.end(reason);
   end.settlement = std::move(settlement);
   is_refused_ = !out.deliver(std::move(end));

@@ -31,6 +31,16 @@ fs::path free_name(const fs::path& folder, const fs::path& name) {
   return path;
 }
 
+// Also to another file system. What was copied appears under its name when it is complete.
+void move(const fs::path& from, const fs::path& to, std::error_code& error) {
+  fs::rename(from, to, error);
+  if (error != std::errc::cross_device_link) return;
+  const fs::path part = to.parent_path() / ("." + to.filename().string() + ".part");
+  fs::copy_file(from, part, fs::copy_options::overwrite_existing, error);
+  if (!error) fs::rename(part, to, error);
+  if (!error) fs::remove(from, error);
+}
+
 }  // namespace
 
 Status FolderList::open() {
@@ -42,6 +52,10 @@ Status FolderList::open() {
     if (error) return cannot("make the folder", options_.move_to, error);
   }
   if (options_.checkpoint.empty()) return {};
+  // What cannot be written later is said now.
+  const int file = ::open(options_.checkpoint.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (file < 0) return cannot("write", options_.checkpoint, {errno, std::generic_category()});
+  ::close(file);
   std::ifstream in(options_.checkpoint);
   uintmax_t whole = 0;
   for (std::string name; std::getline(in, name);) {
@@ -122,9 +136,11 @@ Status FolderList::done(const fs::path& file) {
   const std::string name = file.filename();
   std::error_code error;
   if (options_.after == After::move)
-    fs::rename(file, free_name(options_.move_to, name), error);
+    move(file, free_name(options_.move_to, name), error);
   else if (options_.after == After::remove)
     fs::remove(file, error);
+  // Somebody else has taken it away.
+  if (error == std::errc::no_such_file_or_directory) error.clear();
   if (error) return cannot(options_.after == After::move ? "move" : "delete", file, error);
   if (options_.after != After::keep) {
     // Another file of this name is a new one.

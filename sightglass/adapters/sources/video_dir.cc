@@ -85,6 +85,8 @@ class FolderSource final : public Source {
         token_(std::move(token)),
         feed_(feed, params_.source_id),
         list_(std::move(list)) {}
+  // What was acknowledged while it was being stopped is done with as well.
+  ~FolderSource() override { (void)settle_files(); }
 
   Status start() override {
     if (Status opened = list_.open(); !opened) return opened;

@@ -110,6 +110,8 @@ class SqliteSink final : public Sink {
 
   Status store(const Record& record) {
     rows_.read(record);
+    rows_written_ += int64_t(1 + rows_.objects.size() + rows_.attributes.size() + rows_.counters.size() +
+                             rows_.events.size());
     if (!rows_.is_frame && !rows_.is_late) return params_.notes ? store_note(record) : Status();
     if (rows_.is_frame) {
       Statement& frame = statements_.frame;
@@ -238,7 +240,8 @@ class SqliteSink final : public Sink {
                             .count();
     const int64_t oldest = std::max<int64_t>(now - int64_t(params_.keep * 1000), 0);
     const std::string before = std::format("{:08x}-{:04x}-", oldest >> 16, oldest & 0xffff);
-    constexpr int portion = 2000;
+    // More than what comes in meanwhile, or `keep` would never be reached.
+    const int64_t portion = std::clamp<int64_t>(2 * std::exchange(rows_written_, 0), 2000, 50'000);
     bool has_more = false;
     struct Table {
       const char *name, *key;
@@ -263,6 +266,7 @@ class SqliteSink final : public Sink {
   RecordRows rows_;
   std::string json_;
   Clock::time_point next_cleaning_;
+  int64_t rows_written_ = 0;  // since the last cleaning
 };
 
 const ModuleSink registration("sqlite", &SqliteSink::create);

@@ -91,13 +91,15 @@ Time ObjectAnalytics::now(const Frame& frame) {
 Result<Verdict> ObjectAnalytics::process(Frame& frame) {
   resize(frame);
   when_.begin(frame);
-  const Time time = now(frame);
+  Time time = now(frame);
   if (!when_.matches(frame)) {
     has_skipped_ = true;
     return Verdict::pass;
   }
-  if (std::exchange(has_skipped_, false))
+  if (std::exchange(has_skipped_, false)) {
+    time = clock_ = std::min(time, looked_at_ + longest_step);
     counter_.forgive(std::max<Time>(0, time - looked_at_ - longest_absence));
+  }
   looked_at_ = time;
   ++frame_;
   seen_.clear();

@@ -178,6 +178,28 @@ TEST_F(ObjectAnalyticsTest, TimesThatJumpOrLackDoNoHarm) {
   EXPECT_EQ(number("box"), 1);
 }
 
+TEST_F(ObjectAnalyticsTest, TimeThatNobodyLookedAtCountsTenSecondsAtMost) {
+  make({{"zones", box_zone}, {"when", R"({"frame": {"tag": "look"}})"}});
+  const AttributesRef look = with(
+      nullptr, {.name = Label("look"), .kind = AttributeKind::number, .number = 1, .model = Label("tag")});
+  const auto next = [&](const AttributesRef& attributes) {
+    frame_.clear();
+    frame_.pts = pts_ += step;
+    frame_.attributes = attributes;
+    Region& region = frame_.regions.emplace_back();
+    region.box = {0.45f, 0.45f, 0.1f, 0.1f};
+    region.track = 1;
+    process();
+  };
+  for (int i = 0; i < 10; ++i) next(look);
+  const auto dwell = [&] { return frame_.regions[0].attributes->find("dwell/box")->number; };
+  const double before = dwell();
+  for (Time skipped = 0; skipped < 60'000'000'000; skipped += step) next(nullptr);
+  next(look);
+  EXPECT_GT(dwell(), before);
+  EXPECT_LE(dwell(), before + 10.1);
+}
+
 TEST_F(ObjectAnalyticsTest, SurvivesBoxesThatAreNone) {
   make({{"zones", box_zone}, {"lines", "gate: [[0, 0.5], [1, 0.5]]"}});
   for (int i = 0; i < 3; ++i) {

@@ -122,6 +122,13 @@ class FrameQueue {
     std::lock_guard lock(mutex_);
     return detail::has_room(fill(), limits_);
   }
+  // Whether push() would not answer `full`, if this were its policy.
+  bool would_take(const FrameFacts& facts, QueuePolicy policy) const {
+    std::lock_guard lock(mutex_);
+    FrameQueueLimits limits = limits_;
+    limits.policy = policy;
+    return is_closed_ || detail::admit(facts, fill(), limits, awaits_key_) != detail::Admission::full;
+  }
   // For what comes from now on. `frames` and `reserve` only while the queue is empty.
   void set_policy(QueuePolicy policy) {
     std::lock_guard lock(mutex_);

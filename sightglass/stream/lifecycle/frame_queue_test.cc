@@ -123,6 +123,7 @@ TEST(FrameQueue, EosAndStreamUpdateHaveAReserve) {
     EXPECT_EQ(push(writer.other(MessageKind::stream_update)), Status::taken);
     EXPECT_EQ(push(writer.eos()), Status::taken);
     EXPECT_EQ(push(writer.eos()), Status::taken);
+    EXPECT_FALSE(queue.would_take(writer.eos(), policy));
     EXPECT_EQ(push(writer.eos()), Status::full) << "with the caller, not dropped";
     FrameFacts ours;
     ours.kind = MessageKind::end_of_stream;
@@ -138,7 +139,11 @@ TEST(FrameQueue, BytesCountAsWellButOneMessageAlwaysFits) {
   Writer writer;
   EXPECT_EQ(push(writer.key()), Status::taken);  // 1,000 each
   EXPECT_EQ(push(writer.delta()), Status::taken);
-  EXPECT_EQ(push(writer.delta()), Status::full);
+  const FrameFacts third = writer.delta();
+  EXPECT_TRUE(queue.has_room()) << "for a smaller one";
+  EXPECT_FALSE(queue.would_take(third, QueuePolicy::block));
+  EXPECT_TRUE(queue.would_take(third, QueuePolicy::drop_to_keyframe)) << "it would be dropped";
+  EXPECT_EQ(push(third), Status::full);
   drain(queue);
   FrameFacts large = writer.key();
   large.bytes = 1 << 20;

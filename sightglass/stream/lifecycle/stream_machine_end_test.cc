@@ -640,6 +640,28 @@ TEST(L25, RevokedPartitionDrainsWithoutEosToTheSinks) {
   EXPECT_EQ(run.machine.counts().stored, 2u);
 }
 
+TEST(L25, WritersEosThatWasTakenReachesTheSinks) {
+  for (const bool is_first : {true, false}) {
+    Runner run;
+    Writer writer;
+    run.go_live(writer);
+    if (is_first) run.arrive(writer.eos());
+    run.command(Command::revoke);
+    if (!is_first) run.arrive(writer.eos());
+    run.end();
+    EXPECT_EQ(run.state(), absent);
+    EXPECT_EQ(run.count(Kind::acknowledge_eos), 1u) << is_first;
+    EXPECT_EQ(run.ends(), std::vector{EosReason::end}) << is_first;
+  }
+  Runner lost;
+  Writer writer;
+  lost.go_live(writer);
+  lost.arrive(writer.eos());
+  lost.command(Command::abandon);
+  EXPECT_TRUE(lost.ends().empty());
+  EXPECT_EQ(lost.count(Kind::acknowledge_eos), 1u);
+}
+
 TEST(L25, RevocationHasItsOwnTimeout) {
   Runner run({.drain_timeout = 60 * second, .revoke_timeout = 10 * second});
   Writer writer;

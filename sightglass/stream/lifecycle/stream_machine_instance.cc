@@ -176,7 +176,9 @@ void StreamMachine::push_eos(Instance& instance, EosReason reason, Actions& acti
 }
 
 void StreamMachine::send_eos(const Instance& instance, EosReason reason, Actions& actions) {
-  if (is_revoked_ || (reason == EosReason::changed && !rules_->eos_on_change)) return;
+  // The writer's own EOS counts as processed, and will not come again where the partition goes.
+  const bool is_writers = acknowledges_eos_ && &instance == &current_;
+  if ((is_revoked_ && !is_writers) || (reason == EosReason::changed && !rules_->eos_on_change)) return;
   actions.add({.kind = Action::Kind::eos_to_sinks,
                .reason = reason,
                .instance = instance.id,
@@ -281,7 +283,8 @@ void StreamMachine::epoch_is_out(EosReason reason, DropReason rest, Time now, Ac
     send_eos(old_, reason, actions);
     reap(old_, rest, now, actions);
   }
-  send_eos(current_, reason, actions);
+  // Behind the writer's own EOS it is an end, whoever else wanted to drain.
+  send_eos(current_, acknowledges_eos_ && reason == EosReason::drain ? EosReason::end : reason, actions);
   if (std::exchange(acknowledges_eos_, false))
     actions.add({.kind = Action::Kind::acknowledge_eos, .epoch = current_.epoch});
   reap(current_, rest, now, actions);
@@ -485,6 +488,9 @@ bool StreamMachine::command(Command command, Time now, Actions& actions) {
     }
     case Command::abandon: {
       is_revoked_ = true;
+      // Whoever has the partition now reads the writer's EOS as well.
+      if (std::exchange(acknowledges_eos_, false))
+        actions.add({.kind = Action::Kind::acknowledge_eos, .epoch = epoch_});
       if (has_epoch)
         epoch_is_out(EosReason::error, DropReason::unfinished, now, actions);
       else

@@ -186,7 +186,7 @@ struct ZmqWriter::State {
 
   std::unexpected<Error> too_early() const {
     return fail(
-        ErrorCode::invalid_argument,
+        ErrorCode::not_negotiated,
         "{}: the reader acknowledges messages that stand in its queue, which may be lost; it has to say "
         "`ack: processed`",
         url.to_string());

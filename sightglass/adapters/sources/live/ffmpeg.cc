@@ -1,5 +1,6 @@
 // Whatever FFmpeg reads by a URL: HLS, MJPEG over HTTP, transport streams over UDP, RTP, SRT, …
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -26,9 +27,9 @@ struct Params : LiveParams, UrlParams {
   std::vector<std::string> options;
 };
 
-// How far a source has come that ends, so that it goes on there.
+// How far a source has come that ends, so that it goes on there: in order of decoding, in `base`.
 struct Progress {
-  std::optional<int64_t> pts;  // in `base`
+  std::optional<int64_t> first, last;
   Fraction base;
 };
 
@@ -44,31 +45,37 @@ class FfmpegInput final : public LiveInput {
     if (!opened) return forward_error(opened);
     units_ = std::move(*opened);
     info_ = std::make_shared<MediaInfo>(units_->info());
-    if (!progress_ || !progress_->pts) return {};
+    if (!progress_ || !progress_->last) return {};
     const Fraction base = progress_->base;
-    skip_through_ = int64_t(__int128(*progress_->pts) * base.num * info_->time_base.den /
+    skip_through_ = int64_t(__int128(*progress_->last) * base.num * info_->time_base.den /
                             (__int128(base.den) * info_->time_base.num));
-    // What cannot seek is read once more from its beginning.
-    (void)units_->seek(double(*progress_->pts) * base.num / base.den);
+    // A little in front of it, since seeking goes by times of display in some containers. What cannot seek is
+    // read once more from its beginning.
+    const double played = double(*progress_->last - *progress_->first) * base.num / base.den;
+    (void)units_->seek(std::max(played - 1, 0.0));
     return {};
   }
 
   Result<std::optional<LiveUnit>> next() override {
+    is_pacing_ = false;
     for (;;) {
       auto unit = units_->next();
       if (!unit) return forward_error(unit);
       if (!*unit) return std::nullopt;
-      if (skip_through_ && (*unit)->pts <= *skip_through_) continue;
       if ((*unit)->keyframe) renew_info((*unit)->payload.bytes);
-      if (progress_) *progress_ = {(*unit)->pts, info_->time_base};
+      const int64_t decoded = (*unit)->dts.value_or((*unit)->pts);
+      if (skip_through_ && decoded <= *skip_through_) continue;
       const auto at = Time(double((*unit)->pts) * 1e9 * info_->time_base.num / info_->time_base.den);
+      is_pacing_ = pace_.waits();
       if (pace_.waits() && !pace_.wait(at, stop_.get_token()))
         return fail(ErrorCode::cancelled, "stopped on request");
+      if (progress_) *progress_ = {progress_->first ? progress_->first : decoded, decoded, info_->time_base};
       return LiveUnit{.info = info_, .unit = std::move(**unit)};
     }
   }
 
   void cancel() override { stop_.request_stop(); }
+  bool is_pacing() const override { return is_pacing_; }
 
  private:
   // The headers that FFmpeg read first are not those of what comes later.
@@ -85,6 +92,7 @@ class FfmpegInput final : public LiveInput {
   Pace pace_;
   const std::shared_ptr<Progress> progress_;
   std::stop_source stop_;
+  std::atomic<bool> is_pacing_ = false;
   std::unique_ptr<AccessUnits> units_;
   std::shared_ptr<const MediaInfo> info_;
   std::optional<int64_t> skip_through_;

@@ -29,6 +29,10 @@ class LiveInput {
   virtual Result<std::optional<LiveUnit>> next() = 0;  // waits, until cancel(); none: the end
   virtual void cancel() = 0;                           // for good
   virtual void request_keyframe() {}
+  // A unit is there, and only not due yet: such silence is none of the connection.
+  virtual bool is_pacing() const { return false; }
+  // By the thread that reads, when it is done with it: others may hold on to it for a moment longer.
+  virtual void close() {}
 };
 
 using MakeLiveInput = std::function<std::shared_ptr<LiveInput>()>;

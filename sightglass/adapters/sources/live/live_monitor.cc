@@ -56,10 +56,10 @@ void LiveMonitor::send_ends(Time now) {
 
 void LiveMonitor::ends(Time now) { enter(SourceState::ended, now); }
 
-bool LiveMonitor::poll(Time now) {
+bool LiveMonitor::poll(Time now, bool is_pacing) {
   if (state_ == SourceState::ended) return false;
   if (sending_ != no_time && now - sending_ > timing_.block_after) enter(SourceState::blocked, now);
-  if (is_blocked()) return false;
+  if (is_blocked() || is_pacing) return false;
   if (state_ == SourceState::starting && now - began_ >= timing_.start_timeout)
     enter(SourceState::stalled, now);
   if (state_ == SourceState::running && now - last_ >= stall_limit()) enter(SourceState::stalled, now);

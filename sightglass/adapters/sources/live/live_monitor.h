@@ -38,7 +38,8 @@ class LiveMonitor {
   void send_ends(Time now);
   void ends(Time now);
   // Time has passed. True, once per connection: it is dead and has to be given up.
-  bool poll(Time now);
+  // With `is_pacing` the silence is the input's own wish.
+  bool poll(Time now, bool is_pacing = false);
 
   SourceState state() const { return state_; }
   double seconds_in_state(Time now) const { return double(now - since_) * 1e-9; }

@@ -18,7 +18,7 @@ class Monitor : public testing::Test {
       EXPECT_FALSE(monitor.poll(now));
     }
   }
-  bool pass(Time time) { return monitor.poll(now += time); }
+  bool pass(Time time, bool is_pacing = false) { return monitor.poll(now += time, is_pacing); }
 
   Time now = 1000 * second;
   LiveMonitor monitor{{}, now};
@@ -49,6 +49,13 @@ TEST_F(Monitor, IsStalledBehindTheStartTimeout) {
   EXPECT_FALSE(pass(100 * ms));
   EXPECT_EQ(monitor.state(), SourceState::stalled);
   EXPECT_EQ(monitor.seconds_in_state(now), 0);
+}
+
+TEST_F(Monitor, InputThatPacesItselfIsNeitherStalledNorGivenUp) {
+  monitor.connection_begins(now);
+  run_for(second);
+  EXPECT_FALSE(pass(60 * second, true));
+  EXPECT_EQ(monitor.state(), SourceState::running);
 }
 
 TEST_F(Monitor, FindsHalfOpenConnectionsByTheirSilence) {

@@ -75,7 +75,9 @@ void LiveSource::read(const std::stop_token& stop) {
     {
       const std::lock_guard lock(mutex_);
       ++connection_;
-      is_new_connection_ = awaits_keyframe_ = true;
+      is_new_connection_ = true;
+      // What ends goes on exactly where it was broken off.
+      if (!ends_) awaits_keyframe_ = true;
       input_ = input;
       monitor_.connection_begins(begin);
     }
@@ -92,9 +94,10 @@ void LiveSource::read(const std::stop_token& stop) {
       }
       is_at_end_ = ended && *ended;
       changed_.notify_all();
-      if (is_at_end_) return;
     }
+    input->close();
     input.reset();
+    if (ended && *ended) return;
     // One that has lasted begins the count anew. An attempt that took long needs no further pause.
     const bool has_lasted = !is_new_connection_ && now - begin > 10 * second;
     if (has_lasted) backoff_.reset();
@@ -154,7 +157,7 @@ void LiveSource::set_times(LiveUnit& frame) {
     unit.dts.reset();
     return;
   }
-  if (is_new_connection_)
+  if (is_new_connection_ && (!ends_ || last_pts_ == no_time))
     shift_ = std::max(steady_now() - began_, last_pts_ == no_time ? 0 : last_pts_ + 1) - unit.pts;
   unit.pts += shift_;
   if (unit.dts) *unit.dts += shift_;
@@ -190,7 +193,7 @@ bool LiveSource::put(LiveUnit frame, const std::stop_token& stop) {
   }
   set_times(frame);
   Entry entry{.frame = std::move(frame), .connection = connection_};
-  entry.discontinuity = (is_new_connection_ && connection_ > 1) || !gap_reason_.empty();
+  entry.discontinuity = (is_new_connection_ && connection_ > 1 && !ends_) || !gap_reason_.empty();
   entry.reason = std::exchange(gap_reason_, {});
   is_new_connection_ = awaits_keyframe_ = false;
   queue_.push_back(std::move(entry));
@@ -254,10 +257,7 @@ bool LiveSource::watch(Outlet& outlet) {
   std::string reason;
   {
     const std::lock_guard lock(mutex_);
-    if (monitor_.poll(steady_now())) {
-      last_error_ = silence();
-      if (input_) input_->cancel();
-    }
+    if (monitor_.poll(steady_now(), is_pacing())) give_up();
     state = monitor_.state();
     reason = last_error_;
   }
@@ -266,6 +266,14 @@ bool LiveSource::watch(Outlet& outlet) {
   outlet.told = state;
   return send(outlet, outlet.messages.update(wire_state(state), nullptr, false,
                                              state == SourceState::stalled ? reason : ""));
+}
+
+// Under the lock, as the next one.
+bool LiveSource::is_pacing() const { return input_ && input_->is_pacing(); }
+
+void LiveSource::give_up() {
+  last_error_ = silence();
+  if (input_) input_->cancel();
 }
 
 // Why a connection was given up.
@@ -280,7 +288,7 @@ bool LiveSource::deliver(Outlet& outlet, Entry entry) {
   const bool is_new = outlet.connection != 0 && entry.connection != outlet.connection;
   outlet.connection = entry.connection;
   bool discontinuity = entry.discontinuity;
-  if (is_new && params_.eos_on_reconnect) {
+  if (is_new && params_.eos_on_reconnect && !ends_) {
     if (!send(outlet, outlet.messages.end(stream::EndReason::error))) return false;
     outlet.messages.begin_epoch();
     discontinuity = false;
@@ -315,7 +323,8 @@ bool LiveSource::send(Outlet& outlet, stream::Delivery delivery) {
   const bool taken = outlet.to.deliver(std::move(delivery));
   const std::lock_guard lock(mutex_);
   const Time now = steady_now();
-  (void)monitor_.poll(now);  // a wait that nobody has looked at counts as well
+  // A wait that nobody has looked at counts as well. That a connection is dead is said only once.
+  if (monitor_.poll(now, is_pacing())) give_up();
   monitor_.send_ends(now);
   return taken;
 }
@@ -345,7 +354,7 @@ std::vector<SourceStatus> LiveSource::status() const {
   const Time now = steady_now();
   // Only the delivering thread acts on what is found, but it may be the one that is blocked.
   LiveMonitor monitor = monitor_;
-  const bool is_silent = monitor.poll(now);
+  const bool is_silent = monitor.poll(now, is_pacing());
   return {{.source_id = params_.source_id,
            .state = monitor.state(),
            .since = monitor.seconds_in_state(now),

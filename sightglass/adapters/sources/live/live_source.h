@@ -54,6 +54,8 @@ class LiveSource final : public Source {
   // The delivering one.
   struct Outlet;
   bool watch(Outlet& outlet);
+  bool is_pacing() const;
+  void give_up();
   std::string silence() const;
   bool deliver(Outlet& outlet, Entry entry);
   bool send(Outlet& outlet, stream::Delivery delivery);

@@ -171,6 +171,17 @@ TEST_F(LiveSources, SilentConnectionIsGivenUp) {
   EXPECT_TRUE(says("Kd!K"));
 }
 
+TEST_F(LiveSources, SilentConnectionIsGivenUpThoughASlowSinkIsBusyWithWhatCameBefore) {
+  params.stall_after = 0.1;
+  params.queue = 64;
+  out.take_time(std::chrono::milliseconds(50));
+  start();
+  camera.send({key,   delta, delta, delta, delta, delta, delta, delta, delta, delta,
+               delta, delta, delta, delta, delta, delta, delta, delta, delta, delta});
+  ASSERT_GE(RunningSource::wait([&] { return camera.connections >= 2; }), 0);
+  EXPECT_THAT(status().last_error, HasSubstr("nothing has come"));
+}
+
 TEST_F(LiveSources, TriesForEver) {
   camera.refuses = true;
   params.start_timeout = 0.1;
@@ -204,15 +215,38 @@ TEST_F(LiveSources, FullQueueDropsUpToTheNextKeyframe) {
 TEST_F(LiveSources, RecordingBlocksInsteadAndEnds) {
   params.queue = 2;
   params.queue_policy = LiveParams::Policy::block;
-  start(true);
+  params.block_after = 0.1;
   out.block(true);
+  start(true);
   camera.send({key, delta, delta, delta, delta, delta, delta, ends});
+  EXPECT_TRUE(is(SourceState::blocked));
   out.block(false);
   EXPECT_TRUE(says("KddddddE"));
   EXPECT_TRUE(is(SourceState::ended));
 }
 
-TEST_F(LiveSources, StopsWhileItConnectsAndWhileItIsBlocked) {
+TEST_F(LiveSources, RecordingGoesOnWhereItsConnectionBroke) {
+  params.queue_policy = LiveParams::Policy::block;
+  params.eos_on_reconnect = true;
+  start(true);
+  camera.send({key, delta, breaks, delta, delta, ends});
+  EXPECT_TRUE(says("KdddE"));
+  EXPECT_EQ(source->rejected()["source_no_keyframe"], 0u);
+}
+
+TEST_F(LiveSources, StopsWhileItIsBlocked) {
+  params.block_after = 0.1;
+  out.block(true);
+  start();
+  camera.send({key, delta});
+  ASSERT_TRUE(is(SourceState::blocked));
+  const auto begin = std::chrono::steady_clock::now();
+  stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_EQ(status().state, SourceState::ended);
+}
+
+TEST_F(LiveSources, StopsWhileItConnects) {
   params.retry_initial = params.retry_max = 3600;
   camera.refuses = true;
   start();

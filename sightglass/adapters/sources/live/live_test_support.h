@@ -19,12 +19,13 @@
 
 namespace sightglass::adapters {
 
-// Keeps what comes; can be made to take nothing.
+// Keeps what comes; can be made to take nothing, or to take its time.
 class Collected final : public Deliver {
  public:
   bool deliver(stream::Delivery delivery) override {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return !is_blocked_ || is_closed_; });
+    changed_.wait_for(lock, takes_, [&] { return is_closed_; });
     if (is_closed_) return false;
     all_.push_back(std::move(delivery));
     return true;
@@ -35,6 +36,10 @@ class Collected final : public Deliver {
     const std::lock_guard lock(mutex_);
     is_blocked_ = blocked;
     changed_.notify_all();
+  }
+  void take_time(std::chrono::milliseconds each) {
+    const std::lock_guard lock(mutex_);
+    takes_ = each;
   }
   void close() {
     const std::lock_guard lock(mutex_);
@@ -54,6 +59,7 @@ class Collected final : public Deliver {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool is_blocked_ = false, is_closed_ = false;
+  std::chrono::milliseconds takes_{0};
   std::vector<stream::Delivery> all_;
 };
 
