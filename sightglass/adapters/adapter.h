@@ -16,6 +16,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "sightglass/adapters/record.h"
@@ -49,6 +50,14 @@ class Sink {
   virtual void stop() {}
   // From another thread: gives up what write() waits for.
   virtual void cancel() {}
+
+ protected:
+  void tell_stored(size_t record) const {
+    if (told_) told_(record);
+  }
+
+ private:
+  std::function<void(size_t record)> told_;
 };
 
 struct SinkContext {

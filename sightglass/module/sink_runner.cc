@@ -54,6 +54,7 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
     return forward_error(sink);
   }
   runner->sink_ = std::move(*sink);
+  runner->sink_->tell_stored_to([self = runner.get()](size_t record) { self->is_stored_already(record); });
   auto when = Selector::parse(settings.when.is_null() || rolls ? "{}" : settings.when.to_json(),
                               "pipeline.sinks." + settings.name + ".when", Selector::Scope::frame);
   if (!when) return forward_error(when);
@@ -241,7 +242,9 @@ size_t SinkRunner::store(const Items& items) {
     Items again;
     for (size_t i = 0; i < left.size(); ++i) {
       const Stored what = written ? outcome[i] : Stored::retry;
-      if (what == Stored::yes) {
+      if (settled_[i]) {
+        has_stored = true;
+      } else if (what == Stored::yes) {
         settle(left[i], true);
         has_stored = true;
       } else if (what == Stored::never) {
@@ -269,23 +272,35 @@ size_t SinkRunner::store(const Items& items) {
   return places[0];
 }
 
+// Told by the sink from within write().
+void SinkRunner::is_stored_already(size_t record) {
+  const size_t place = map_ ? places_of_batch_[record] : record;
+  if (settled_[place]) return;
+  settled_[place] = true;
+  settle((*writing_)[place], true);
+  const std::scoped_lock lock(mutex_);
+  blocked_since_ = steady_now_ns();
+}
+
 Status SinkRunner::write(Items& items, std::vector<Stored>& outcome) {
   batch_.clear();
   outcome.assign(items.size(), Stored::yes);
+  settled_.assign(items.size(), false);
+  writing_ = &items;
   if (!map_) {
     for (const auto& item : items) batch_.push_back(item.as<Parcel>()->record);
   } else {
     // Those that the function leaves out count as stored.
-    std::vector<size_t> places;
+    places_of_batch_.clear();
     for (size_t i = 0; i < items.size(); ++i) {
       auto record = mapped(items[i].as<Parcel>()->record);
       if (!record) continue;
       batch_.push_back(std::move(*record));
-      places.push_back(i);
+      places_of_batch_.push_back(i);
     }
     std::vector<Stored> of_batch(batch_.size(), Stored::yes);
     auto written = sink_->write(batch_, of_batch);
-    for (size_t i = 0; i < places.size(); ++i) outcome[places[i]] = of_batch[i];
+    for (size_t i = 0; i < places_of_batch_.size(); ++i) outcome[places_of_batch_[i]] = of_batch[i];
     if (!written) note_error(written.error());
     return written;
   }

@@ -63,6 +63,7 @@ class SinkRunner {
   size_t store(const Items& items);
   uint64_t let_go();
   Status write(Items& items, std::vector<adapters::Stored>& outcome);
+  void is_stored_already(size_t record);
   std::optional<adapters::RecordRef> mapped(const adapters::RecordRef& record);
   void bury(const stream::SinkItem& item, std::string_view reason);
   void settle(const stream::SinkItem& item, bool stored);
@@ -78,6 +79,9 @@ class SinkRunner {
   Selector when_;
   std::unique_ptr<stream::SinkQueue> queue_;
   std::vector<adapters::RecordRef> batch_;
+  std::vector<size_t> places_of_batch_;  // of its records among the items, where there is a map
+  const Items* writing_ = nullptr;       // of the write() under way
+  std::vector<bool> settled_;            // those of its items of which the sink has said so before its end
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

@@ -18,7 +18,9 @@ std::vector<ParamDesc> params() {
       param("keep", &Params::keep, "age after which records are deleted, by an index; 0: never")
           .range(0, 2147483647)
           .in("s"),
-      param("timeout", &Params::timeout, "of one request, which a shutdown waits for as well").range(0.1, 3600).in("s"),
+      param("timeout", &Params::timeout, "of one request, which a shutdown waits for as well")
+          .range(0.1, 3600)
+          .in("s"),
       param("objects", &Params::objects, "objects have documents of their own as well"),
       param("notes", &Params::notes, "also what is said about streams: starts, ends, user data"),
   };

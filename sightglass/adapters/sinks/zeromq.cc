@@ -2,9 +2,9 @@
 // reader has acknowledged it, on push and pub once ZeroMQ has it.
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -45,10 +45,6 @@ class ZmqSink final : public Sink {
   }
 
   Status start() override {
-    options_.dead_letter = [this](const stream::DeadLetter& letter) {
-      const std::lock_guard lock(mutex_);
-      dead_.insert({letter.packet->source, letter.packet->epoch, letter.packet->seq});
-    };
     auto writer = stream::ZmqWriter::open(url_, options_);
     if (!writer) return forward_error(writer);
     const std::lock_guard lock(writer_mutex_);
@@ -57,7 +53,7 @@ class ZmqSink final : public Sink {
   }
 
   Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
-    std::vector<Place> places(records.size());
+    const auto batch = std::make_shared<Batch>(records.size());
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& record = *records[i];
       to_message(record, message_);
@@ -69,20 +65,20 @@ class ZmqSink final : public Sink {
         else
           content = {};
       }
-      const Status sent = writer_->send(message_, params_.payload ? record.payload : stream::Payload());
+      const Status sent = writer_->send(message_, params_.payload ? record.payload : stream::Payload(),
+                                        options_.send_timeout, std::make_shared<Answer>(batch, i));
       if (!sent) {
         // What no reader would take is not sent again.
         const bool never = sent.error().code == ErrorCode::invalid_argument;
         std::fill(outcome.begin() + ptrdiff_t(i), outcome.end(), Stored::retry);
         if (never) outcome[i] = Stored::never;
         if (i == 0) return never ? Status() : sent;
-        places.resize(i);
+        batch->drop_behind(i);
         break;
       }
-      places[i] = {message_.source_id, message_.epoch, message_.seq};
     }
     // Also of those that went before one that did not.
-    return stream::acknowledges(url_.type) ? wait_for_acks(places, outcome) : Status();
+    return stream::acknowledges(url_.type) ? wait_for_acks(*batch, outcome) : Status();
   }
 
   Status flush() override { return writer_ ? writer_->flush(10s) : Status(); }
@@ -92,7 +88,6 @@ class ZmqSink final : public Sink {
       const std::lock_guard lock(writer_mutex_);
       ended = std::move(writer_);
     }
-    // Waits for its thread, which may want to tell of dead letters.
     if (ended) ended->close();
   }
   void cancel() override {
@@ -102,10 +97,32 @@ class ZmqSink final : public Sink {
   }
 
  private:
-  struct Place {
-    std::string source;
-    int64_t epoch = 0, seq = 0;
-    auto operator<=>(const Place&) const = default;
+  // What has become of the messages of one write(), told by the writer's thread.
+  struct Batch {
+    explicit Batch(size_t size) : states(size) {}
+    enum class State : uint8_t { open, stored, refused, counted };
+    void set(size_t index, State state) {
+      const std::lock_guard lock(mutex);
+      if (index < states.size() && states[index] == State::open) states[index] = state;
+      changed.notify_all();
+    }
+    void drop_behind(size_t size) {
+      const std::lock_guard lock(mutex);
+      states.resize(size);
+    }
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<State> states;
+  };
+  class Answer final : public stream::Settlement {
+   public:
+    Answer(std::shared_ptr<Batch> batch, size_t index) : batch_(std::move(batch)), index_(index) {}
+    void processed() override { batch_->set(index_, Batch::State::stored); }
+    void refused(std::string_view, bool) override { batch_->set(index_, Batch::State::refused); }
+
+   private:
+    const std::shared_ptr<Batch> batch_;
+    const size_t index_;
   };
 
   void set_content(const Record& record) {
@@ -119,13 +136,25 @@ class ZmqSink final : public Sink {
     }
   }
 
-  // The writer goes on sending by itself, for as long as the reader is away.
-  Status wait_for_acks(const std::vector<Place>& places, std::span<Stored> outcome) {
-    while (!writer_->flush(1s))
+  // The writer goes on sending by itself, for as long as the reader is away. Each record is settled when its
+  // own acknowledgement comes: a reader may leave without those that stand behind an end of stream.
+  Status wait_for_acks(Batch& batch, std::span<Stored> outcome) {
+    std::unique_lock lock(batch.mutex);
+    for (size_t left = batch.states.size(); left > 0;) {
+      for (size_t i = 0; i < batch.states.size(); ++i) {
+        auto& state = batch.states[i];
+        if (state == Batch::State::open || state == Batch::State::counted) continue;
+        if (state == Batch::State::stored)
+          tell_stored(i);
+        else
+          outcome[i] = Stored::never;
+        state = Batch::State::counted;
+        --left;
+      }
+      if (left == 0) break;
       if (cancelled_) return fail(ErrorCode::cancelled, "{}: not acknowledged", url_.to_string());
-    const std::lock_guard lock(mutex_);
-    for (size_t i = 0; i < places.size(); ++i)
-      if (dead_.erase(places[i]) > 0) outcome[i] = Stored::never;
+      batch.changed.wait_for(lock, 100ms);
+    }
     return {};
   }
 
@@ -136,8 +165,6 @@ class ZmqSink final : public Sink {
   std::shared_ptr<stream::ZmqWriter> writer_;
   stream::Message message_;
   std::atomic<bool> cancelled_ = false;
-  std::mutex mutex_;
-  std::set<Place> dead_;
 };
 
 std::vector<ParamDesc> params() {
