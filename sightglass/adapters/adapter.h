@@ -50,6 +50,8 @@ class Sink {
   virtual void stop() {}
   // From another thread: gives up what write() waits for.
   virtual void cancel() {}
+  // Who is told, within write(), that a record of the batch is stored already though others of it are not.
+  void tell_stored_to(std::function<void(size_t record)> told) { told_ = std::move(told); }
 
  protected:
   void tell_stored(size_t record) const {
