@@ -89,8 +89,7 @@ class Reading {
           key = map;
           inner = name.substr(i + 1);
         }
-    // What was meant for it may be a secret.
-    if (!key) return unknown(name, word.substr(0, equals));
+    if (!key) return unknown(name, shown(word, equals));
     if (inner.empty()) {
       add(entry, name, *key->type, value_of(*key->type, text));
       return {};
@@ -101,7 +100,7 @@ class Reading {
       for (const Key& one : key->type->keys)
         known += std::format("{}{}.{}", known.empty() ? "" : ", ", key->name, one.name);
       return fail(ErrorCode::invalid_argument, "{}: there is no option {}; there are: {}", type_,
-                  std::string_view(word).substr(0, equals), known);
+                  shown(word, equals), known);
     }
     Value map = entry.find(key->name) ? *entry.find(key->name) : Value::map();
     add(map, inner, *below->type, value_of(*below->type, text));
@@ -115,6 +114,12 @@ class Reading {
     Value list = before->items() ? *before : Value::list({*before});
     list.add(std::move(value));
     map.set(name, std::move(list));
+  }
+
+  // "password=hunter2", which people try, is not repeated.
+  static std::string shown(const std::string& word, size_t equals) {
+    const std::string name = word.substr(0, equals);
+    return is_secret_name(name) ? name + "=***" : masked_url(word);
   }
 
   Status unknown(const std::string& name, const std::string& word) const {

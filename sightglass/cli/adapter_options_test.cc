@@ -50,6 +50,8 @@ TEST(AdapterOptions, NestedKeysAreWrittenWithDotOrDash) {
 TEST(AdapterOptions, ErrorsNameTheOptionItsValueAndWhatIsAllowed) {
   EXPECT_THAT(error_of("json_file", {"foldr=x"}), HasSubstr("did you mean 'folder'?"));
   EXPECT_THAT(error_of("json_file", {"foldr=x"}), HasSubstr("foldr=x"));
+  EXPECT_THAT(error_of("json_file", {"password=hunter2"}),
+              testing::AllOf(HasSubstr("password=***"), testing::Not(HasSubstr("hunter2"))));
   EXPECT_THAT(error_of("json_file", {"gzip=perhaps"}), HasSubstr("gzip=perhaps: expects true or false"));
   EXPECT_THAT(error_of("json_file", {"queue.policy=blok"}),
               testing::AllOf(HasSubstr("queue.policy=blok"), HasSubstr("one of: auto, block"),

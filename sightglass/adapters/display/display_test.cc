@@ -37,7 +37,7 @@ class Display : public testing::Test {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       const std::string fd = std::to_string(numbers[1]), memory = folder_.path();
       execlp("Xvfb", "Xvfb", "-displayfd", fd.c_str(), "-screen", "0", "640x480x24", "-fbdir", memory.c_str(),
-             "-nolisten", "tcp", "-ac", nullptr);
+             "-nolisten", "tcp", "-ac", "-noreset", nullptr);
       _exit(127);
     }
     close(numbers[1]);
