@@ -10,7 +10,6 @@ The collector is otlp_receiver.py, the writer and the reader of frames speak the
 import io
 import json
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -236,44 +235,6 @@ class Telemetry(program.Modules):
         self.assertTrue(all(point["labels"]["site"] == "gate-7" for point in pushed))
         latency = next(point for point in pushed if point["name"] == "sightglass_frame_latency_seconds")
         self.assertEqual((latency["count"], sum(latency["buckets"])), (38, 38))
-
-    def test_victoria_metrics_takes_what_is_pushed(self):
-        server = shutil.which("victoria-metrics")
-        if not server:
-            self.skipTest("victoria-metrics is not installed")
-        port = program.free_port()
-        log = open(self.folder / "victoria.log", "w")
-        process = subprocess.Popen([server, f"-storageDataPath={self.folder / 'victoria'}", f"-httpListenAddr=127.0.0.1:{port}"],
-                                   stdout=log, stderr=log)
-        self.addCleanup(log.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-
-        def ask(path):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=program.PATIENCE) as answer:
-                    return answer.read().decode()
-            except OSError:
-                return None
-
-        self.until(lambda: ask("/health"), "victoria-metrics answers")
-        module = self.run_traced(
-            f'telemetry: {{metrics: {{otlp_url: "http://127.0.0.1:{port}/opentelemetry/v1/metrics"}}}}\n')
-        self.send(10)
-        self.until(lambda: len(self.records("cam-1")) == 10, "all records")
-        module.send_signal(signal.SIGTERM)
-        self.finish(module)
-        ask("/internal/force_flush")
-
-        def latest(name):
-            text = ask(f"/api/v1/export?match[]={name}") or ""
-            return {json.dumps(one["metric"], sort_keys=True): one["values"][-1]
-                    for one in map(json.loads, text.splitlines())}
-
-        frames = self.until(lambda: latest("sightglass_frames_total"), "the counters")
-        stored = [value for labels, value in frames.items() if '"stored"' in labels and '"cam-1"' in labels]
-        self.assertEqual(stored, [10])
-        self.assertEqual(list(latest("sightglass_frame_latency_seconds_count").values()), [10])
 
     # --- warnings ---------------------------------------------------------------------------------------------
 
