@@ -96,6 +96,7 @@ void ConnectionWatch::take_events() {
         break;
       case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         ++counts_.connected;
+        counts_.up = connects_;
         given_up_.reset();
         break;
       case ZMQ_EVENT_CLOSED:
@@ -117,6 +118,7 @@ void ConnectionWatch::take_events() {
 
 void ConnectionWatch::disconnected(int fd) {
   ++counts_.disconnected;
+  counts_.up = false;
   if (connects_) given_up_ = GivenUp{Clock::now() + until_given_up, true};
   if (const auto found = accepted_.find(fd); found != accepted_.end()) {
     if (cut_by_us(found->second)) ++counts_.oversize;

@@ -150,7 +150,9 @@ struct Socket::State {
     set<int>(socket, ZMQ_SNDHWM, options.high_water_mark);
     set<int>(socket, ZMQ_RCVHWM, options.high_water_mark);
     set<int64_t>(socket, ZMQ_MAXMSGSIZE, options.max_part);
-    set<int>(socket, ZMQ_IMMEDIATE, 1);
+    // Nothing is queued for a peer that is away. Where answers come in, ZeroMQ would throw away with the
+    // connection what of them has not been read: the last acknowledgement of a reader that leaves.
+    if (is_writer(url.type) && url.type != SocketType::dealer) set<int>(socket, ZMQ_IMMEDIATE, 1);
     set<int>(socket, ZMQ_HEARTBEAT_IVL, static_cast<int>(options.heartbeat.count()));
     set<int>(socket, ZMQ_HEARTBEAT_TIMEOUT, static_cast<int>(options.dead_after.count()));
     set<int>(socket, ZMQ_RECONNECT_IVL, static_cast<int>(options.reconnect_first.count()));

@@ -225,6 +225,21 @@ TEST(ZmqSocket, ReconnectsWhenThePeerComesBack) {
   EXPECT_THAT(receive_soon(**pull), ElementsAre("again"));
 }
 
+TEST(ZmqSocket, WhatAPeerSaysLastIsHeardAlthoughItIsGone) {
+  const TempFolder folder;
+  auto router = std::optional(Socket::open(test_url("router+bind", "ipc", folder.path), {}));
+  ASSERT_TRUE(*router);
+  auto dealer = Socket::open(to(**router, "dealer"), {});
+  ASSERT_TRUE(dealer);
+  ASSERT_TRUE(send_soon(*dealer, texts({"hello"})));
+  const auto heard = receive_soon(**router);
+  ASSERT_EQ(heard.size(), 2U);
+  ASSERT_TRUE(*(*router)->send(texts({heard[0], "all is well"})));
+  router.reset();
+  ASSERT_TRUE(soon([&] { return dealer->connections().disconnected == 1; }));
+  EXPECT_THAT(receive_soon(*dealer), ElementsAre("all is well"));
+}
+
 TEST(ZmqIpc, FileIsForOwnerAndGroupAndFolderIsMade) {
   TempFolder folder;
   const std::string path = folder.path + "/made/in.sock";

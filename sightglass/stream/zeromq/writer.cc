@@ -204,6 +204,9 @@ struct ZmqWriter::State {
     return send_control_message(socket, encoder, message, {});
   }
 
+  // A connection that is not there yet would keep the greeting, and all that are tried meanwhile.
+  bool can_greet() const { return !greeted && (url.bind || url.transport == Transport::inproc || connections.up); }
+
   void greet(Clock::time_point now) {
     Message message = hello_message("writer", options.name, static_cast<int64_t>(options.limits.part));
     hello_at = now + (send_control(message) ? hello_interval : 20ms);
@@ -229,7 +232,7 @@ struct ZmqWriter::State {
       if (announcements.due(now)) announce();
       return;
     }
-    if (!greeted && now >= hello_at) greet(now);
+    if (can_greet() && now >= hello_at) greet(now);
     if (greeted) window.tick(now);
   }
 
@@ -386,7 +389,7 @@ struct ZmqWriter::State {
         idle = !wait.writable;
         wake_at = now + 1h;
         if (!dealer) wake_at = announcements.next();
-        if (dealer && !greeted) wake_at = std::min(wake_at, hello_at);
+        if (dealer && can_greet()) wake_at = std::min(wake_at, hello_at);
         if (dealer && greeted) wake_at = std::min(wake_at, window.deadline().value_or(wake_at));
       }
       for (const DeadLetter& letter : letters) {
