@@ -11,12 +11,13 @@
 #include "sightglass/adapters/sources/access_units.h"
 #include "sightglass/adapters/sources/frame_messages.h"
 #include "sightglass/module/runner_test_support.h"
+#include "tests/long_form.h"
 
 namespace sightglass::module::testing {
 namespace {
 
 // ./run test --long
-bool is_long() { return std::getenv("SIGHTGLASS_TEST_LONG") != nullptr; }
+using test::is_long;
 
 constexpr int width = 64, height = 48;
 const std::string grey(size_t(width* height * 3 / 2), char(128));  // I420
@@ -324,11 +325,12 @@ TEST_F(ModuleStreams, F04GivePlacesBack) {
   const int many = sources - 4;  // no more than are remembered beside those that hold a place
   for (int i = 0; i < many; ++i) crowd.emplace_back(std::format("crowd-{}", i));
   for (auto& cam : crowd) push(cam.picture());
+  size_t served = 0;
   ASSERT_TRUE(eventually([&] {
-    size_t served = 0;
+    served = 0;
     for (int i = 0; i < many; ++i) served += recorder->frames(std::format("crowd-{}", i));
     return served + module->status().refused_streams - refused == size_t(many);
-  }));
+  })) << served << " served, " << module->status().refused_streams - refused << " refused of " << many;
   EXPECT_TRUE(module->health().ready);
   EXPECT_TRUE(is_balanced(module->status()));
 }
@@ -394,12 +396,13 @@ TEST_F(ModuleStreams, F05BrokenStreamsAreQuarantinedAlone) {
 TEST_F(ModuleStreams, F06TimeThatGoesBackAgainAndAgainKeepsOneEpoch) {
   start();
   RawWriter cam("cam");
-  const int resets = 20;
+  // As of ten minutes with a reset every 2 s, or of ten seconds with one every 0.5 s.
+  const int resets = is_long() ? 300 : 20, frames = is_long() ? 50 : 12;
   for (int reset = 0; reset < resets; ++reset) {
     cam.set_pts(0);
-    for (int i = 0; i < 12; ++i) push(cam.picture());
+    for (int i = 0; i < frames; ++i) push(cam.picture());
   }
-  ASSERT_TRUE(eventually([&] { return recorder->frames() == size_t(resets) * 12; }));
+  ASSERT_TRUE(eventually([&] { return recorder->frames() == size_t(resets * frames); }));
   EXPECT_EQ(recorder->states("cam"), "STARTING LIVE");
   for (const auto& record : recorder->records("cam")) EXPECT_EQ(record->epoch, 1);
 }

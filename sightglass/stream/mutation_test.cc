@@ -10,6 +10,7 @@
 
 #include "sightglass/stream/schema_registry.h"
 #include "sightglass/stream/test_messages.h"
+#include "tests/long_form.h"
 
 namespace sightglass::stream {
 namespace {
@@ -76,7 +77,7 @@ int64_t thread_nanoseconds() {
 }
 
 TEST(F22, MutatedMessagesDoNotHurt) {
-  const int count = std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000'000 : 200'000;
+  const int count = sightglass::test::long_or(10'000'000, 200'000);
   // Every third is in a schema that the reader resolves: ours with a field more.
   std::string text(schema_text());
   text.insert(text.find("{\"name\": \"protocol\""),
