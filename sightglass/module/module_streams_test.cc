@@ -322,9 +322,10 @@ TEST_F(ModuleStreams, F04GivePlacesBack) {
   // Each that is not served is refused, and counted.
   const auto refused = module->status().refused_streams;
   std::vector<RawWriter> crowd;
-  const int many = sources - 4;  // no more than are remembered beside those that hold a place
+  const int many = sources;
   for (int i = 0; i < many; ++i) crowd.emplace_back(std::format("crowd-{}", i));
-  for (auto& cam : crowd) push(cam.picture());
+  // More than are remembered beside those that hold a place are refused at the door.
+  for (auto& cam : crowd) (void)module->push(cam.picture(), 30'000);
   size_t served = 0;
   ASSERT_TRUE(eventually([&] {
     served = 0;
