@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "sightglass/adapters/wire_metadata.h"
 #include "sightglass/core/json_writer.h"
 #include "sightglass/elements/metaconvert/frame_json.h"
+#include "sightglass/stream/content.h"
 #include "sightglass/stream/lifecycle/time_base.h"
 #include "sightglass/stream/uuid.h"
 
@@ -16,6 +18,7 @@ namespace sightglass::adapters {
 namespace {
 
 constexpr std::string_view tag_model = "tag";
+constexpr size_t most_content = size_t(64) << 10;  // bytes of user data in JSON
 
 std::array<char, 36> to_text(const stream::Uuid& uuid) {
   static constexpr std::string_view digits = "0123456789abcdef";
@@ -87,6 +90,22 @@ std::string_view name_of(stream::EndReason reason) {
   return "unknown";
 }
 
+void append_base64(std::span<const uint8_t> bytes, std::string& text) {
+  static constexpr std::string_view digits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t at = 0; at < bytes.size(); at += 3) {
+    const size_t count = std::min<size_t>(3, bytes.size() - at);
+    uint32_t three = 0;
+    for (size_t i = 0; i < 3; ++i) three = three << 8 | (i < count ? bytes[at + i] : 0u);
+    for (size_t i = 0; i < 4; ++i) text += i <= count ? digits[three >> (18 - 6 * i) & 63] : '=';
+  }
+}
+
+// A message has one at most.
+stream::Payload payload_of(const stream::Content& content, const stream::Delivery& delivery) {
+  return delivery.payloads.empty() ? stream::content_of(content, delivery) : delivery.payloads[0];
+}
+
 // The attributes of a message without a frame of its own.
 AttributesRef core_attributes(const std::vector<stream::Attribute>& from, int width, int height) {
   std::vector<Attribute> attributes;
@@ -115,6 +134,15 @@ void write_note(JsonWriter& json, const Record& record) {
       json.field("last_frame", std::string_view(last.data(), last.size()));
     }
   }
+  if (const auto content = record.payload.bytes; message.user_data && !content.empty()) {
+    json.field("content_size", content.size());
+    if (content.size() <= most_content) {
+      thread_local std::string text;
+      text.clear();
+      append_base64(content, text);
+      json.field("content", std::string_view(text));
+    }
+  }
   if (message.frame_update) {
     const auto frame = to_text(message.frame_update->frame);
     json.field("frame", std::string_view(frame.data(), frame.size()));
@@ -139,7 +167,7 @@ RecordRef record_of(const stream::Delivery& delivery) {
     record->pts = stream::rescale(frame.pts, {frame.time_base.num, frame.time_base.den}).value_or(no_time);
     record->results.video = VideoInfo{.width = frame.width, .height = frame.height};
     to_frame(frame, record->results);
-    if (!delivery.payloads.empty()) record->payload = delivery.payloads[0];
+    record->payload = payload_of(frame.content, delivery);
     return record;
   }
   record->uuid = stream::make_uuid_v7();
@@ -153,6 +181,7 @@ RecordRef record_of(const stream::Delivery& delivery) {
   } else if (message.user_data) {
     record->kind = RecordKind::user_data;
     record->results.attributes = core_attributes(message.user_data->attributes, 1, 1);
+    record->payload = payload_of(message.user_data->content, delivery);
   } else {
     return nullptr;
   }

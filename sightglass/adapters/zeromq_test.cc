@@ -155,6 +155,59 @@ TEST_F(ZmqAdapters, SinkPassesUserDataOnWithItsPayload) {
   EXPECT_EQ(got_bytes, (std::vector<uint8_t>{1, 2, 3}));
 }
 
+// As between `sightglass sink zeromq` and whoever reads what it sends on.
+TEST_F(ZmqAdapters, UserDataThatWasReceivedIsSentOnWithItsContent) {
+  const std::string first = "ipc://" + folder + "/first";
+  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url("push+connect:" + first), {});
+  auto near = stream::ZmqReader::open(*stream::parse_reader_url("pull+bind:" + first), {});
+  ASSERT_TRUE(writer && near);
+  auto far = reader();
+  auto next = sink("5");
+  const std::vector<uint8_t> part = {0xff, 0, 1, 2}, inlined = {7, 8};
+  for (const bool is_part : {true, false}) {
+    stream::Message message;
+    message.kind = stream::Kind::user_data;
+    message.source_id = "gate";
+    message.user_data.emplace();
+    const stream::Payload payload = is_part ? stream::own(part) : stream::Payload();
+    if (is_part)
+      message.user_data->content = stream::part_content(payload.bytes);
+    else
+      message.user_data->content = stream::Inline{.data = inlined};
+    message.seq = is_part ? 0 : 1;
+    ASSERT_TRUE((*writer)->send(message, payload, 5s));
+    RecordRef record;
+    EXPECT_TRUE(soon([&] {
+      auto got = (*near)->next(1ms);
+      if (got && *got) record = record_of((*got)->delivery);
+      return record != nullptr;
+    }));
+    std::atomic<bool> returned{false};
+    std::jthread writing([&] {
+      std::vector<Stored> outcome(1);
+      EXPECT_TRUE(next->write(std::vector<RecordRef>{record}, outcome));
+      EXPECT_EQ(outcome[0], Stored::yes);
+      returned = true;
+    });
+    RecordRef sent_on;
+    EXPECT_TRUE(soon([&] {
+      auto got = far->next(1ms);
+      if (got && *got) {
+        sent_on = record_of((*got)->delivery);
+        (*got)->delivery.settlement->processed();
+      }
+      return returned.load();
+    }));
+    ASSERT_TRUE(sent_on);
+    const auto bytes = sent_on->payload.bytes;
+    EXPECT_EQ(std::vector(bytes.begin(), bytes.end()), is_part ? part : inlined);
+    std::string json;
+    write_record_json(*sent_on, json);
+    EXPECT_THAT(json, testing::HasSubstr(is_part ? R"("content_size":4,"content":"/wABAg==")"
+                                                 : R"("content_size":2,"content":"Bwg=")"));
+  }
+}
+
 TEST_F(ZmqAdapters, SinkMayBeCancelledWhileItStops) {
   for (int i = 0; i < 30; ++i) {
     auto next = sink("0");

@@ -47,6 +47,15 @@ TEST(AdapterOptions, NestedKeysAreWrittenWithDotOrDash) {
   }
 }
 
+// F-24: `ps` shows command lines.
+TEST(AdapterOptions, SecretsAreRefused) {
+  for (const char* word : {"options=sasl.password=hunter2", "options=[linger.ms=5, ssl.key.pem=hunter2]",
+                           "brokers=kafka://me:hunter2@b"}) {
+    const std::string error = error_of("kafka", {word});
+    EXPECT_THAT(error, testing::AllOf(HasSubstr("holds a secret"), Not(HasSubstr("hunter2")))) << word;
+  }
+}
+
 TEST(AdapterOptions, ErrorsNameTheOptionItsValueAndWhatIsAllowed) {
   EXPECT_THAT(error_of("json_file", {"foldr=x"}), HasSubstr("did you mean 'folder'?"));
   EXPECT_THAT(error_of("json_file", {"foldr=x"}), HasSubstr("foldr=x"));

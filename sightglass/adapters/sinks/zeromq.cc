@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "sightglass/adapters/adapter.h"
@@ -62,7 +63,7 @@ class ZmqSink final : public Sink {
         auto& content = message_.user_data->content;
         if (params_.payload && !record.payload.bytes.empty())
           content = stream::part_content(record.payload.bytes);
-        else
+        else if (!params_.payload || std::holds_alternative<stream::Part>(content))
           content = {};
       }
       const Status sent = writer_->send(message_, params_.payload ? record.payload : stream::Payload(),
