@@ -107,9 +107,9 @@ SinkQueue::Status SinkQueue::spill(SinkItem& item) {
   sightglass::Status written = buffer_.empty()
                                    ? fail(ErrorCode::unsupported, "a record that cannot be spilled")
                                    : spill_.file->append(buffer_);
-  // The limit or a full disk: the oldest make room.
-  for (int i = 0;
-       i < 3 && !written && written.error().code == ErrorCode::exhausted && spill_.file->unread() > 0; ++i) {
+  // The limit or a full disk: the oldest make room. Those that memory has as well stay, if it takes this one.
+  const auto may_drop = [&] { return !is_read() || (spill_.file->records() > 0 && !fits(item)); };
+  for (int i = 0; i < 3 && !written && written.error().code == ErrorCode::exhausted && may_drop(); ++i) {
     auto lost = spill_.file->drop_oldest();
     if (!lost) break;
     counts_.spill_dropped += *lost;
@@ -117,6 +117,12 @@ SinkQueue::Status SinkQueue::spill(SinkItem& item) {
   }
   if (written) {
     ++counts_.spilled;
+    // All that is older is in memory: this one too, where there is room, and it need not be read.
+    if (spill_.file->unread() == 1 && fits(item)) {
+      spill_.file->skip();
+      item.on_disk = true;
+      take(item, 1 + std::exchange(undecoded_, 0));
+    }
     item = {};
     filled_.notify_one();
     return Status::spilled;
@@ -140,6 +146,7 @@ void SinkQueue::read_back() {
       ++undecoded_;
       continue;
     }
+    item->on_disk = true;
     take(*item, 1 + std::exchange(undecoded_, 0));
   }
 }

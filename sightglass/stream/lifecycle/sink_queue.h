@@ -12,7 +12,8 @@
 //   drop_oldest       the oldest records go
 //   drop_to_keyframe  a stream's records go until its next keyframe; that replaces what waits of its stream
 //   spill             to disk, in order, up to its limit; then its oldest segment goes. What is on disk
-//                     survives a crash and counts as stored. A disk that fails is drop_oldest, too
+//                     survives a crash and counts as stored; while memory has room it stays there as well,
+//                     and is not read back. A disk that fails is drop_oldest, too
 // Records marked `keep` (EOS, StreamUpdate) are never dropped: a reserve of places is theirs; when even that
 // is used up, push() waits like block. Every record that is dropped from memory is told to on_dropped, once.
 //
@@ -44,6 +45,7 @@ struct SinkItem {
   uint64_t stream = 0;    // any number per source id
   bool keyframe = false;  // its picture stands alone, or it has none
   bool keep = false;      // EOS, StreamUpdate
+  bool on_disk = false;   // of popped ones: push() has said `spilled`, its writer waits no longer
 
   template <class Record>
   std::shared_ptr<const Record> as() const {
@@ -107,6 +109,7 @@ class SinkQueue {
   template <class Condition>
   void drop_waiting(const SinkItem& newcomer, Condition&& condition);
   void read_back();
+  bool is_read() const { return spill_.file->unread() == 0; }
   void note_error(const Error& error);
   bool awaits_key(uint64_t stream) const;
   void set_awaits_key(uint64_t stream, bool awaits);
