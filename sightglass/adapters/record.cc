@@ -195,9 +195,17 @@ void write_record_json(const Record& record, std::string& text) {
 }
 
 void to_message(const Record& record, stream::Message& message, uint64_t* left_out) {
+  // Objects that are there are written over: what they have allocated is used again.
+  std::vector<stream::Object> objects;
+  if (message.frame && record.message->frame && record.message->frame->objects.empty())
+    objects.swap(message.frame->objects);
   message = *record.message;
   if (!message.frame) return;
   stream::VideoFrame& frame = *message.frame;
+  if (frame.objects.empty()) {
+    for (stream::Object& object : objects) object.track_box.reset();
+    frame.objects.swap(objects);
+  }
   uint64_t unsaid = 0;
   // What core cannot hold is passed on as it came.
   std::erase_if(frame.attributes, [&](const stream::Attribute& attribute) {

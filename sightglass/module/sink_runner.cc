@@ -220,7 +220,8 @@ bool SinkRunner::gather(Items& items) {
     const int64_t until = steady_now_ns() + settings_.batch_time;
     while (items.size() < settings_.batch_records) {
       const int64_t left = until - steady_now_ns();
-      if (left <= 0 || !queue_->pop(items, settings_.batch_records - items.size(), ns(left))) break;
+      const size_t missing = settings_.batch_records - items.size();
+      if (left <= 0 || !queue_->pop(items, missing, ns(left), missing)) break;
     }
     return true;
   }

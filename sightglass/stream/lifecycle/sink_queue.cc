@@ -68,7 +68,8 @@ SinkQueue::Status SinkQueue::push(SinkItem& item, std::chrono::nanoseconds timeo
 void SinkQueue::take(SinkItem& item, uint32_t disk_records) {
   bytes_ += item.bytes;
   at(count_++) = {std::move(item), disk_records};
-  filled_.notify_one();
+  // Waking the sink's thread costs more than all the rest: once for what it waits for.
+  if (has_enough()) filled_.notify_one();
 }
 
 SinkQueue::Status SinkQueue::drop(SinkItem& item) {
@@ -122,9 +123,10 @@ SinkQueue::Status SinkQueue::spill(SinkItem& item) {
       spill_.file->skip();
       item.on_disk = true;
       take(item, 1 + std::exchange(undecoded_, 0));
+    } else {
+      filled_.notify_one();
     }
     item = {};
-    filled_.notify_one();
     return Status::spilled;
   }
   note_error(written.error());
@@ -151,14 +153,17 @@ void SinkQueue::read_back() {
   }
 }
 
-bool SinkQueue::pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout) {
+bool SinkQueue::pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout,
+                    size_t least) {
   std::unique_lock lock(mutex_);
-  const auto has_more = [&] { return count_ > popped_ || (spill_.file && spill_.file->unread() > 0); };
-  if (!filled_.wait_for(lock, timeout, [&] { return is_closed_ || has_more(); })) return false;
-  if (spill_.file && spill_.file->unread() > 0) read_back();
+  wanted_ = std::max<size_t>(least, 1);
+  filled_.wait_for(lock, timeout, [&] { return is_closed_ || has_enough(); });
+  wanted_ = 1;
+  const bool reads = !is_read();
+  if (reads) read_back();
   const size_t end = std::min(count_, popped_ + most);
   if (end == popped_) {  // the disk cannot be read just now: not at once again
-    if (!is_closed_) filled_.wait_for(lock, timeout);
+    if (reads && !is_full() && !is_closed_) filled_.wait_for(lock, timeout);
     return false;
   }
   for (; popped_ < end; ++popped_) items.push_back(at(popped_).item);
