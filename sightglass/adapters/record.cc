@@ -17,18 +17,6 @@ namespace {
 
 constexpr std::string_view tag_model = "tag";
 
-std::array<char, 36> to_text(const stream::Uuid& uuid) {
-  static constexpr std::string_view digits = "0123456789abcdef";
-  std::array<char, 36> text;
-  size_t at = 0;
-  for (size_t i = 0; i < uuid.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
-    text[at++] = digits[uuid[i] >> 4];
-    text[at++] = digits[uuid[i] & 15];
-  }
-  return text;
-}
-
 std::string_view name_of(RecordKind kind) {
   switch (kind) {
     case RecordKind::frame:
@@ -122,6 +110,18 @@ void write_note(JsonWriter& json, const Record& record) {
 }
 
 }  // namespace
+
+std::array<char, 36> to_text(const stream::Uuid& uuid) {
+  static constexpr std::string_view digits = "0123456789abcdef";
+  std::array<char, 36> text;
+  size_t at = 0;
+  for (size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
+    text[at++] = digits[uuid[i] >> 4];
+    text[at++] = digits[uuid[i] & 15];
+  }
+  return text;
+}
 
 RecordRef record_of(const stream::Delivery& delivery) {
   const stream::Message& message = *delivery.message;
