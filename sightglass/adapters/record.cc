@@ -20,18 +20,6 @@ namespace {
 constexpr std::string_view tag_model = "tag";
 constexpr size_t most_content = size_t(64) << 10;  // bytes of user data in JSON
 
-std::array<char, 36> to_text(const stream::Uuid& uuid) {
-  static constexpr std::string_view digits = "0123456789abcdef";
-  std::array<char, 36> text;
-  size_t at = 0;
-  for (size_t i = 0; i < uuid.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
-    text[at++] = digits[uuid[i] >> 4];
-    text[at++] = digits[uuid[i] & 15];
-  }
-  return text;
-}
-
 std::string_view name_of(RecordKind kind) {
   switch (kind) {
     case RecordKind::frame:
@@ -151,6 +139,18 @@ void write_note(JsonWriter& json, const Record& record) {
 
 }  // namespace
 
+std::array<char, 36> to_text(const stream::Uuid& uuid) {
+  static constexpr std::string_view digits = "0123456789abcdef";
+  std::array<char, 36> text;
+  size_t at = 0;
+  for (size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
+    text[at++] = digits[uuid[i] >> 4];
+    text[at++] = digits[uuid[i] & 15];
+  }
+  return text;
+}
+
 RecordRef record_of(const stream::Delivery& delivery) {
   const stream::Message& message = *delivery.message;
   auto record = std::make_shared<Record>();
@@ -224,9 +224,17 @@ void write_record_json(const Record& record, std::string& text) {
 }
 
 void to_message(const Record& record, stream::Message& message, uint64_t* left_out) {
+  // Objects that are there are written over: what they have allocated is used again.
+  std::vector<stream::Object> objects;
+  if (message.frame && record.message->frame && record.message->frame->objects.empty())
+    objects.swap(message.frame->objects);
   message = *record.message;
   if (!message.frame) return;
   stream::VideoFrame& frame = *message.frame;
+  if (frame.objects.empty()) {
+    for (stream::Object& object : objects) object.track_box.reset();
+    frame.objects.swap(objects);
+  }
   uint64_t unsaid = 0;
   // What core cannot hold is passed on as it came.
   std::erase_if(frame.attributes, [&](const stream::Attribute& attribute) {
