@@ -7,13 +7,11 @@
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 #include <openssl/evp.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <format>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +22,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sightglass/adapters/sink_flow_test_support.h"
+#include "tests/adapters/resident.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -38,12 +37,6 @@ using namespace std::chrono_literals;
 constexpr int all_records = 10'000;
 constexpr size_t mood_bytes = 4096;          // 40 MB in all, many times what may stay
 constexpr size_t most_growth = 24ull << 20;  // of the memory of this process, meanwhile
-
-size_t resident_bytes() {
-  size_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages >> pages;
-  return pages * size_t(sysconf(_SC_PAGESIZE));
-}
 
 // A server and the sink that writes to it through a proxy.
 class Store {
@@ -290,20 +283,19 @@ class Stream {
     EXPECT_TRUE(repeats == 0 || !store_.has_each_once()) << repeats;
     EXPECT_EQ(flow_.status().dead_letters, 0u);
     EXPECT_LE(flow_.most_queued(), 700u);
-    EXPECT_LT(growth_, most_growth);
+    EXPECT_LT(memory_.growth(), most_growth);
     ::testing::Test::RecordProperty("repeats", int(repeats));
-    ::testing::Test::RecordProperty("grew_by_kib", int(growth_ >> 10));
+    ::testing::Test::RecordProperty("grew_by_kib", int(memory_.growth() >> 10));
   }
 
  private:
   void give() {
     const std::string mood(mood_bytes, 'm');
     const int records = store_.records();
-    size_t before = 0;
     for (int i = 0; i < records && !is_over_; ++i) {
       for (int allowed = allowed_; i >= allowed; allowed = allowed_) allowed_.wait(allowed);
-      if (i == records / 4) before = resident_bytes();  // all that is needed once is there
-      if (before && i % 50 == 0) growth_ = std::max(growth_, std::max(before, resident_bytes()) - before);
+      if (i == records / 4) memory_.begin();  // all that is needed once is there
+      if (i % 50 == 0) memory_.look();
       flow_.give(testing::frame_record({.source_id = i % 2 ? "odd" : "even", .seq = i, .mood = mood}));
     }
   }
@@ -313,7 +305,7 @@ class Stream {
   testing::Flow flow_;
   std::atomic<int> allowed_;
   std::atomic<bool> is_over_ = false;
-  size_t growth_ = 0;
+  test::Resident memory_;
   std::jthread giver_;  // a server dies with the thread that has started it: that is not this one
 };
 
