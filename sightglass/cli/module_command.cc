@@ -295,7 +295,8 @@ class ModuleRun {
   }
 
  private:
-  // Models may take minutes to load; nothing has been read yet, so a signal ends the process there and then.
+  // Models may take minutes to load; nothing has been read as long as they do, so a signal ends the process
+  // there and then.
   int start() {
     std::atomic<int> percent{0};
     std::mutex mutex;
@@ -309,7 +310,10 @@ class ModuleRun {
     auto starting = std::async(std::launch::async, [this] { return module_.start(); });
     auto next_note = Clock::now() + std::chrono::seconds(5);
     while (starting.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
-      if (signals_.next()) std::_Exit(0);
+      if (signals_.next()) {
+        if (module_.health().state == "loading") std::_Exit(0);
+        ask({});
+      }
       if (Clock::now() < next_note) continue;
       next_note += std::chrono::seconds(5);
       const std::scoped_lock lock(mutex);
