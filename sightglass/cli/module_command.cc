@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -20,6 +19,7 @@
 #include <thread>
 #include <utility>
 
+#include "sightglass/adapters/sources/source_names.h"
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/gst_setup.h"
 #include "sightglass/cli/progress.h"
@@ -60,14 +60,9 @@ int exit_code_of(const Error& error) {
   }
 }
 
-// A source id from the name of a file or URL; `used` keeps them apart.
+// `used` keeps apart what several inputs would be called.
 std::string source_id_of(const std::string& input, std::map<std::string, int>& used) {
-  std::string id = fs::path(input.substr(0, input.find_first_of("?#"))).stem();
-  for (char& c : id)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-' && c != '.') c = '_';
-  while (id.contains("..")) id.replace(id.find(".."), 2, "_");
-  if (id.empty() || !std::isalnum(static_cast<unsigned char>(id[0]))) id = "source" + id;
-  if (id.size() > 100) id.resize(100);
+  const std::string id = adapters::source_id_of(input).substr(0, 100);
   const int number = ++used[id];
   return number == 1 ? id : std::format("{}-{}", id, number);
 }
