@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "sightglass/adapters/record_names.h"
 #include "sightglass/adapters/wire_metadata.h"
 #include "sightglass/core/json_writer.h"
 #include "sightglass/elements/metaconvert/frame_json.h"
@@ -19,64 +20,6 @@ namespace {
 
 constexpr std::string_view tag_model = "tag";
 constexpr size_t most_content = size_t(64) << 10;  // bytes of user data in JSON
-
-std::string_view name_of(RecordKind kind) {
-  switch (kind) {
-    case RecordKind::frame:
-      return "frame";
-    case RecordKind::frame_update:
-      return "frame_update";
-    case RecordKind::stream_update:
-      return "stream_update";
-    case RecordKind::end_of_stream:
-      return "end_of_stream";
-    case RecordKind::user_data:
-      return "user_data";
-  }
-  return "?";
-}
-
-std::string_view name_of(stream::StreamState state) {
-  switch (state) {
-    case stream::StreamState::starting:
-      return "starting";
-    case stream::StreamState::running:
-      return "running";
-    case stream::StreamState::blocked:
-      return "blocked";
-    case stream::StreamState::stalled:
-      return "stalled";
-    case stream::StreamState::ended:
-      return "ended";
-    case stream::StreamState::quarantined:
-      return "quarantined";
-    case stream::StreamState::rejected:
-      return "rejected";
-    case stream::StreamState::unknown:
-      break;
-  }
-  return "unknown";
-}
-
-std::string_view name_of(stream::EndReason reason) {
-  switch (reason) {
-    case stream::EndReason::end:
-      return "end";
-    case stream::EndReason::idle:
-      return "idle";
-    case stream::EndReason::changed:
-      return "changed";
-    case stream::EndReason::error:
-      return "error";
-    case stream::EndReason::evicted:
-      return "evicted";
-    case stream::EndReason::drain:
-      return "drain";
-    case stream::EndReason::unknown:
-      break;
-  }
-  return "unknown";
-}
 
 void append_base64(std::span<const uint8_t> bytes, std::string& text) {
   static constexpr std::string_view digits =

@@ -30,7 +30,8 @@ struct Record {
   // `payload`. For kinds without a frame the whole body.
   std::shared_ptr<const stream::Message> message;
 
-  // The picture to be stored, as message->frame.codec says, or the content of user data; empty: metadata only.
+  // The picture to be stored, as message->frame.codec says, or the content of user data; empty: metadata
+  // only.
   stream::Payload payload;
   bool keyframe = false;
   bool is_replay = false;

@@ -32,6 +32,15 @@ inline Result<std::unique_ptr<Sink>> make_sink(const std::string& type, const Op
   return desc.create(params, {.name = "store", .batch_bytes = batch_bytes ? batch_bytes : desc.batch_bytes});
 }
 
+inline std::unique_ptr<Sink> open_sink(const std::string& type, const Options& options,
+                                       uint64_t batch_bytes = 0) {
+  auto sink = make_sink(type, options, batch_bytes);
+  EXPECT_TRUE(sink) << sink.error().message;
+  const Status started = (*sink)->start();
+  EXPECT_TRUE(started) << started.error().message;
+  return std::move(*sink);
+}
+
 // Writes once; what the sink says of each.
 inline Result<std::vector<Stored>> write_to(Sink& sink, const std::vector<RecordRef>& records) {
   std::vector<Stored> outcome(records.size(), Stored::yes);

@@ -15,6 +15,7 @@
 #include "sightglass/stream/uuid.h"
 #include "sightglass/stream/zeromq/reader.h"
 #include "sightglass/stream/zeromq/writer.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -30,13 +31,6 @@ bool soon(Condition&& condition) {
 
 class ZmqAdapters : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-zmq-XXXXXX";
-    folder = mkdtemp(name);
-    address = "ipc://" + folder + "/s";
-  }
-  void TearDown() override { std::filesystem::remove_all(folder); }
-
   std::unique_ptr<Sink> sink(const std::string& send_timeout) {
     const SinkDesc* desc = find_sink("zeromq");
     ParamSet params(desc->params);
@@ -68,7 +62,8 @@ class ZmqAdapters : public testing::Test {
     return all;
   }
 
-  std::string folder, address;
+  const sightglass::test::TemporaryFolder temporary{};
+  const std::string folder = temporary.path(), address = "ipc://" + folder + "/s";
 };
 
 // A window holds 64 messages of a source: the 65th does not go.

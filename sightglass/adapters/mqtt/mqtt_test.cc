@@ -355,10 +355,10 @@ TEST(MqttSource, MessagesBecomeUserData) {
 TEST(MqttSource, SpeaksTls) {
   const TestCertificates certificates;
   const int port = sightglass::test::free_port();
-  auto server = ServerProcess::mosquitto("listener " + std::to_string(port) + " 127.0.0.1\ncafile " +
-                                         certificates.path("ca.pem") + "\ncertfile " +
-                                         certificates.path("server.pem") + "\nkeyfile " +
-                                         certificates.path("server.key") + "\n");
+  auto server =
+      ServerProcess::mosquitto("listener " + std::to_string(port) + " 127.0.0.1\ncafile " +
+                               certificates.path("ca.pem") + "\ncertfile " + certificates.path("server.pem") +
+                               "\nkeyfile " + certificates.path("server.key") + "\n");
   Reader reader(server);
   auto source = open_source({{"url", "mqtts://127.0.0.1:" + std::to_string(port)},
                              {"topics", "t"},

@@ -240,8 +240,7 @@ TEST_F(Preview, EncodesH264AnewOnRequest) {
   EXPECT_EQ(player.width(), 320);
 }
 
-// Nobody decodes a stream whose units are passed on; a frame that is missing is waited for by a keyframe.
-TEST_F(Preview, PassesNothingBehindAMissingFrame) {
+TEST_F(Preview, GoesOnAtAKeyframeBehindAMissingFrame) {
   auto sink = open({{"sources", "cam-1"}});
   auto records = h264("cam-1", 200, 20);
   ASSERT_EQ(records.size(), 20u);

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "sightglass/core/allocation_count.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::stream {
 namespace {
@@ -201,11 +202,6 @@ TEST(SinkQueue, AllocatesNothingOnceWarm) {
 
 class SinkSpillTest : public testing::Test {
  protected:
-  SinkSpillTest() {
-    std::string name = (fs::temp_directory_path() / "sink-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~SinkSpillTest() override { fs::remove_all(folder_); }
   SinkSpill spill(uint64_t most_bytes = 64 << 10) {
     auto file = SpillFile::open(folder_, {.most_bytes = most_bytes, .segment_bytes = 4096});
     EXPECT_TRUE(file);
@@ -223,7 +219,8 @@ class SinkSpillTest : public testing::Test {
               return item(value);
             }};
   }
-  std::string folder_;
+  const test::TemporaryFolder temporary_{};
+  const std::string folder_ = temporary_.path();
   int decoded_ = 0;
   static constexpr SinkQueueLimits limits{.records = 4, .policy = QueuePolicy::spill};
 };

@@ -1,4 +1,5 @@
 #include "sightglass/stream/lifecycle/spill_file.h"
+#include "tests/temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -19,12 +20,6 @@ namespace fs = std::filesystem;
 
 class SpillFileTest : public testing::Test {
  protected:
-  SpillFileTest() {
-    std::string name = (fs::temp_directory_path() / "spill-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~SpillFileTest() override { fs::remove_all(folder_); }
-
   using Limits = SpillFile::Limits;
   std::unique_ptr<SpillFile> open(const Limits& limits = {}) {
     auto file = SpillFile::open(folder_, limits);
@@ -65,7 +60,8 @@ class SpillFileTest : public testing::Test {
     file.put(with);
   }
 
-  std::string folder_;
+  const test::TemporaryFolder temporary_{};
+  const std::string folder_ = temporary_.path();
   static constexpr Limits small{.most_bytes = 64 << 10, .segment_bytes = 4096};
 };
 
