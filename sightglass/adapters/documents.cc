@@ -86,7 +86,7 @@ void RecordRows::read(const Record& record) {
     int64_t id = region.id >= 0 ? region.id : int64_t(i);
     while (region.id < 0 && std::ranges::contains(record.results.regions, id, &Region::id))
       id += int64_t(record.results.regions.size());
-    objects.push_back({object_key(id), &region});
+    objects.push_back({object_key(id), &region, id});
   }
   if (update) {
     // Boxes and points of an update are pixels: the size of its frame is not in it.
@@ -94,7 +94,7 @@ void RecordRows::read(const Record& record) {
       Region& region = regions_.emplace_back(to_region(insert.object, 1, 1));
       if (insert.parent_id && *insert.parent_id >= 0 && *insert.parent_id <= INT32_MAX)
         region.parent = int32_t(*insert.parent_id);
-      objects.push_back({object_key(insert.object.id), &region});
+      objects.push_back({object_key(insert.object.id), &region, insert.object.id});
     }
   }
   for (const Object& object : objects)

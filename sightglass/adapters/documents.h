@@ -44,6 +44,7 @@ class RecordRows {
   struct Object {
     std::string_view key;
     const Region* region = nullptr;
+    int64_t id = 0;  // in its key
   };
   struct Attribute {
     std::string_view owner;  // key of the frame or object

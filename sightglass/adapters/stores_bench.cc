@@ -96,11 +96,11 @@ class BareElasticsearch {
         ("http://" + address + "/_bulk?filter_path=errors,items.*.status,items.*.error").c_str());
     curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
     curl_easy_setopt(easy_, CURLOPT_WRITEDATA, &answer_);
-    curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION,
-                     +[](char* data, size_t size, size_t count, std::string* to) {
-                       to->append(data, size * count);
-                       return size * count;
-                     });
+    curl_easy_setopt(
+        easy_, CURLOPT_WRITEFUNCTION, +[](char* data, size_t size, size_t count, std::string* to) {
+          to->append(data, size * count);
+          return size * count;
+        });
   }
   ~BareElasticsearch() {
     curl_easy_cleanup(easy_);

@@ -15,8 +15,8 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little);  // as BSON is
 
-// A whole number below this is written in full in JSON, and so is a whole number there; beyond, its text decides
-// (1e+05).
+// A whole number below this is written in full in JSON, and so is a whole number there; beyond, its text
+// decides (1e+05).
 constexpr double most_plain = 1e5;
 
 constexpr std::array<double, 15> powers = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6, 1e7,

@@ -1,7 +1,7 @@
-// Writes BSON, piece by piece, to the end of a string: with the functions of JsonWriter, so that the same code
-// writes both, and with the same rules. What it writes is what JsonToBson makes of that JSON: whole numbers are
-// int32 where they fit, others the double that their shortest decimal text reads as; numbers that are not
-// finite become null; bytes that are no UTF-8 become U+FFFD.
+// Writes BSON, piece by piece, to the end of a string: with the functions of JsonWriter, so that the same
+// code writes both, and with the same rules. What it writes is what JsonToBson makes of that JSON: whole
+// numbers are int32 where they fit, others the double that their shortest decimal text reads as; numbers that
+// are not finite become null; bytes that are no UTF-8 become U+FFFD.
 //
 //   BsonWriter out(bytes);
 //   out.begin_object();

@@ -66,14 +66,14 @@ TEST(BsonWriter, WritesEveryValueAsItsJsonIsRead) {
     out.key("real");
     out.begin_array();
     for (const double number :
-         {0.0, -0.0, 0.1, -2.5, 1e-7, 1e5, 99999.0, 100000.0, 123456.0, 1e10, 1e15, 123456789012345678.0, 1e22,
-          1e300, -1e300, 5e-324, std::numeric_limits<double>::quiet_NaN(), HUGE_VAL, -HUGE_VAL})
+         {0.0, -0.0, 0.1, -2.5, 1e-7, 1e5, 99999.0, 100000.0, 123456.0, 1e10, 1e15, 123456789012345678.0,
+          1e22, 1e300, -1e300, 5e-324, std::numeric_limits<double>::quiet_NaN(), HUGE_VAL, -HUGE_VAL})
       out.value(number);
     out.end_array();
     out.key("float");
     out.begin_array();
-    for (const float number : {0.0f, -0.0f, 0.1f, 0.91f, 1.0f, -3.0f, 16777216.0f, 100000.0f, 123456.0f, 1e10f,
-                               3.4e38f, 1e-45f, 1e-5f, 1234567.5f, 0.001f, std::nanf(""), HUGE_VALF})
+    for (const float number : {0.0f, -0.0f, 0.1f, 0.91f, 1.0f, -3.0f, 16777216.0f, 100000.0f, 123456.0f,
+                               1e10f, 3.4e38f, 1e-45f, 1e-5f, 1234567.5f, 0.001f, std::nanf(""), HUGE_VALF})
       out.value(number);
     out.end_array();
     out.end_object();
@@ -198,8 +198,8 @@ void expect_same_documents(const Record& record, bool with_objects = true) {
     bson_append_date_time(&set, "made", 4, documents.rows().made_ms);
     ASSERT_TRUE(json.append(expected[i].json, set));
     bson_append_document_end(&made, &set);
-    EXPECT_EQ(update.bson, bytes_of(made))
-        << shown(std::string(update.bson)) << "\n" << shown(bytes_of(made));
+    EXPECT_EQ(update.bson, bytes_of(made)) << shown(std::string(update.bson)) << "\n"
+                                           << shown(bytes_of(made));
     bson_destroy(&made);
   }
 }

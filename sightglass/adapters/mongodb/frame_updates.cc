@@ -85,8 +85,7 @@ bool FrameUpdates::read(const Record& record, bool with_objects) {
     out.entries(identity_);
     out.field("element", event.attribute->model.view());
     out.field("n", event.n);
-    if (event.attribute->kind == AttributeKind::number)
-      out.field("track", int64_t(event.attribute->number));
+    if (event.attribute->kind == AttributeKind::number) out.field("track", int64_t(event.attribute->number));
     fields::attribute(out, *event.attribute);
     end_update(out);
     add(DocumentKind::event, event.key, begin);

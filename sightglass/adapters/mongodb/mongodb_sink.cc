@@ -138,8 +138,8 @@ class MongodbSink final : public Sink {
       }
       for (const FrameUpdates::Update& update : updates_.all()) {
         bson_t bson;
-        const bool is_read = bson_init_static(&bson, reinterpret_cast<const uint8_t*>(update.bson.data()),
-                                              update.bson.size());
+        const bool is_read =
+            bson_init_static(&bson, reinterpret_cast<const uint8_t*>(update.bson.data()), update.bson.size());
         is_good = is_read && put(update.kind, false, update.key, bson, place) && is_good;
       }
       return is_good;
@@ -151,11 +151,12 @@ class MongodbSink final : public Sink {
       const RecordRows& rows = documents_.rows();
       if (!document.is_merge) bson_append_date_time(&set, "time", 4, rows.time_us / 1000);
       bson_append_date_time(&set, "made", 4, rows.made_ms);
-      const bool is_read = document.is_merge ? json_.append_late(document.json, set)
-                                             : json_.append(document.json, set);
+      const bool is_read =
+          document.is_merge ? json_.append_late(document.json, set) : json_.append(document.json, set);
       bson_append_document_end(&update_.bson, &set);
       if (!is_read) refusal_ = "the record is no JSON object";
-      is_good = is_read && put(document.kind, document.is_merge, document.key, update_.bson, place) && is_good;
+      is_good =
+          is_read && put(document.kind, document.is_merge, document.key, update_.bson, place) && is_good;
     }
     return is_good;
   }
@@ -164,8 +165,8 @@ class MongodbSink final : public Sink {
   bool put(DocumentKind kind, bool is_merge, std::string_view key, const bson_t& update, size_t place) {
     Part& part = parts_[size_t(kind)];
     if (!part.bulk) {
-      const MongoCollection collection(mongoc_client_get_collection(
-          client_.get(), params_.database.c_str(), std::string(plural(kind)).c_str()));
+      const MongoCollection collection(mongoc_client_get_collection(client_.get(), params_.database.c_str(),
+                                                                    std::string(plural(kind)).c_str()));
       part.bulk.reset(
           mongoc_collection_create_bulk_operation_with_opts(collection.get(), bulk_options_.get()));
     }

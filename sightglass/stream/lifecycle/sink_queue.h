@@ -85,8 +85,8 @@ class SinkQueue {
 
   // `item` is moved from unless the answer is full or closed. Time-out 0: does not wait.
   Status push(SinkItem& item, std::chrono::nanoseconds timeout = {});
-  // Appends up to `most` to `items`, waiting until `least` are there, the queue is full or closed, or the time
-  // is up. False: there was none.
+  // Appends up to `most` to `items`, waiting until `least` are there, the queue is full or closed, or the
+  // time is up. False: there was none.
   bool pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout, size_t least = 1);
   void done(size_t items);  // the oldest popped ones are stored
   void retry();             // the popped ones come again
@@ -111,9 +111,7 @@ class SinkQueue {
   void drop_waiting(const SinkItem& newcomer, Condition&& condition);
   void read_back();
   bool is_read() const { return !spill_.file || spill_.file->unread() == 0; }
-  bool is_full() const {
-    return count_ > 0 && (count_ >= limits_.records || bytes_ >= limits_.bytes);
-  }
+  bool is_full() const { return count_ > 0 && (count_ >= limits_.records || bytes_ >= limits_.bytes); }
   bool has_enough() const { return count_ - popped_ >= wanted_ || is_full() || !is_read(); }
   void note_error(const Error& error);
   bool awaits_key(uint64_t stream) const;
@@ -126,7 +124,7 @@ class SinkQueue {
   SinkSpill spill_;
   std::vector<Place> ring_;
   size_t first_ = 0, count_ = 0, popped_ = 0;  // the first `popped_` are with the sink
-  size_t wanted_ = 1;  // records that pop() waits for
+  size_t wanted_ = 1;                          // records that pop() waits for
   uint64_t bytes_ = 0;
   uint32_t undecoded_ = 0;          // records from disk that nobody understood, since the last good one
   std::vector<uint64_t> awaiting_;  // streams that wait for a keyframe

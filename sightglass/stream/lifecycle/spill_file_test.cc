@@ -113,6 +113,24 @@ TEST_F(SpillFileTest, LimitIsAnErrorThatDroppingTheOldestCures) {
   EXPECT_EQ(read_all(*file), range(uint32_t(*lost), next + 1));
 }
 
+TEST_F(SpillFileTest, SkippedRecordIsReadOnlyAfterARestart) {
+  {
+    auto file = open(small);
+    for (uint32_t i = 0; i < 100; ++i) {
+      ASSERT_TRUE(file->append(record(i)));
+      file->skip();
+      EXPECT_EQ(file->unread(), 0u);
+    }
+    ASSERT_TRUE(file->append(record(100)));
+    EXPECT_EQ(read_all(*file), std::vector<uint32_t>{100});
+    ASSERT_TRUE(file->commit(40));
+  }
+  auto file = open(small);
+  EXPECT_EQ(read_all(*file), range(40, 101));
+  ASSERT_TRUE(file->commit(61));
+  EXPECT_TRUE(segments().empty());
+}
+
 TEST_F(SpillFileTest, RecordsInFlightMayBeDeliveredAfterTheirSegmentWasDropped) {
   auto file = open(small);
   for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(file->append(record(i)));
