@@ -4,8 +4,8 @@
 //   memory_us      the queue without a disk (policy block)
 //   default_us     policy spill: on disk once memory is full, which it is not here
 //   outbox_us      and durable: each record is on disk before it counts as stored
-//   ratio_default  default / memory
-//   ratio          outbox / memory; at most 1.2 for stores
+//   ratio_default  default / memory; at most 1.2
+//   ratio          outbox / memory
 //
 // `…_per_s` are records per second of wall time.
 #include <benchmark/benchmark.h>
@@ -58,7 +58,7 @@ class Queued {
       if (runner_->offer(parcel, 1, [] {}) != module::SinkRunner::Offer::taken) return false;
       parcel->done(true);
     }
-    while (!runner_->is_idle()) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    while (!runner_->is_idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     ++batches_;
     return runner_->status().dropped == 0;

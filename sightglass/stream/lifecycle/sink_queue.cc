@@ -27,18 +27,15 @@ bool SinkQueue::fits(const SinkItem& item) const {
 
 SinkQueue::Status SinkQueue::push(SinkItem& item, std::chrono::nanoseconds timeout) {
   std::unique_lock lock(mutex_);
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
   const bool blocks = limits_.policy == QueuePolicy::block;
   const auto has_place = [&] {
     if (limits_.policy == QueuePolicy::spill) return true;
     return item.keep ? fits_reserve() : !blocks || fits(item);
   };
   // Room is waited for where dropping is not allowed; everything else finds an answer at once.
-  while (!is_closed_ && !has_place())
-    if (timeout.count() <= 0 || room_.wait_until(lock, deadline) == std::cv_status::timeout) {
-      if (is_closed_ || !has_place()) return is_closed_ ? Status::closed : Status::full;
-    }
+  if (timeout.count() > 0) room_.wait_for(lock, timeout, [&] { return is_closed_ || has_place(); });
   if (is_closed_) return Status::closed;
+  if (!has_place()) return Status::full;
 
   ++counts_.pushed;
   if (limits_.policy == QueuePolicy::spill) {

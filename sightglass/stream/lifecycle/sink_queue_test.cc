@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
@@ -324,6 +325,36 @@ TEST_F(SinkSpillTest, DurableOneWithALargerMemoryThanDiskLosesNothingThatIsInMem
   EXPECT_TRUE(sink.dropped.empty());
   EXPECT_EQ(sink.queue.counts().spill_dropped, 0u);
   EXPECT_EQ(sink.queue.counts().spill_bytes, 0u);
+}
+
+TEST_F(SinkSpillTest, WritersAndTheSinkWorkAtTheSameTime) {
+  for (const bool is_durable : {false, true}) {
+    SinkQueueLimits both = limits;
+    both.durable = is_durable, both.records = 32;
+    SinkQueue queue(both, spill(16 << 20));
+    constexpr int writers = 3, records = 2000;
+    std::vector<std::thread> threads;
+    for (int writer = 0; writer < writers; ++writer)
+      threads.emplace_back([&, writer] {
+        for (int i = 0; i < records; ++i) {
+          SinkItem made = item(writer * records + i);
+          queue.push(made);
+        }
+      });
+    std::array<int, writers> next{};
+    std::vector<SinkItem> items;
+    for (int got = 0; got < writers * records;) {
+      if (!queue.pop(items, 20, 10ms, 20)) continue;
+      for (const SinkItem& taken : items)
+        EXPECT_EQ(number(taken) % records, next[size_t(number(taken) / records)]++) << "in order";
+      got += int(items.size());
+      queue.done(items.size());
+      items.clear();
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_TRUE(queue.is_empty());
+    EXPECT_EQ(queue.counts().spill_bytes, 0u);
+  }
 }
 
 TEST_F(SinkSpillTest, OldestSegmentGoesAtTheLimitOfTheDisk) {
