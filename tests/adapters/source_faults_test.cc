@@ -49,12 +49,12 @@ class Gate final : public Deliver {
 
   bool deliver(stream::Delivery delivery) override {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return is_closed_ || taken_ < allowed_; });
+    changed_.wait(lock, [&] { return is_closed_ || order_.size() < allowed_; });
     return take(delivery) == Offer::taken;
   }
   Offer offer(stream::Delivery& delivery) override {
     const std::lock_guard lock(mutex_);
-    return !is_closed_ && taken_ >= allowed_ ? Offer::full : take(delivery);
+    return !is_closed_ && order_.size() >= allowed_ ? Offer::full : take(delivery);
   }
   std::unique_ptr<Deliver> another() override { return nullptr; }
 
@@ -89,9 +89,8 @@ class Gate final : public Deliver {
     if (delivery.message->frame || delivery.message->user_data) {
       const std::string key = key_of_(delivery);
       if (++keys_[key] == 1) order_.push_back(key);
-      ++taken_;
-      if (taken_ == messages / 4) memory_.begin();
-      if (taken_ % 100 == 0) memory_.look();
+      if (order_.size() == messages / 4) memory_.begin();
+      if (order_.size() % 100 == 0) memory_.look();
     }
     has_ended_ = has_ended_ || delivery.message->end_of_stream.has_value();
     if (delivery.settlement) delivery.settlement->processed();
@@ -101,7 +100,7 @@ class Gate final : public Deliver {
   const KeyOf key_of_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  size_t allowed_ = messages / 4, taken_ = 0;
+  size_t allowed_ = messages / 4;
   bool is_closed_ = false;
   std::atomic<bool> has_ended_ = false;
   Keys keys_;
@@ -245,8 +244,7 @@ class HttpFile : public Origin {
     return [](const stream::Delivery& delivery) {
       const auto& bytes = delivery.payloads.at(0).bytes;
       const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      return std::format("{} {:x}", delivery.message->frame->dts.value_or(0),
-                         std::hash<std::string_view>()(text));
+      return std::format("{:x}", std::hash<std::string_view>()(text));
     };
   }
   // As it is read from the disk.
@@ -316,11 +314,11 @@ class SourceFaults : public ::testing::TestWithParam<System> {
   }
   // Part of the messages are there, and the next ones are wanted.
   void reach(size_t part) {
-    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages * part / 4; })) << gate_.distinct();
+    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages * part / 4; }, 30s)) << gate_.distinct();
     gate_.allow(part == 3 ? SIZE_MAX : gate_.distinct() * (part + 1) / part);
   }
   void expect_all() {
-    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages; })) << gate_.distinct();
+    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages; }, 30s)) << gate_.distinct();
     const auto expected = origin_->expected();
     const std::set<std::string> wanted(expected.begin(), expected.end());
     ASSERT_EQ(wanted.size(), messages);
@@ -483,7 +481,8 @@ TEST(CameraFaults, IsStoppedPausedRestartedAndTalksNonsenseWhileItsFramesFlow) {
   ASSERT_TRUE(eventually([&] { return viewer.frames() >= frames; }, 120s)) << viewer.frames();
   EXPECT_EQ(viewer.undecodable(), 0u);
   EXPECT_EQ(viewer.out_of_order(), 0u);
-  EXPECT_GE((*made)->status().at(0).reconnects, faults.size());
+  // Who was only paused may go on with the connection that it had.
+  EXPECT_GE((*made)->status().at(0).reconnects, faults.size() - 1);
   EXPECT_LT(viewer.growth(), most_growth);
   RecordProperty("grew_by_kib", int(viewer.growth() >> 10));
 }
