@@ -78,8 +78,8 @@ class FfmpegInput final : public LiveInput {
   bool is_pacing() const override { return is_pacing_; }
 
  private:
-  // Where a connection breaks FFmpeg gives the beginning of a frame as if it were one. Of a recording the frame
-  // comes again, whole; so each waits until something stands behind it.
+  // Where a connection breaks FFmpeg gives the beginning of a frame as if it were one. Of a recording the
+  // frame comes again, whole; so each waits until something stands behind it.
   Result<std::optional<AccessUnit>> next_whole() {
     if (!progress_) return units_->next();
     for (;;) {
