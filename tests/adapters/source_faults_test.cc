@@ -315,11 +315,11 @@ class SourceFaults : public ::testing::TestWithParam<System> {
   }
   // Part of the messages are there, and the next ones are wanted.
   void reach(size_t part) {
-    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages * part / 4; }, 30s)) << gate_.distinct();
+    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages * part / 4; })) << gate_.distinct();
     gate_.allow(part == 3 ? SIZE_MAX : gate_.distinct() * (part + 1) / part);
   }
   void expect_all() {
-    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages; }, 30s)) << gate_.distinct();
+    EXPECT_TRUE(eventually([&] { return gate_.distinct() >= messages; })) << gate_.distinct();
     const auto expected = origin_->expected();
     const std::set<std::string> wanted(expected.begin(), expected.end());
     ASSERT_EQ(wanted.size(), messages);
