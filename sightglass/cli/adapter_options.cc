@@ -67,8 +67,12 @@ class Reading {
       if (Status taken = take(word, entry); !taken) return forward_error(taken);
     Diagnostics found;
     module::validate(entry, schema_, {}, found, &schema_);
+    // What was said wrongly comes before what was not said.
+    const Diagnostic* first = nullptr;
     for (const Diagnostic& item : found.items())
-      if (item.severity == module::Severity::error) return wrong(item, entry);
+      if (item.severity == module::Severity::error && (!first || (first->path.empty() && !item.path.empty())))
+        first = &item;
+    if (first) return wrong(*first, entry);
     return entry;
   }
 

@@ -1,6 +1,7 @@
 // Each server that sinks write to is stopped, paused, restarted and answers garbage while 10,000 records flow
 // through the queue of a module: none is lost, none is invented, what the store has twice has one key, and
-// memory is bounded. Redis and mosquitto are real; the others are doubles that keep what they acknowledged.
+// memory is bounded. So it is while the clock of this process jumps. Redis and mosquitto are real; the others
+// are doubles that keep what they acknowledged.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <hiredis/hiredis.h>
@@ -22,6 +23,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sightglass/adapters/sink_flow_test_support.h"
+#include "tests/adapters/jumping_clock.h"
 #include "tests/adapters/resident.h"
 
 namespace sightglass::adapters {
@@ -278,6 +280,7 @@ class Stream {
       invented += !flow_.uuids().contains(key);
       repeats += size_t(times - 1);
     }
+    EXPECT_EQ(unsorted_, 0u) << "keys sort by age, whatever the clock does";
     EXPECT_EQ(invented, 0u);
     EXPECT_EQ(keys.size() - invented, flow_.uuids().size()) << "lost";
     EXPECT_TRUE(repeats == 0 || !store_.has_each_once()) << repeats;
@@ -292,11 +295,16 @@ class Stream {
   void give() {
     const std::string mood(mood_bytes, 'm');
     const int records = store_.records();
+    stream::Uuid last{};
     for (int i = 0; i < records && !is_over_; ++i) {
       for (int allowed = allowed_; i >= allowed; allowed = allowed_) allowed_.wait(allowed);
       if (i == records / 4) memory_.begin();  // all that is needed once is there
       if (i % 50 == 0) memory_.look();
-      flow_.give(testing::frame_record({.source_id = i % 2 ? "odd" : "even", .seq = i, .mood = mood}));
+      const RecordRef record =
+          testing::frame_record({.source_id = i % 2 ? "odd" : "even", .seq = i, .mood = mood});
+      unsorted_ += record->uuid <= last;
+      last = record->uuid;
+      flow_.give(record);
     }
   }
 
@@ -306,6 +314,7 @@ class Stream {
   std::atomic<int> allowed_;
   std::atomic<bool> is_over_ = false;
   test::Resident memory_;
+  size_t unsorted_ = 0;
   std::jthread giver_;  // a server dies with the thread that has started it: that is not this one
 };
 
@@ -362,6 +371,27 @@ TEST_P(SinkFaults, ServerAnswersGarbage) {
   stream.reach(3);
   stream.expect_all();
 }
+
+class SinkClock : public SinkFaults {};
+
+TEST_P(SinkClock, JumpsDoNoHarm) {
+  test::JumpingClock clock;
+  Stream stream(*store_);
+  for (const auto& [part, by] : {std::pair(1, 24h), std::pair(2, -48h), std::pair(3, 25h)}) {
+    stream.reach(part);
+    const auto before = std::chrono::system_clock::now();
+    clock.jump(by);
+    ASSERT_GT(std::chrono::abs(std::chrono::system_clock::now() - before), 23h);
+  }
+  stream.expect_all();
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, SinkClock,
+                         ::testing::Values(System{"Redis", &open<Redis>}, System{"Mqtt", &open<Mqtt>},
+                                           System{"Mongodb", &open<Mongodb>},
+                                           System{"Elasticsearch", &open<Elasticsearch>},
+                                           System{"Webhook", &open<Webhook>}),
+                         [](const auto& each) { return each.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(Of, SinkFaults,
                          ::testing::Values(System{"Redis", &open<Redis>}, System{"Mqtt", &open<Mqtt>},

@@ -11,7 +11,6 @@
 #include <nlohmann/json.hpp>
 
 #include "sightglass/adapters/kafka/kafka_test_support.h"
-#include "tests/long_form.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -231,7 +230,7 @@ TEST(KafkaSink, F20LosesAndInventsNothingWhateverTheBrokersDo) {
   if (cluster().real()) GTEST_SKIP() << "fault: only on the mock";
   Cluster shaky;
   const std::string topic = shaky.topic(4);
-  const size_t count = test::long_or(10'000, 2000);
+  const size_t count = 10'000;
   auto made = sink({{"topic", topic}, {"format", "json"}, {"send-timeout", "0.5"}}, shaky.brokers());
   ASSERT_TRUE((*made)->start());
   std::vector<FrameMaker> makers;

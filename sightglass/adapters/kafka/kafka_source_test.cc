@@ -10,7 +10,6 @@
 #include <thread>
 
 #include "sightglass/adapters/kafka/kafka_test_support.h"
-#include "tests/long_form.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -334,7 +333,7 @@ TEST(KafkaSource, LosesNothingAndKeepsTheOrderWhateverTheBrokersDo) {
   if (cluster().real()) GTEST_SKIP() << "fault: only on the mock";
   Cluster shaky;
   const std::string topic = shaky.topic(4);
-  const size_t count = test::long_or(10'000, 2000);
+  const size_t count = 10'000;
   auto writing = make(*find_sink("kafka"), {{"brokers", shaky.brokers()}, {"video-topic", topic}}, "writer");
   ASSERT_TRUE((*writing)->start());
   std::vector<FrameMaker> makers;

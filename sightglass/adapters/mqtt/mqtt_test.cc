@@ -220,7 +220,7 @@ TEST(MqttSink, BadOptionsAreNamed) {
   EXPECT_THAT(message({{"url", "mqtts://host"}, {"tls-server-name", "other"}}), HasSubstr("tls-server-name"));
 }
 
-// --- faults
+// --- faults; tests/adapters/sink_faults_test.cc has those of the server
 
 class MqttFaults : public testing::Test {
  protected:
@@ -241,53 +241,11 @@ class MqttFaults : public testing::Test {
   }
 };
 
-TEST_F(MqttFaults, NothingIsLostOrInventedWhenTheBrokerRestarts) {
-  Reader reader(server, "sightglass/cam-1", "reader");
-  auto sink = open();
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored == 640) server.stop(), server.restart();
-  });
-  expect_all(reader);
-}
-
-TEST_F(MqttFaults, NothingIsLostOrInventedWhenTheBrokerStandsStill) {
-  Reader reader(server, "sightglass/cam-1", "reader");
-  auto sink = open();
-  std::jthread waker;
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored != 640) return;
-    server.pause();
-    waker = std::jthread([&] {
-      std::this_thread::sleep_for(std::chrono::seconds(3));
-      server.go_on();
-    });
-  });
-  expect_all(reader);
-}
-
 TEST_F(MqttFaults, NothingIsLostOrInventedWhenConnectionsBreak) {
   Reader reader(server, "sightglass/cam-1");
   auto sink = open();
   proxy.control("set", {{"cut_after", 60'000}, {"times", 4}});
   test::store_all(*sink, records);
-  expect_all(reader);
-}
-
-TEST_F(MqttFaults, NothingIsLostOrInventedWhenAnswersAreGarbage) {
-  Reader reader(server, "sightglass/cam-1");
-  auto garbage = ServerProcess::script("echo_server.py");
-  auto sink = open();
-  std::jthread mender;
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored != 640) return;
-    proxy.control("set", {{"to", garbage.address()}});
-    proxy.control("reset");
-    mender = std::jthread([&] {
-      std::this_thread::sleep_for(std::chrono::seconds(1));
-      proxy.control("set", {{"to", server.address()}});
-      proxy.control("reset");
-    });
-  });
   expect_all(reader);
 }
 
