@@ -17,6 +17,7 @@
 #include "sightglass/adapters/test_records.h"
 #include "sightglass/module/sink_runner.h"
 #include "sightglass/module/sink_settings.h"
+#include "tests/long_form.h"
 #include "tests/servers/server_process.h"
 
 namespace sightglass::adapters::testing {
@@ -118,8 +119,8 @@ inline std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
-// How many records flow past a fault: 10,000 with SIGHTGLASS_TEST_LONG, else fewer.
-inline int flow_records() { return std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000 : 2'000; }
+// How many records flow past a fault.
+inline int flow_records() { return test::long_or(10'000, 2'000); }
 
 // Records flow while their server is killed, started again, stopped in mid-air, goes on, and is restarted.
 // A server dies with the thread that has started it: that is this one.

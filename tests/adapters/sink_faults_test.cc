@@ -25,6 +25,7 @@
 #include "sightglass/adapters/sink_flow_test_support.h"
 #include "tests/adapters/jumping_clock.h"
 #include "tests/adapters/resident.h"
+#include "tests/long_form.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -47,7 +48,7 @@ class Store {
   virtual const char* sink() const = 0;
   virtual Options options() const = 0;
   virtual Keys keys() = 0;
-  // MongoDB's double takes its time: 10,000 with SIGHTGLASS_TEST_LONG.
+  // MongoDB's double takes its time.
   virtual int records() const { return all_records; }
   // Whether it has each key once, whatever happens; else readers tell repeats by the key.
   virtual bool has_each_once() const { return true; }
@@ -165,7 +166,7 @@ class Mongodb final : public Store {
  public:
   Mongodb() { set(double_of("mongodb_double.py", {"--advertise", address()})); }
   const char* sink() const override { return "mongodb"; }
-  int records() const override { return std::getenv("SIGHTGLASS_TEST_LONG") ? all_records : 3'000; }
+  int records() const override { return test::long_or<int>(all_records, 3'000); }
   Options options() const override {
     return {{"url", "mongodb://" + address()}, {"database", "faults"}, {"timeout", "1"}};
   }

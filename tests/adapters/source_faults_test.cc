@@ -26,6 +26,7 @@
 #include "sightglass/adapters/kafka/kafka_test_support.h"
 #include "tests/adapters/jumping_clock.h"
 #include "tests/adapters/resident.h"
+#include "tests/long_form.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -508,9 +509,9 @@ TEST(CameraFaults, GoesOnWhenTheClockJumps) {
   EXPECT_EQ((*made)->status().at(0).reconnects, 0u);
 }
 
-// 10,000 frames with SIGHTGLASS_TEST_LONG, else 2,000.
+// 10,000 frames in the long form, else 2,000.
 TEST(CameraFaults, IsStoppedPausedRestartedAndTalksNonsenseWhileItsFramesFlow) {
-  const size_t frames = std::getenv("SIGHTGLASS_TEST_LONG") ? messages : 2000;
+  const size_t frames = test::long_or<size_t>(messages, 2000);
   const int port = test::free_port();
   std::vector<std::string> options{
       "--port", std::to_string(port), "--rate", "200", "--size", "64x48", "--gop", "20"};
