@@ -1,5 +1,5 @@
-// The long form of a test: more of the same, for hours where need be. `./run test --long` sets SIGHTGLASS_TEST_LONG;
-// what has one carries the ctest label `long`.
+// The long form of a test: more of the same, for hours where need be. `./run test --long` sets
+// SIGHTGLASS_TEST_LONG; what has one carries the ctest label `long`.
 #pragma once
 
 #include <cstdlib>

@@ -102,9 +102,8 @@ class Window {
                         .answer = std::move(answer),
                         .handle = handle});
     };
-    add("/livez", Scope::open, "Whether the process works", "state", [](const console::Request&) {
-      return console::json_response({{"state", "running"}});
-    });
+    add("/livez", Scope::open, "Whether the process works", "state",
+        [](const console::Request&) { return console::json_response({{"state", "running"}}); });
     add("/readyz", Scope::open, "Whether frames flow", "state of each source",
         [this](const console::Request&) { return ready(); });
     add("/metrics", Scope::read, "Metrics", "Prometheus' text", [this](const console::Request&) {

@@ -159,15 +159,15 @@ Status ModuleRunner::start_parts() {
     if (state_ == State::loading) state_ = State::ready;
     starts_sources_ = true;
   }
-  const auto started = start_sources();
-  {
-    const std::scoped_lock lock(mutex_);
-    starts_sources_ = false;
-    changed_.notify_all();
+  auto started = start_sources();
+  if (started) {
+    is_built_ = true;
+    started = parameters_->start_watching();
   }
-  if (!started) return started;
-  is_built_ = true;
-  return parameters_->start_watching();
+  const std::scoped_lock lock(mutex_);
+  starts_sources_ = false;
+  changed_.notify_all();
+  return started;
 }
 
 Status ModuleRunner::still_wanted() const {

@@ -331,7 +331,8 @@ TEST_F(ModuleStreams, F04GivePlacesBack) {
     served = 0;
     for (int i = 0; i < many; ++i) served += recorder->frames(std::format("crowd-{}", i));
     return served + module->status().refused_streams - refused == size_t(many);
-  })) << served << " served, " << module->status().refused_streams - refused << " refused of " << many;
+  })) << served
+      << " served, " << module->status().refused_streams - refused << " refused of " << many;
   EXPECT_TRUE(module->health().ready);
   EXPECT_TRUE(is_balanced(module->status()));
 }

@@ -1,5 +1,5 @@
-// F-22: mutated messages neither crash the reader, nor cost much time or memory. The long form takes 10 million,
-// the short one 200,000. tests/fuzz looks for what chance does not find.
+// F-22: mutated messages neither crash the reader, nor cost much time or memory. The long form takes 10
+// million, the short one 200,000. tests/fuzz looks for what chance does not find.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <time.h>

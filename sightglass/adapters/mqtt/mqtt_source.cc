@@ -174,6 +174,7 @@ class MqttSource final : public Source {
     pollfd ready{.fd = mosquitto_socket(client), .events = short(reading | writing), .revents = 0};
     if (ready.fd < 0) return MOSQ_ERR_NO_CONN;
     if (poll(&ready, 1, reading ? 100 : 20) < 0 && errno != EINTR) return MOSQ_ERR_ERRNO;
+    if (!reading && (ready.revents & (POLLERR | POLLHUP | POLLNVAL))) return MOSQ_ERR_CONN_LOST;
     int state = MOSQ_ERR_SUCCESS;
     if (reading && (ready.revents & ~POLLOUT)) state = mosquitto_loop_read(client, 1);
     if (state == MOSQ_ERR_SUCCESS && !is_refused_ && mosquitto_want_write(client))

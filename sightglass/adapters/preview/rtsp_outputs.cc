@@ -19,7 +19,7 @@
 namespace sightglass::adapters {
 namespace {
 
-// Units of this many wait for a viewer; then the viewer goes on at a keyframe.
+// Units of this many wait for a viewer, beside a group; then the viewer goes on at a keyframe.
 constexpr guint64 most_waiting = 256;
 // Of the group that is kept for those who come.
 constexpr size_t most_units = 1024, most_bytes = size_t(16) << 20;
@@ -56,7 +56,13 @@ struct Output {
         to.needs_key = false;
         continue;
       }
-      if (gst_app_src_get_current_level_buffers(source) > most_waiting) to.needs_key = true;
+      // Who does not take what is there gets no more of it. The group may wait as a whole, until its viewer
+      // plays.
+      if (gst_app_src_get_current_level_buffers(source) > most_units + most_waiting ||
+          gst_app_src_get_current_level_bytes(source) > 2 * most_bytes) {
+        to.needs_key = true;
+        continue;
+      }
       if (to.needs_key && !is_key) continue;
       to.needs_key = false;
       give(source, unit);
@@ -246,9 +252,10 @@ struct RtspOutputs::State {
                     caps())
             .c_str(),
         nullptr));
-    if (!pipeline) return fail(ErrorCode::unavailable, "hls-folder: GStreamer has no hlssink2 here");
-    gst_object_ref_sink(pipeline.get());
-    const ElementPtr files(gst_bin_get_by_name(GST_BIN(pipeline.get()), "files"));
+    if (pipeline) gst_object_ref_sink(pipeline.get());
+    // Where an element is missing there is a pipeline of the others.
+    const ElementPtr files(pipeline ? gst_bin_get_by_name(GST_BIN(pipeline.get()), "files") : nullptr);
+    if (!files) return fail(ErrorCode::unavailable, "hls-folder: GStreamer has no hlssink2 here");
     g_object_set(files.get(), "location", (folder / "%05d.ts").c_str(), "playlist-location",
                  (folder / "index.m3u8").c_str(), nullptr);
     ElementPtr units(gst_bin_get_by_name(GST_BIN(pipeline.get()), "units"));

@@ -276,9 +276,11 @@ Status SpillFile::append(std::span<const uint8_t> record) {
   header.crc = crc_of(header, record);
   std::array<iovec, 2> parts = {iovec{&header, sizeof(header)},
                                 iovec{const_cast<uint8_t*>(record.data()), record.size()}};
-  if (!write_all(write_, std::span(parts).first(record.empty() ? 1 : 2), off_t(segment.bytes))) {
-    auto error = failed("writing", path(segment.number));
-    // Half a record must not stand before the next one.
+  const bool is_written =
+      write_all(write_, std::span(parts).first(record.empty() ? 1 : 2), off_t(segment.bytes));
+  if (!is_written || (limits_.sync == SpillSync::every_record && fdatasync(write_) != 0)) {
+    auto error = failed(is_written ? "syncing" : "writing", path(segment.number));
+    // Half a record must not stand before the next one, nor one that is kept elsewhere now.
     if (ftruncate(write_, off_t(segment.bytes)) != 0) close_file(write_);
     return error;
   }
@@ -286,8 +288,6 @@ Status SpillFile::append(std::span<const uint8_t> record) {
   bytes_ += size;
   ++segment.unread;
   ++unread_;
-  if (limits_.sync == SpillSync::every_record && fdatasync(write_) != 0)
-    return failed("syncing", path(segment.number));
   return {};
 }
 

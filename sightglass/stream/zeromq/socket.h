@@ -97,7 +97,7 @@ class Socket {
     uint64_t connected = 0, disconnected = 0;  // since open(); inproc connections are not seen
     uint64_t handshake_failed = 0;             // wrong key, or no peer of ZeroMQ
     uint64_t oversize = 0;  // of the disconnected: those that ZeroMQ cut because of a part over the limit
-    bool up = false;  // the one of a socket that connects stands
+    bool up = false;        // the one of a socket that connects stands
     bool operator==(const Connections&) const = default;
   };
   // Takes note of what happened up to now.

@@ -205,7 +205,9 @@ struct ZmqWriter::State {
   }
 
   // A connection that is not there yet would keep the greeting, and all that are tried meanwhile.
-  bool can_greet() const { return !greeted && (url.bind || url.transport == Transport::inproc || connections.up); }
+  bool can_greet() const {
+    return !greeted && (url.bind || url.transport == Transport::inproc || connections.up);
+  }
 
   void greet(Clock::time_point now) {
     Message message = hello_message("writer", options.name, static_cast<int64_t>(options.limits.part));

@@ -86,13 +86,14 @@ class FfmpegInput final : public LiveInput {
       auto read = units_->next();
       if (!read) return forward_error(read);
       auto unit = std::exchange(last_read_, std::move(*read));
+      unit_info_ = std::exchange(last_info_, units_->info());
       if (unit || !last_read_) return unit;
     }
   }
 
   // The headers that FFmpeg read first are not those of what comes later.
   void renew_info(std::span<const uint8_t> bytes) {
-    MediaInfo now = units_->info();
+    MediaInfo now = progress_ ? unit_info_ : units_->info();
     if (const auto size = stream::picture_size(now.codec, bytes); size && size->width > 0)
       now.width = size->width, now.height = size->height;
     if (now.width != info_->width || now.height != info_->height || now.codec != info_->codec)
@@ -108,7 +109,9 @@ class FfmpegInput final : public LiveInput {
   std::unique_ptr<AccessUnits> units_;
   std::shared_ptr<const MediaInfo> info_;
   std::optional<int64_t> skip_through_;
-  std::optional<AccessUnit> last_read_;  // of a recording
+  // Of a recording, which is read one unit ahead.
+  std::optional<AccessUnit> last_read_;
+  MediaInfo last_info_, unit_info_;  // of last_read_, of the one that was given
 };
 
 Result<std::unique_ptr<Source>> create(const ParamSet& set, const SourceContext& context) {
