@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "sightglass/module/running_module.h"
+#include "tests/long_form.h"
 
 namespace sightglass::module::testing {
 namespace {
@@ -18,11 +19,20 @@ TEST_F(RunningModule, F09AStoppedSinkBehavesAsItsPolicySays) {
     sink_control("stopped").set(SinkControl::Mode::hang);
     start(spec);
     Writer cam("cam");
-    const int frames = 400;
-    std::jthread writing([&] { push_frames(cam, frames); });
+    // A camera of 100 frames a second.
+    const auto until = std::chrono::steady_clock::now() + test::long_or(60s, 5s);
+    std::atomic<int> frames = 0;
+    std::jthread writing([&] {
+      for (auto next = std::chrono::steady_clock::now(); next < until; next += 10ms) {
+        std::this_thread::sleep_until(next);
+        push(cam.frame(frames++ == 0), 120'000);
+      }
+    });
     if (policy == QueuePolicy::block) {
       // What both sinks have is what the blocked one has room for; nothing is lost, and all goes on later.
       ASSERT_TRUE(eventually([&] { return status_of(*module, "cam").queued >= 8; }));
+      std::this_thread::sleep_until(until);
+      EXPECT_TRUE(module->health().live);
       sink_control("stopped").set(SinkControl::Mode::store);
       writing.join();
       ASSERT_TRUE(eventually([&] { return sink_control("stopped").frames == uint64_t(frames); }));

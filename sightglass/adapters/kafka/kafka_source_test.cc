@@ -397,6 +397,36 @@ TEST(KafkaSource, LosesNothingAndKeepsTheOrderWhateverTheBrokersDo) {
   }
 }
 
+TEST(KafkaSource, L25PartitionThatWasPausedAndComesBackGoesOn) {
+  const std::string topic = cluster().topic(2), group = new_group();
+  TopicWriter writer(topic);
+  std::vector<FrameMaker> makers;
+  for (int i = 0; i < 8; ++i) makers.emplace_back(std::format("cam-{}", i));
+  for (int i = 0; i < 200; ++i)
+    for (auto& maker : makers) writer.write(maker.frame());
+  writer.flush();
+  // Nobody takes anything, so what waits is too much before long and the partitions are paused.
+  Taker first, second;
+  for (int i = 0; i < 8; ++i) first.full.insert(std::format("cam-{}", i));
+  second.full = first.full;
+  Running one(source(topic, group), first);
+  ASSERT_TRUE(eventually([&] { return first.refusals > 2000; }));
+  Running two(source(topic, group), second);
+  ASSERT_TRUE(eventually([&] { return second.refusals > 0; }));
+  EXPECT_TRUE(two.stop());
+  {
+    const std::scoped_lock lock(first.mutex);
+    first.full.clear();
+  }
+  ASSERT_TRUE(eventually([&] {
+    std::set<stream::Uuid> seen;
+    const std::scoped_lock lock(first.mutex);
+    for (const auto& taken : first.taken) seen.insert(taken.message->frame->uuid);
+    return seen.size() == 1600;
+  })) << first.count();
+  EXPECT_TRUE(one.stop());
+}
+
 TEST(KafkaSource, L25RevokedPartitionsAreFinishedAndCommittedBeforeTheyGo) {
   const std::string topic = cluster().topic(4), group = new_group();
   TopicWriter writer(topic);

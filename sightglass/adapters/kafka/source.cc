@@ -244,6 +244,8 @@ class KafkaSource final : public Source {
       const auto found = assigned_.find({partition.topic, partition.partition});
       if (found == assigned_.end()) continue;
       found->second->close();
+      // librdkafka would keep the pause until the partition comes back, and nobody would end it.
+      if (found->second->is_paused) pause(*found->second, false);
       // Whoever has it now may have begun already.
       if (is_lost) out_->release(found->second->source_ids(), true);
       assigned_.erase(found);
