@@ -1,8 +1,11 @@
 #include "sightglass/model/yaml_map.h"
 
+#include <yaml-cpp/eventhandler.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <sstream>
 
 #include "sightglass/model/spelling.h"
 
@@ -12,6 +15,21 @@ namespace {
 std::string position(const std::string& file, const YAML::Mark& mark) {
   return mark.is_null() ? file : std::format("{}:{}:{}", file, mark.line + 1, mark.column + 1);
 }
+
+class IgnoreEvents final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+};
 
 template <class T>
 bool read_number(const std::string& text, T& value) {
@@ -23,9 +41,13 @@ bool read_number(const std::string& text, T& value) {
 
 Result<YAML::Node> parse_yaml(std::string_view text, const std::string& file) {
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) return fail(ErrorCode::corrupt, "{}: more than one YAML document", file);
-    return documents.empty() ? YAML::Node() : documents[0];
+    // Not LoadAll(), which finds documents without end, and memory for them, behind some broken ones.
+    std::istringstream input{std::string(text)};
+    YAML::Parser parser(input);
+    IgnoreEvents ignore;
+    if (parser.HandleNextDocument(ignore) && parser.HandleNextDocument(ignore))
+      return fail(ErrorCode::corrupt, "{}: more than one YAML document", file);
+    return YAML::Load(std::string(text));
   } catch (const YAML::Exception& error) {
     return sightglass::fail(ErrorCode::corrupt, "{}: not YAML: {}", position(file, error.mark), error.msg);
   }

@@ -20,8 +20,10 @@ bool alphanumeric(char c) {
 
 // Text of unknown origin, fit for one line of a message.
 std::string shown(std::string_view text) {
+  constexpr size_t longest_shown = 160;
   std::string out;
-  for (const char c : text.substr(0, 120)) {
+  for (const char c : text) {
+    if (out.size() >= longest_shown) return out + "…";
     const bool printable = c >= ' ' && c <= '~';
     if (printable) {
       out += c;
@@ -29,7 +31,7 @@ std::string shown(std::string_view text) {
       out += std::format("\\x{:02x}", static_cast<unsigned char>(c));
     }
   }
-  return text.size() > 120 ? out + "…" : out;
+  return out;
 }
 
 struct Parser {
