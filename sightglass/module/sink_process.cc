@@ -45,9 +45,11 @@ class IntoSinks final : public adapters::Deliver {
     const auto parcel = std::make_shared<const Parcel>(record, nullptr, nullptr, delivery.settlement);
     size_t next = 0;
     // Each offer that finds no room leaves a waiter: it is asked again once one was called.
-    while (!intake_->outlet.offer(parcel, stream, next, [room = room_] { room->open(); })) do
+    while (!intake_->outlet.offer(parcel, stream, next, [room = room_] { room->open(); })) {
+      do {
         if (intake_->is_closed) return false;  // the parcel says that it is unfinished
-      while (!room_->wait());
+      } while (!room_->wait());
+    }
     if (delivery.settlement) delivery.settlement->accepted();
     return true;
   }

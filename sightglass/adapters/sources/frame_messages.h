@@ -9,6 +9,7 @@
 
 #include "sightglass/adapters/sources/access_units.h"
 #include "sightglass/stream/delivery.h"
+#include "sightglass/stream/recycler.h"
 
 namespace sightglass::adapters {
 
@@ -31,6 +32,12 @@ class FrameMessages {
  private:
   std::shared_ptr<stream::Message> message(stream::Kind kind);
 
+  // Larger than what malloc keeps at hand, and one comes and goes with each frame.
+  stream::Recycler<stream::Message> messages_{32, [](stream::Message& each) {
+                                                each.frame.reset();
+                                                each.stream_update.reset();
+                                                each.end_of_stream.reset();
+                                              }};
   std::string source_id_;
   stream::Uuid producer_;
   int64_t epoch_ = 0, seq_ = 0, frames_ = 0;

@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "sightglass/stream/message_writer.h"
+#include "sightglass/stream/recycler.h"
 #include "sightglass/stream/schema_registry.h"
 #include "sightglass/stream/uuid.h"
 #include "sightglass/stream/zeromq/control.h"
 #include "sightglass/stream/zeromq/duplicate_filter.h"
 #include "sightglass/stream/zeromq/parking.h"
-#include "sightglass/stream/zeromq/recycler.h"
 #include "sightglass/stream/zeromq/shutdown_guard.h"
 
 namespace sightglass::stream {
