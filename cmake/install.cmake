@@ -48,7 +48,7 @@ install(FILES sightglass/adapters/adapter.h sightglass/adapters/module_adapter.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/adapters COMPONENT dev)
 install(FILES sightglass/adapters/sources/access_units.h sightglass/adapters/sources/frame_messages.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/adapters/sources COMPONENT dev)
-install(FILES sightglass/stream/delivery.h sightglass/stream/limits.h sightglass/stream/uuid.h
+install(FILES sightglass/stream/delivery.h sightglass/stream/limits.h sightglass/stream/recycler.h sightglass/stream/uuid.h
               ${PROJECT_BINARY_DIR}/sightglass/stream/messages.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass/stream COMPONENT dev)
 install(FILES sightglass/model/description.h sightglass/model/engine.h sightglass/model/labels.h
