@@ -37,7 +37,11 @@ Status load() {
       find(library, "cuEventCreate", f.event_create) && find(library, "cuEventDestroy_v2", f.event_destroy) &&
       find(library, "cuEventRecord", f.event_record) && find(library, "cuEventQuery", f.event_query) &&
       find(library, "cuEventSynchronize", f.event_synchronize) &&
-      find(library, "cuGetErrorString", f.error_string) && find(library, "cuIpcGetMemHandle", f.ipc_export) &&
+      find(library, "cuDeviceGetAttribute", f.device_attribute) &&
+      find(library, "cuModuleLoadData", f.module_load) &&
+      find(library, "cuModuleGetFunction", f.module_function) &&
+      find(library, "cuLaunchKernel", f.launch_kernel) && find(library, "cuGetErrorString", f.error_string) &&
+      find(library, "cuIpcGetMemHandle", f.ipc_export) &&
       find(library, "cuIpcOpenMemHandle_v2", f.ipc_open) && find(library, "cuIpcCloseMemHandle", f.ipc_close);
   if (!found) return fail(ErrorCode::unavailable, "the NVIDIA driver is too old: {}", dlerror());
   if (auto status = cuda_status("the NVIDIA driver cannot be used", f.init(0)); !status) return status;

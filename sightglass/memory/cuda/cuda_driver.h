@@ -35,6 +35,11 @@ struct CudaDriver {
   CUresult (*event_record)(CUevent, CUstream);
   CUresult (*event_query)(CUevent);
   CUresult (*event_synchronize)(CUevent);
+  CUresult (*device_attribute)(int*, CUdevice_attribute, CUdevice);
+  CUresult (*module_load)(CUmodule*, const void*);
+  CUresult (*module_function)(CUfunction*, CUmodule, const char*);
+  CUresult (*launch_kernel)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                            CUstream, void**, void**);
   CUresult (*error_string)(CUresult, const char**);
   CUresult (*ipc_export)(CudaIpcBytes*, CUdeviceptr);
   CUresult (*ipc_open)(CUdeviceptr*, CudaIpcBytes, unsigned);
