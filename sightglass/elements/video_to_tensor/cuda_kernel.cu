@@ -1,6 +1,6 @@
 // From pictures in device memory to slots of a model's input, one launch for all of them. The definition of
 // each value is that of the CPU's pass (kernel.h): sample positions, clamping to the rectangle, conversion of
-// interpolated samples without rounding, border. Two neighbouring values per thread; a block covers 64×8.
+// interpolated samples without rounding, border. Four neighbouring values per thread; a block covers 128×8.
 #include "sightglass/elements/video_to_tensor/cuda_kernel.h"
 
 using namespace sightglass::cuda;
@@ -22,10 +22,10 @@ struct Tap {
   float weight;
 };
 
+// `position` lies between the first and the last sample.
 __device__ Tap tap_at(float position, int last, int nearest) {
-  const float clamped = fminf(fmaxf(position, 0.f), float(last));
-  const int low = nearest ? int(clamped) : int(floorf(clamped));
-  return {low, nearest ? low : min(low + 1, last), nearest ? 0.f : clamped - float(low)};
+  const int low = __float2int_rd(position);
+  return {low, nearest ? low : min(low + 1, last), nearest ? 0.f : position - float(low)};
 }
 
 // `position` in the picture; nearest takes the pixel that it lies in.
@@ -34,11 +34,21 @@ __device__ float place(const Axis& axis, int k, int nearest) {
   return nearest ? floorf(position + 0.5f) : position;
 }
 
-// A plane whose samples lie in the middle of the pixels that they stand for.
-__device__ float in_plane(float position, int shift, int nearest) {
-  const int count = 1 << shift;
-  if (nearest) return floorf(position / float(count));
-  return (position + 0.5f) / float(count) - 0.5f;
+// A plane whose samples lie in the middle of the 2^shift pixels that they stand for.
+__device__ Tap tap_in_plane(float position, int shift, int last, int nearest) {
+  const float scale = __int_as_float((127 - shift) << 23);
+  const float there = nearest ? position * scale : (position + 0.5f) * scale - 0.5f;
+  return tap_at(fminf(fmaxf(there, 0.f), float(last)), last, nearest);
+}
+
+// The two rows of a plane that a row of the tensor is made from: the same for all values of a thread.
+struct Rows {
+  const unsigned char *upper, *lower;
+  float weight;
+};
+__device__ Rows rows_at(const Component& part, Tap y) {
+  return {part.data + (long long)(y.low) * part.stride, part.data + (long long)(y.high) * part.stride,
+          y.weight};
 }
 
 __device__ float mix(float a, float b, float weight) { return a + (b - a) * weight; }
@@ -56,12 +66,10 @@ __device__ float read<unsigned short>(const unsigned char* row, int x, int step)
 }
 
 template <class Sample>
-__device__ float sample(const Component& part, Tap x, Tap y) {
-  const unsigned char* upper = part.data + (long long)(y.low) * part.stride;
-  const unsigned char* lower = part.data + (long long)(y.high) * part.stride;
-  return mix(mix(read<Sample>(upper, x.low, part.step), read<Sample>(upper, x.high, part.step), x.weight),
-             mix(read<Sample>(lower, x.low, part.step), read<Sample>(lower, x.high, part.step), x.weight),
-             y.weight);
+__device__ float sample(const Rows& rows, int step, Tap x) {
+  return mix(mix(read<Sample>(rows.upper, x.low, step), read<Sample>(rows.upper, x.high, step), x.weight),
+             mix(read<Sample>(rows.lower, x.low, step), read<Sample>(rows.lower, x.high, step), x.weight),
+             rows.weight);
 }
 
 // Both halves of an interleaved chroma sample at once.
@@ -79,40 +87,52 @@ __device__ float2 read_pair<unsigned short>(const unsigned char* row, int x) {
 }
 
 template <class Sample>
-__device__ float2 sample_pair(const Component& part, Tap x, Tap y) {
-  const unsigned char* upper = part.data + (long long)(y.low) * part.stride;
-  const unsigned char* lower = part.data + (long long)(y.high) * part.stride;
-  const float2 a = read_pair<Sample>(upper, x.low), b = read_pair<Sample>(upper, x.high);
-  const float2 c = read_pair<Sample>(lower, x.low), d = read_pair<Sample>(lower, x.high);
-  return make_float2(mix(mix(a.x, b.x, x.weight), mix(c.x, d.x, x.weight), y.weight),
-                     mix(mix(a.y, b.y, x.weight), mix(c.y, d.y, x.weight), y.weight));
+__device__ float2 sample_pair(const Rows& rows, Tap x) {
+  const float2 a = read_pair<Sample>(rows.upper, x.low), b = read_pair<Sample>(rows.upper, x.high);
+  const float2 c = read_pair<Sample>(rows.lower, x.low), d = read_pair<Sample>(rows.lower, x.high);
+  return make_float2(mix(mix(a.x, b.x, x.weight), mix(c.x, d.x, x.weight), rows.weight),
+                     mix(mix(a.y, b.y, x.weight), mix(c.y, d.y, x.weight), rows.weight));
 }
 
 __device__ float in_range(float value) { return fminf(fmaxf(value, 0.f), 255.f); }
 
-template <class Sample, bool interleaved>
-__device__ Pixel convert(const Batch& batch, const Task& task, int kx, int ky) {
-  const float px = place(task.x, kx, batch.nearest), py = place(task.y, ky, batch.nearest);
-  const Tap x = tap_at(px, batch.picture_width - 1, batch.nearest);
+// The rows that the values of one thread are made from.
+template <bool interleaved>
+__device__ void find_rows(const Batch& batch, const Task& task, int ky, Rows (&rows)[3]) {
+  const float py = place(task.y, ky, batch.nearest);
   const Tap y = tap_at(py, batch.picture_height - 1, batch.nearest);
+  rows[0] = rows_at(task.parts[0], y);
+  const Tap other = interleaved || batch.is_yuv ? tap_in_plane(py, interleaved ? 1 : batch.shift_y,
+                                                               batch.chroma_height - 1, batch.nearest)
+                                                : y;
+  if (interleaved || batch.parts == 3) rows[1] = rows_at(task.parts[1], other);
+  if (!interleaved && batch.parts == 3) rows[2] = rows_at(task.parts[2], other);
+}
+
+template <class Sample, bool interleaved>
+__device__ Pixel convert(const Batch& batch, const Task& task, const Rows (&rows)[3], int kx) {
+  const float px = place(task.x, kx, batch.nearest);
+  const Tap x = tap_at(px, batch.picture_width - 1, batch.nearest);
   Pixel pixel;
   if (interleaved || batch.is_yuv) {
-    const float luma = batch.y_gain * (sample<Sample>(task.parts[0], x, y) - batch.y_black);
-    const Tap cx = tap_at(in_plane(px, batch.shift_x, batch.nearest), batch.chroma_width - 1, batch.nearest);
-    const Tap cy = tap_at(in_plane(py, batch.shift_y, batch.nearest), batch.chroma_height - 1, batch.nearest);
+    const float luma =
+        batch.y_gain *
+        (sample<Sample>(rows[0], interleaved ? int(sizeof(Sample)) : task.parts[0].step, x) - batch.y_black);
+    const Tap cx = tap_in_plane(px, interleaved ? 1 : batch.shift_x, batch.chroma_width - 1, batch.nearest);
     float2 chroma;
     if (interleaved)
-      chroma = sample_pair<Sample>(task.parts[1], cx, cy);
+      chroma = sample_pair<Sample>(rows[1], cx);
     else
-      chroma = make_float2(sample<Sample>(task.parts[1], cx, cy), sample<Sample>(task.parts[2], cx, cy));
+      chroma = make_float2(sample<Sample>(rows[1], task.parts[1].step, cx),
+                           sample<Sample>(rows[2], task.parts[2].step, cx));
     const float u = chroma.x - 128.f, v = chroma.y - 128.f;
     pixel.c[0] = in_range(luma + batch.red_v * v);
     pixel.c[1] = in_range(luma + batch.green_u * u + batch.green_v * v);
     pixel.c[2] = in_range(luma + batch.blue_u * u);
   } else {
-    pixel.c[0] = sample<Sample>(task.parts[0], x, y);
-    pixel.c[1] = batch.parts == 3 ? sample<Sample>(task.parts[1], x, y) : pixel.c[0];
-    pixel.c[2] = batch.parts == 3 ? sample<Sample>(task.parts[2], x, y) : pixel.c[0];
+    pixel.c[0] = sample<Sample>(rows[0], task.parts[0].step, x);
+    pixel.c[1] = batch.parts == 3 ? sample<Sample>(rows[1], task.parts[1].step, x) : pixel.c[0];
+    pixel.c[2] = batch.parts == 3 ? sample<Sample>(rows[2], task.parts[2].step, x) : pixel.c[0];
   }
   if (batch.gray) {
     if (batch.parts == 3) pixel.c[0] = .2989f * pixel.c[0] + .587f * pixel.c[1] + .114f * pixel.c[2];
@@ -149,41 +169,50 @@ __device__ int as<int>(float value) {
   return __float2int_rn(value);
 }
 
+constexpr int values_per_thread = 4;
+
 template <class Value>
-struct alignas(2 * sizeof(Value)) Two {
-  Value first, second;
+struct alignas(values_per_thread * sizeof(Value)) Together {
+  Value value[values_per_thread];
 };
 
 template <class Sample, bool interleaved, class Value>
 __device__ void run(const Batch& batch) {
   const Task& task = batch.task[blockIdx.z];
-  const int x = int(blockIdx.x * blockDim.x + threadIdx.x) * 2,
+  const int x = int(blockIdx.x * blockDim.x + threadIdx.x) * values_per_thread,
             y = int(blockIdx.y * blockDim.y + threadIdx.y);
   if (x >= batch.width || y >= batch.height) return;
-  const bool has_second = x + 1 < batch.width;
   const int ky = y - task.y.at;
   const bool in_rows = ky >= 0 && ky < task.y.count;
-  Pixel pixels[2];
-  for (int i = 0; i < 2; ++i) {
+  Rows rows[3] = {};
+  if (in_rows) find_rows<interleaved>(batch, task, ky, rows);
+  Pixel pixels[values_per_thread];
+#pragma unroll
+  for (int i = 0; i < values_per_thread; ++i) {
     const int kx = x + i - task.x.at;
     if (in_rows && kx >= 0 && kx < task.x.count) {
-      pixels[i] = convert<Sample, interleaved>(batch, task, kx, ky);
+      pixels[i] = convert<Sample, interleaved>(batch, task, rows, kx);
       for (int c = 0; c < 3; ++c) pixels[i].c[c] = pixels[i].c[c] * batch.mul[c] + batch.add[c];
     } else {
       for (int c = 0; c < 3; ++c) pixels[i].c[c] = batch.pad[c];
     }
   }
   Value* const out = static_cast<Value*>(task.out) + y * batch.row_stride + x * batch.pixel_stride;
-  const int channels = batch.gray ? 1 : 3;
-  for (int c = 0; c < channels; ++c) {
+  const int there = min(values_per_thread, batch.width - x);
+#pragma unroll
+  for (int c = 0; c < 3; ++c) {
+    if (c > 0 && batch.gray) break;
     Value* const here = out + c * batch.value_stride;
-    const Two<Value> both{as<Value>(pixels[0].c[c]), as<Value>(pixels[1].c[c])};
-    if (batch.pixel_stride == 1 && has_second &&
-        (reinterpret_cast<unsigned long long>(here) & (sizeof both - 1)) == 0) {
-      *reinterpret_cast<Two<Value>*>(here) = both;
+    Together<Value> all;
+#pragma unroll
+    for (int i = 0; i < values_per_thread; ++i) all.value[i] = as<Value>(pixels[i].c[c]);
+    if (batch.pixel_stride == 1 && there == values_per_thread &&
+        (reinterpret_cast<unsigned long long>(here) & (sizeof all - 1)) == 0) {
+      *reinterpret_cast<Together<Value>*>(here) = all;
     } else {
-      here[0] = both.first;
-      if (has_second) here[batch.pixel_stride] = both.second;
+#pragma unroll
+      for (int i = 0; i < values_per_thread; ++i)
+        if (i < there) here[i * batch.pixel_stride] = all.value[i];
     }
   }
 }

@@ -14,7 +14,7 @@ extern const CudaSource video_to_tensor_kernels;  // made from cuda_kernel.cu
 
 namespace {
 
-constexpr unsigned block_width = 32, block_height = 8, values_per_thread = 2;
+constexpr unsigned block_width = 32, block_height = 8, values_per_thread = 4;
 
 std::string kernel_name(PixelFormat format, DataType type) {
   const std::string_view kind = format == PixelFormat::nv12   ? "nv12"

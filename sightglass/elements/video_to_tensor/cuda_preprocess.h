@@ -1,5 +1,5 @@
 // The pass of kernel.h on an NVIDIA GPU: rectangles of pictures in device memory become slots of a tensor in
-// device memory, any number of them by one launch per 24. Same sample positions, same formulas, in floats
+// device memory, any number of them by one launch per 32. Same sample positions, same formulas, in floats
 // without intermediate rounding: within 0.15 grey levels (before normalisation) of the CPU's bilinear pass on
 // natural pictures; nearest may differ by a neighbour where a centre falls on an edge between two.
 //

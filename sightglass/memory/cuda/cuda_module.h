@@ -55,7 +55,7 @@ struct LaunchSize {
   std::array<unsigned, 3> grid{1, 1, 1}, block{1, 1, 1};
   unsigned shared_bytes = 0;
 };
-// Puts a kernel with one argument, a struct of at most 4 KiB that is copied at once, into the stream.
+// Puts a kernel with one argument, a struct of at most 32,764 bytes that is copied at once, into the stream.
 Status launch(const ContextRef& context, CUfunc_st* kernel, const LaunchSize& size, CUstream_st* stream,
               const void* argument);
 
