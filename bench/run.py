@@ -24,6 +24,17 @@ Start-up is taken out by running each pipeline twice, with few frames and with m
                        against the engine alone
     overhead           what is left with an engine that computes nothing, and of elements with nothing to do
     stream             a message of 100 kB over a hop of ipc: latency, and messages per second
+    modules            frames through a module without models: the first result, one stream, many, a sink that
+                       stands still
+    live               64 live sources in one process, without decoding: memory and CPU
+    json_sink          records of ten objects into a file of JSON lines, per second and core
+    stores             CPU per record of the Elasticsearch and MongoDB sinks against libcurl and libmongoc used
+                       directly by a program that makes the same documents of the same records, and against
+                       the same with bytes that are there already; the server only acknowledges
+    kafka              the same of the Kafka sink and librdkafka, with librdkafka's mock cluster
+    outbox             what the queue on disk adds to a sink's CPU per record: by default, where it is used
+                       once memory is full, and with `durable`, where every record goes through it
+    file_source        a video file as fast as possible against reading its packets with FFmpeg alone
     runtimes           CPU per frame of the demo's elements in GStreamer, in the flow runtime, in Python
 
 Needs the build with benchmarks (preset release), fetched models, and for YOLOX-Nano the test data. What is
@@ -471,6 +482,113 @@ def live(rounds, quick):
     ]
 
 
+def counters(name, rounds, quick, *options):
+    """Case → counter → a value per round, of a benchmark program whose counters are its result."""
+    cases = {}
+    for case in cases_of(name, rounds, quick, *options):
+        values = cases.setdefault(case["name"].split("/")[0], {})
+        for counter, value in case.items():
+            if isinstance(value, (int, float)):
+                values.setdefault(counter, []).append(value)
+    return cases
+
+
+def json_sink(rounds, quick):
+    case = counters("stores", rounds, quick, "--benchmark_filter=json_file")["json_file"]
+    return [
+        Figure("json_file sink: records of ten objects, per core", case["items_per_second"], "/s", at_least=50_000)
+    ]
+
+
+def beside_client(sink, client, case):
+    return [
+        Figure(f"{sink} sink: CPU per record / {client}, same records", case["ratio"], at_most=1.25),
+        Figure(f"{sink} sink: CPU per record / {client}, ready-made bytes", case["ratio_ready"]),
+        Figure(f"{sink} sink: CPU per record", case["sink_us"], "µs"),
+        Figure(f"{client}: CPU per record, same records", case["bare_us"], "µs"),
+        Figure(f"{client}: CPU per record, ready-made bytes", case["ready_us"], "µs"),
+    ]
+
+
+def stores(rounds, quick):
+    cases = counters("stores", rounds, quick, "--benchmark_filter=elasticsearch|mongodb")
+    return [
+        *beside_client("elasticsearch", "libcurl", cases["elasticsearch"]),
+        *beside_client("mongodb", "libmongoc", cases["mongodb"]),
+    ]
+
+
+def kafka(rounds, quick):
+    cases = cases_of("kafka_sink", rounds, quick)
+    forms = {}
+    for case in cases:
+        values = forms.setdefault(case["name"].split("/")[1], {})
+        for counter in ("ratio", "ratio_ready", "sink_us", "bare_us", "ready_us"):
+            values.setdefault(counter, []).append(case[counter])
+    return [
+        figure
+        for form, values in forms.items()
+        for figure in beside_client(f"kafka ({form})", "librdkafka", values)
+    ]
+
+
+def outbox(rounds, quick):
+    figures = []
+    for sink, case in counters("outbox", rounds, quick).items():
+        is_store = sink != "json_file"
+        more = lambda ratios: [100 * (ratio - 1) for ratio in ratios]
+        each = lambda counter: [a - b for a, b in zip(case[counter], case["memory_us"])]
+        figures += [
+            Figure(f"outbox: adds to {sink}, by default", more(case["ratio_default"]), "% CPU", at_most=20),
+            Figure(
+                f"outbox: adds to {sink}, durable", more(case["ratio"]), "% CPU", at_most=20 if is_store else None
+            ),
+            Figure(f"outbox: adds to {sink}, durable, per record", each("outbox_us"), "µs"),
+            Figure(f"outbox: {sink}, durable / memory, records per second",
+                   [a / b for a, b in zip(case["outbox_per_s"], case["memory_per_s"])]),
+        ]
+    return figures
+
+
+def file_source(rounds, quick):
+    """Videos of a high and a low rate of bits: with the first demuxing has something to do."""
+    data = os.environ.get("SIGHTGLASS_TEST_DATA") or ROOT.parent / "shared/data"
+    existing(data, "the test data")
+    os.environ["SIGHTGLASS_TEST_DATA"] = str(data)
+    figures = []
+    for name, video in {"8 Mbit/s": high_rate_clip(), "a small file": None}.items():
+        if video:
+            os.environ["SIGHTGLASS_BENCH_VIDEO"] = str(video)
+        else:
+            os.environ.pop("SIGHTGLASS_BENCH_VIDEO", None)
+        times = nanoseconds("file_source", rounds, quick)
+        packets, source = times["packets_of_ffmpeg"], times["file_source"]
+        figures.append(
+            Figure(
+                f"file source / demuxing alone, {name}",
+                [a / b for a, b in zip(packets, source)],
+                at_least=0.95,
+            )
+        )
+    return figures
+
+
+def high_rate_clip():
+    """10 s of 1080p25 at 8 Mbit/s, as cameras record it."""
+    clip = OUT / "8mbit.mp4"
+    if not clip.exists():
+        part = clip.with_suffix(".part")
+        run(
+            gst(
+                "videotestsrc num-buffers=250 pattern=snow ! video/x-raw,width=1920,height=1080,framerate=25/1 "
+                "! x264enc bitrate=8000 vbv-buf-capacity=1000 speed-preset=ultrafast key-int-max=50 bframes=0 "
+                f"! h264parse ! mp4mux ! filesink location={part}"
+            )
+        )
+        part.rename(clip)
+    return clip
+
+
 def ffmpeg(rounds, quick):
     times = nanoseconds("ffmpeg", rounds, quick, "--benchmark_filter=system|take")
     names = {
@@ -644,6 +762,11 @@ BENCHMARKS = {
     "stream": stream,
     "modules": modules,
     "live": live,
+    "json_sink": json_sink,
+    "stores": stores,
+    "kafka": kafka,
+    "outbox": outbox,
+    "file_source": file_source,
     "runtimes": runtimes,
 }
 

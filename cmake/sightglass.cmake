@@ -133,9 +133,6 @@ endfunction()
 # are made with add_test() as well.
 function(sg_test_settings name)
   _sg_parse("" "TIMEOUT" "LABELS;ENVIRONMENT")
-  if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 300)
-  endif()
   set(environment
     # The report is what env/count-cases counts; the folder is made by GoogleTest.
     GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/reports/${name}.xml)
@@ -148,7 +145,11 @@ function(sg_test_settings name)
       GST_REGISTRY_FORK=no)
   endif()
   set_tests_properties(${name} PROPERTIES
-    LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${environment};${arg_ENVIRONMENT}")
+    LABELS "${arg_LABELS}" ENVIRONMENT "${environment};${arg_ENVIRONMENT}")
+  # Otherwise what ctest is told, which depends on the form that runs.
+  if(arg_TIMEOUT)
+    set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT})
+  endif()
 endfunction()
 
 # The test reads models that tests/models/make.py makes, in SIGHTGLASS_TEST_MODELS.

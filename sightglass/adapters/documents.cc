@@ -28,15 +28,6 @@ void append(std::string& text, int64_t number) {
   text.append(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
 }
 
-std::string object_key(std::string_view uuid, int64_t id) {
-  std::string key;
-  key.reserve(uuid.size() + 12);
-  key += uuid;
-  key += ':';
-  append(key, id);
-  return key;
-}
-
 int64_t time_of(const Record& record, int64_t made_ms) {
   if (record.message && record.message->frame) {
     const stream::VideoFrame& frame = *record.message->frame;
@@ -48,9 +39,24 @@ int64_t time_of(const Record& record, int64_t made_ms) {
 
 }  // namespace
 
+std::string& RecordRows::new_key() {
+  if (keys_used_ == keys_.size()) keys_.emplace_back();
+  std::string& key = keys_[keys_used_++];
+  key = uuid;
+  key += ':';
+  return key;
+}
+
+std::string_view RecordRows::object_key(int64_t id) {
+  std::string& key = new_key();
+  append(key, id);
+  return key;
+}
+
 void RecordRows::read(const Record& record) {
   objects.clear(), attributes.clear(), counters.clear(), events.clear();
-  owners_.clear(), regions_.clear(), late_.clear();
+  keys_used_ = 0;
+  regions_.clear(), late_.clear();
   const stream::FrameUpdate* const update =
       record.kind == RecordKind::frame_update && record.message && record.message->frame_update
           ? &*record.message->frame_update
@@ -61,7 +67,8 @@ void RecordRows::read(const Record& record) {
   late_mark_.clear();
   if (is_late) late_mark_ = std::format("late-{}-{}-", record.epoch, record.seq);
   const stream::Uuid& of = is_late ? update->frame : record.uuid;
-  uuid = stream::to_string(of);
+  const auto text = to_text(of);
+  uuid.assign(text.data(), text.size());
   made_ms = stream::unix_ms(of);
   time_us = time_of(record, made_ms);
   width = height = 1;
@@ -79,7 +86,7 @@ void RecordRows::read(const Record& record) {
     int64_t id = region.id >= 0 ? region.id : int64_t(i);
     while (region.id < 0 && std::ranges::contains(record.results.regions, id, &Region::id))
       id += int64_t(record.results.regions.size());
-    objects.push_back({object_key(uuid, id), &region});
+    objects.push_back({object_key(id), &region, id});
   }
   if (update) {
     // Boxes and points of an update are pixels: the size of its frame is not in it.
@@ -87,7 +94,7 @@ void RecordRows::read(const Record& record) {
       Region& region = regions_.emplace_back(to_region(insert.object, 1, 1));
       if (insert.parent_id && *insert.parent_id >= 0 && *insert.parent_id <= INT32_MAX)
         region.parent = int32_t(*insert.parent_id);
-      objects.push_back({object_key(uuid, insert.object.id), &region});
+      objects.push_back({object_key(insert.object.id), &region, insert.object.id});
     }
   }
   for (const Object& object : objects)
@@ -96,8 +103,7 @@ void RecordRows::read(const Record& record) {
   if (update)
     for (const stream::ObjectAttribute& late : update->object_attributes)
       if (auto attribute = to_attribute(late.attribute, 1, 1))
-        take(late_.emplace_back(std::move(*attribute)),
-             owners_.emplace_back(object_key(uuid, late.object_id)), false);
+        take(late_.emplace_back(std::move(*attribute)), object_key(late.object_id), false);
 }
 
 // Those of one owner stand together, but for late ones.
@@ -118,15 +124,14 @@ void RecordRows::take(const sightglass::Attribute& attribute, std::string_view o
   if (of_frame && is_event(attribute)) {
     unsigned n = 0;
     for (const Event& other : events) n += is_same(*other.attribute, attribute);
-    std::string key = uuid;
-    key += ':';
+    std::string& key = new_key();
     key += attribute.model.view();
     key += ':';
     key += attribute.name.view();
     key += ':';
     key += late_mark_;
     append(key, n);
-    events.push_back({std::move(key), &attribute, n});
+    events.push_back({key, &attribute, n});
     return;
   }
   if (of_frame && attribute.kind == AttributeKind::number && attribute.model.view() != "tag") {
@@ -141,9 +146,9 @@ std::string_view plural(DocumentKind kind) {
   return names[size_t(kind)];
 }
 
-Document& Documents::add(DocumentKind kind, bool is_merge, std::string_view key, size_t begin) {
+void Documents::add(DocumentKind kind, bool is_merge, std::string_view key, size_t begin) {
   begins_.push_back(begin);
-  return documents_.emplace_back(Document{.kind = kind, .is_merge = is_merge, .key = key});
+  documents_.push_back({.kind = kind, .is_merge = is_merge, .key = key});
 }
 
 namespace {
@@ -189,13 +194,11 @@ void Documents::write_objects(const Record& record, const FrameIdentity& identit
     const size_t begin = text_.size();
     const size_t end =
         at == text_.npos ? text_.npos : end_of_object(std::string_view(text_).substr(0, frame_end), at);
-    Document& document = add(DocumentKind::object, false, rows_.objects[i].key, begin);
+    add(DocumentKind::object, false, rows_.objects[i].key, begin);
     if (end != text_.npos) {
       text_.reserve(begin + identity_.size() + end - at + 1);
       text_ += identity_;
       text_ += ',';
-      document.object = int(i);
-      document.identity = identity_.size();
       text_.append(text_, at + 1, end - at - 1);
       at = end + 1;  // behind the comma
       continue;

@@ -42,8 +42,9 @@ namespace sightglass::adapters {
 class RecordRows {
  public:
   struct Object {
-    std::string key;
+    std::string_view key;
     const Region* region = nullptr;
+    int64_t id = 0;  // in its key
   };
   struct Attribute {
     std::string_view owner;  // key of the frame or object
@@ -51,7 +52,7 @@ class RecordRows {
     unsigned n = 0;
   };
   struct Event {
-    std::string key;
+    std::string_view key;
     const sightglass::Attribute* attribute = nullptr;
     unsigned n = 0;
   };
@@ -72,8 +73,12 @@ class RecordRows {
  private:
   void take(const sightglass::Attribute& attribute, std::string_view owner, bool of_frame);
   unsigned count(std::string_view owner, const sightglass::Attribute& attribute) const;
+  // Keys keep their memory from one record to the next.
+  std::string& new_key();
+  std::string_view object_key(int64_t id);
   std::string late_mark_;  // in keys of events
-  std::deque<std::string> owners_;
+  std::deque<std::string> keys_;
+  size_t keys_used_ = 0;
   std::deque<Region> regions_;
   std::deque<sightglass::Attribute> late_;
 };
@@ -84,10 +89,8 @@ std::string_view plural(DocumentKind kind);  // "frames"
 struct Document {
   DocumentKind kind = DocumentKind::frame;
   bool is_merge = false;  // into the document of this key
-  int object = -1;        // of an object: its place in `objects` of its frame, where its fields are the same
   std::string_view key;
   std::string_view json;  // an object, without its key as `_id`
-  size_t identity = 0;    // of an object: bytes of `json` in front of the fields that its frame has as well
 };
 
 class Documents {
@@ -102,7 +105,7 @@ class Documents {
   const RecordRows& rows() const { return rows_; }  // of the last one
 
  private:
-  Document& add(DocumentKind kind, bool is_merge, std::string_view key, size_t begin);
+  void add(DocumentKind kind, bool is_merge, std::string_view key, size_t begin);
   void write_late();
   void write_objects(const Record& record, const FrameIdentity& identity, size_t frame_end);
 

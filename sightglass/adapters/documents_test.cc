@@ -95,18 +95,12 @@ TEST(Documents, ObjectsAreTheSameWhetherTakenFromTheirFrameOrWrittenAnew) {
   Documents documents({});
   const auto all = documents.of(*record);
   std::vector<Json> taken;
-  for (size_t i = 1; i < all.size(); ++i) {
-    EXPECT_EQ(all[i].object, int(i) - 1);
-    taken.push_back(Json::parse(all[i].json));
-  }
+  for (size_t i = 1; i < all.size(); ++i) taken.push_back(Json::parse(all[i].json));
   EXPECT_EQ(taken[1]["roi_type"], "a \"quoted\" {label} \\ [");
   record->results.json = "{}";  // what a function of the user has made of the record
   const auto anew = documents.of(*record);
   ASSERT_EQ(anew.size(), all.size());
-  for (size_t i = 1; i < anew.size(); ++i) {
-    EXPECT_EQ(anew[i].object, -1);
-    EXPECT_EQ(Json::parse(anew[i].json), taken[i - 1]);
-  }
+  for (size_t i = 1; i < anew.size(); ++i) EXPECT_EQ(Json::parse(anew[i].json), taken[i - 1]);
 }
 
 TEST(Documents, LateUpdateMergesIntoFrameAndObjectsAndAddsNewOnes) {

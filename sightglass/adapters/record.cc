@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <span>
 #include <string_view>
 #include <utility>
 
+#include "sightglass/adapters/record_names.h"
 #include "sightglass/adapters/wire_metadata.h"
 #include "sightglass/core/json_writer.h"
 #include "sightglass/elements/metaconvert/frame_json.h"
+#include "sightglass/stream/content.h"
 #include "sightglass/stream/lifecycle/time_base.h"
 #include "sightglass/stream/uuid.h"
 
@@ -16,75 +19,22 @@ namespace sightglass::adapters {
 namespace {
 
 constexpr std::string_view tag_model = "tag";
+constexpr size_t most_content = size_t(64) << 10;  // bytes of user data in JSON
 
-std::array<char, 36> to_text(const stream::Uuid& uuid) {
-  static constexpr std::string_view digits = "0123456789abcdef";
-  std::array<char, 36> text;
-  size_t at = 0;
-  for (size_t i = 0; i < uuid.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
-    text[at++] = digits[uuid[i] >> 4];
-    text[at++] = digits[uuid[i] & 15];
+void append_base64(std::span<const uint8_t> bytes, std::string& text) {
+  static constexpr std::string_view digits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (size_t at = 0; at < bytes.size(); at += 3) {
+    const size_t count = std::min<size_t>(3, bytes.size() - at);
+    uint32_t three = 0;
+    for (size_t i = 0; i < 3; ++i) three = three << 8 | (i < count ? bytes[at + i] : 0u);
+    for (size_t i = 0; i < 4; ++i) text += i <= count ? digits[three >> (18 - 6 * i) & 63] : '=';
   }
-  return text;
 }
 
-std::string_view name_of(RecordKind kind) {
-  switch (kind) {
-    case RecordKind::frame:
-      return "frame";
-    case RecordKind::frame_update:
-      return "frame_update";
-    case RecordKind::stream_update:
-      return "stream_update";
-    case RecordKind::end_of_stream:
-      return "end_of_stream";
-    case RecordKind::user_data:
-      return "user_data";
-  }
-  return "?";
-}
-
-std::string_view name_of(stream::StreamState state) {
-  switch (state) {
-    case stream::StreamState::starting:
-      return "starting";
-    case stream::StreamState::running:
-      return "running";
-    case stream::StreamState::blocked:
-      return "blocked";
-    case stream::StreamState::stalled:
-      return "stalled";
-    case stream::StreamState::ended:
-      return "ended";
-    case stream::StreamState::quarantined:
-      return "quarantined";
-    case stream::StreamState::rejected:
-      return "rejected";
-    case stream::StreamState::unknown:
-      break;
-  }
-  return "unknown";
-}
-
-std::string_view name_of(stream::EndReason reason) {
-  switch (reason) {
-    case stream::EndReason::end:
-      return "end";
-    case stream::EndReason::idle:
-      return "idle";
-    case stream::EndReason::changed:
-      return "changed";
-    case stream::EndReason::error:
-      return "error";
-    case stream::EndReason::evicted:
-      return "evicted";
-    case stream::EndReason::drain:
-      return "drain";
-    case stream::EndReason::unknown:
-      break;
-  }
-  return "unknown";
+// A message has one at most.
+stream::Payload payload_of(const stream::Content& content, const stream::Delivery& delivery) {
+  return delivery.payloads.empty() ? stream::content_of(content, delivery) : delivery.payloads[0];
 }
 
 // The attributes of a message without a frame of its own.
@@ -115,6 +65,15 @@ void write_note(JsonWriter& json, const Record& record) {
       json.field("last_frame", std::string_view(last.data(), last.size()));
     }
   }
+  if (const auto content = record.payload.bytes; message.user_data && !content.empty()) {
+    json.field("content_size", content.size());
+    if (content.size() <= most_content) {
+      thread_local std::string text;
+      text.clear();
+      append_base64(content, text);
+      json.field("content", std::string_view(text));
+    }
+  }
   if (message.frame_update) {
     const auto frame = to_text(message.frame_update->frame);
     json.field("frame", std::string_view(frame.data(), frame.size()));
@@ -122,6 +81,18 @@ void write_note(JsonWriter& json, const Record& record) {
 }
 
 }  // namespace
+
+std::array<char, 36> to_text(const stream::Uuid& uuid) {
+  static constexpr std::string_view digits = "0123456789abcdef";
+  std::array<char, 36> text;
+  size_t at = 0;
+  for (size_t i = 0; i < uuid.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text[at++] = '-';
+    text[at++] = digits[uuid[i] >> 4];
+    text[at++] = digits[uuid[i] & 15];
+  }
+  return text;
+}
 
 RecordRef record_of(const stream::Delivery& delivery) {
   const stream::Message& message = *delivery.message;
@@ -139,7 +110,7 @@ RecordRef record_of(const stream::Delivery& delivery) {
     record->pts = stream::rescale(frame.pts, {frame.time_base.num, frame.time_base.den}).value_or(no_time);
     record->results.video = VideoInfo{.width = frame.width, .height = frame.height};
     to_frame(frame, record->results);
-    if (!delivery.payloads.empty()) record->payload = delivery.payloads[0];
+    record->payload = payload_of(frame.content, delivery);
     return record;
   }
   record->uuid = stream::make_uuid_v7();
@@ -153,6 +124,7 @@ RecordRef record_of(const stream::Delivery& delivery) {
   } else if (message.user_data) {
     record->kind = RecordKind::user_data;
     record->results.attributes = core_attributes(message.user_data->attributes, 1, 1);
+    record->payload = payload_of(message.user_data->content, delivery);
   } else {
     return nullptr;
   }
@@ -195,9 +167,17 @@ void write_record_json(const Record& record, std::string& text) {
 }
 
 void to_message(const Record& record, stream::Message& message, uint64_t* left_out) {
+  // Objects that are there are written over: what they have allocated is used again.
+  std::vector<stream::Object> objects;
+  if (message.frame && record.message->frame && record.message->frame->objects.empty())
+    objects.swap(message.frame->objects);
   message = *record.message;
   if (!message.frame) return;
   stream::VideoFrame& frame = *message.frame;
+  if (frame.objects.empty()) {
+    for (stream::Object& object : objects) object.track_box.reset();
+    frame.objects.swap(objects);
+  }
   uint64_t unsaid = 0;
   // What core cannot hold is passed on as it came.
   std::erase_if(frame.attributes, [&](const stream::Attribute& attribute) {

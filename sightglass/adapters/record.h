@@ -30,7 +30,8 @@ struct Record {
   // `payload`. For kinds without a frame the whole body.
   std::shared_ptr<const stream::Message> message;
 
-  // The picture to be stored, as message->frame.codec says; empty: metadata only.
+  // The picture to be stored, as message->frame.codec says, or the content of user data; empty: metadata
+  // only.
   stream::Payload payload;
   bool keyframe = false;
   bool is_replay = false;
@@ -38,8 +39,9 @@ struct Record {
 using RecordRef = std::shared_ptr<const Record>;
 
 // The record as one line of JSON without its end: that of elements.md section 6 with uuid, source_id, epoch,
-// seq and pts; records without a frame are {"schema":"sightglass.stream/1","kind":…}. Appends; allocates
-// nothing once `text` is large enough. A text in `results.json` takes its place.
+// seq and pts; records without a frame are {"schema":"sightglass.stream/1","kind":…}, user data with
+// `content_size` and up to 64 KiB of `content` in base64. Appends; allocates nothing once `text` is large
+// enough. A text in `results.json` takes its place.
 void write_record_json(const Record& record, std::string& text);
 
 // What another program has sent, as a record; of any kind of body but control messages (null).

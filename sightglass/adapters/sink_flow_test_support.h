@@ -17,6 +17,7 @@
 #include "sightglass/adapters/test_records.h"
 #include "sightglass/module/sink_runner.h"
 #include "sightglass/module/sink_settings.h"
+#include "tests/long_form.h"
 #include "tests/servers/server_process.h"
 
 namespace sightglass::adapters::testing {
@@ -30,6 +31,15 @@ inline Result<std::unique_ptr<Sink>> make_sink(const std::string& type, const Op
   for (const auto& [key, value] : options)
     if (Status set = params.set_text(key, value); !set) return forward_error(set);
   return desc.create(params, {.name = "store", .batch_bytes = batch_bytes ? batch_bytes : desc.batch_bytes});
+}
+
+inline std::unique_ptr<Sink> open_sink(const std::string& type, const Options& options,
+                                       uint64_t batch_bytes = 0) {
+  auto sink = make_sink(type, options, batch_bytes);
+  EXPECT_TRUE(sink) << sink.error().message;
+  const Status started = (*sink)->start();
+  EXPECT_TRUE(started) << started.error().message;
+  return std::move(*sink);
 }
 
 // Writes once; what the sink says of each.
@@ -109,8 +119,8 @@ inline std::vector<std::string> lines_of(const std::string& path) {
   return lines;
 }
 
-// How many records flow past a fault: 10,000 with SIGHTGLASS_TEST_LONG, else fewer.
-inline int flow_records() { return std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000 : 2'000; }
+// How many records flow past a fault.
+inline int flow_records() { return test::long_or(10'000, 2'000); }
 
 // Records flow while their server is killed, started again, stopped in mid-air, goes on, and is restarted.
 // A server dies with the thread that has started it: that is this one.

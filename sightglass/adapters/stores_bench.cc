@@ -1,44 +1,41 @@
-// CPU time per record of 10 objects, of sinks and of what stands behind them alone: the same batches, in the
-// same run, against peers that only acknowledge.
+// What sinks cost: CPU per record of 10 objects, against peers that only acknowledge.
 //
-//   JsonFile                 records per second: items_per_second
-//   Elasticsearch, …Bare     the sink; libcurl and zlib with the same bodies
-//   Mongodb, …Bare           the sink; libmongoc with the same documents
-//   Queue/memory, /durable   a sink behind its queue; the same with every record through the queue on disk
+//   json_file       records per second and core: items_per_second
+//   documents       what rendering the documents of a record costs
+//   elasticsearch, mongodb
+//     sink_us       the sink
+//     bare_us       libcurl with zlib, libmongoc: used directly, as a program would that makes the same
+//                   documents of the same records and sends them in the same batches
+//     ready_us      the same with bytes that are there already
+//     ratio         sink / bare; at most 1.25
+//     ratio_ready   sink / ready
 #include <benchmark/benchmark.h>
+#include <curl/curl.h>
 #include <mongoc/mongoc.h>
 
-#include <filesystem>
+#include <chrono>
 #include <format>
 
 #include "sightglass/adapters/documents.h"
 #include "sightglass/adapters/http/gzip.h"
-#include "sightglass/adapters/mongodb/json_to_bson.h"
+#include "sightglass/adapters/sink_bench_support.h"
 #include "sightglass/adapters/sink_flow_test_support.h"
-#include "sightglass/net/http_client.h"
+#include "sightglass/core/json_writer.h"
+#include "sightglass/elements/metaconvert/frame_json.h"
 
 namespace sightglass::adapters {
 namespace {
 
-constexpr int batch = 500;
+constexpr size_t batch = 500;
 
 const std::vector<RecordRef>& records() {
   static const std::vector<RecordRef> all = [] {
     std::vector<RecordRef> made;
-    for (int i = 0; i < batch; ++i) made.push_back(testing::frame_record({.seq = i, .objects = 10}));
+    for (size_t i = 0; i < batch; ++i)
+      made.push_back(testing::frame_record({.seq = int64_t(i), .objects = 10}));
     return made;
   }();
   return all;
-}
-
-void run(benchmark::State& state, Sink& sink) {
-  std::vector<Stored> outcome(batch, Stored::yes);
-  for (auto _ : state)
-    if (Status written = sink.write(records(), outcome); !written) {
-      state.SkipWithError(written.error().message);
-      break;
-    }
-  state.SetItemsProcessed(state.iterations() * batch);
 }
 
 std::unique_ptr<Sink> open(const std::string& type, const testing::Options& options) {
@@ -47,160 +44,325 @@ std::unique_ptr<Sink> open(const std::string& type, const testing::Options& opti
   return std::move(*sink);
 }
 
-void BM_JsonFile(benchmark::State& state) {
+bool write(Sink& sink) {
+  static std::vector<Stored> outcome;
+  outcome.assign(batch, Stored::yes);
+  return sink.write(records(), outcome) &&
+         std::ranges::all_of(outcome, [](Stored one) { return one == Stored::yes; });
+}
+
+void json_file(benchmark::State& state) {
   const test::TemporaryFolder folder;
   const auto sink =
       open("json_file",
            {{"folder", folder.path()}, {"rotate-records", "0"}, {"rotate-bytes", "0"}, {"rotate-time", "0"}});
-  run(state, *sink);
-}
-BENCHMARK(BM_JsonFile);
-
-void BM_Documents(benchmark::State& state) {
-  Documents documents({});
   for (auto _ : state)
-    for (const RecordRef& record : records()) benchmark::DoNotOptimize(documents.of(*record));
-  state.SetItemsProcessed(state.iterations() * batch);
+    if (!write(*sink)) return state.SkipWithError("not written");
+  state.SetItemsProcessed(state.iterations() * int64_t(batch));
 }
-BENCHMARK(BM_Documents);
+BENCHMARK(json_file);
 
-void BM_Elasticsearch(benchmark::State& state) {
+void documents(benchmark::State& state) {
+  Documents made({});
+  for (auto _ : state)
+    for (const RecordRef& record : records()) benchmark::DoNotOptimize(made.of(*record));
+  state.SetItemsProcessed(state.iterations() * int64_t(batch));
+}
+BENCHMARK(documents);
+
+// Sink, client that makes the documents, client that has them.
+void compare(benchmark::State& state, Sink& sink, const std::function<bool()>& bare,
+             const std::function<bool()>& ready) {
+  testing::Turns turns(batch);
+  turns.add("ready_us", ready);
+  turns.add("bare_us", bare);
+  turns.add("sink_us", [&] { return write(sink); });
+  turns.run(state);
+  if (state.skipped()) return;
+  state.counters["ratio"] = turns.ratio("sink_us", "bare_us");
+  state.counters["ratio_ready"] = turns.ratio("sink_us", "ready_us");
+}
+
+// --- Elasticsearch
+
+class BareElasticsearch {
+ public:
+  explicit BareElasticsearch(const std::string& address) : easy_(curl_easy_init()) {
+    headers_ = curl_slist_append(headers_, "Content-Type: application/x-ndjson");
+    headers_ = curl_slist_append(headers_, "Content-Encoding: gzip");
+    headers_ = curl_slist_append(headers_, "Expect:");
+    curl_easy_setopt(
+        easy_, CURLOPT_URL,
+        ("http://" + address + "/_bulk?filter_path=errors,items.*.status,items.*.error").c_str());
+    curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_);
+    curl_easy_setopt(easy_, CURLOPT_WRITEDATA, &answer_);
+    curl_easy_setopt(
+        easy_, CURLOPT_WRITEFUNCTION, +[](char* data, size_t size, size_t count, std::string* to) {
+          to->append(data, size * count);
+          return size * count;
+        });
+  }
+  ~BareElasticsearch() {
+    curl_easy_cleanup(easy_);
+    curl_slist_free_all(headers_);
+  }
+
+  bool send(const std::string& body) {
+    if (!gzip_.compress(body, compressed_)) return false;
+    answer_.clear();
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, compressed_.data());
+    curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(compressed_.size()));
+    long status = 0;
+    return curl_easy_perform(easy_) == CURLE_OK &&
+           curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status == 200 &&
+           answer_.contains(R"("errors":false)");
+  }
+
+  // `full` gets each body of at most 5 MiB.
+  bool make(const std::function<bool(const std::string&)>& full) {
+    body_.clear();
+    for (const RecordRef& record : records()) {
+      if (body_.size() > (5u << 20) - 10'000) {
+        if (!full(body_)) return false;
+        body_.clear();
+      }
+      add(*record);
+    }
+    return body_.empty() || full(body_);
+  }
+
+ private:
+  void begin(std::string_view kind, std::string_view day, std::string_view key) {
+    body_ += R"({"create":{"_index":"sightglass-)";
+    body_ += kind;
+    body_ += '-';
+    body_ += day;
+    body_ += R"(","_id":")";
+    body_ += key;
+    body_ += "\"}}\n";
+  }
+  void add(const Record& record) {
+    const std::string uuid = stream::to_string(record.uuid);
+    const int64_t ms = stream::unix_ms(record.uuid);
+    const std::string day =
+        std::format("{:%Y.%m.%d}", std::chrono::sys_time<std::chrono::days>(
+                                       std::chrono::floor<std::chrono::days>(std::chrono::milliseconds(ms))));
+    begin("frames", day, uuid);
+    body_ += std::format("{{\"@timestamp\":{},", ms);
+    text_.clear();
+    write_record_json(record, text_);
+    body_.append(text_, 1);
+    body_ += '\n';
+    const FrameIdentity identity{.uuid = uuid,
+                                 .source_id = record.source_id,
+                                 .epoch = record.epoch,
+                                 .seq = record.seq,
+                                 .pts = record.pts};
+    FrameJsonOptions options;
+    options.identity = &identity;
+    for (const Region& region : record.results.regions) {
+      begin("objects", day, std::format("{}:{}", uuid, region.id));
+      JsonWriter json(body_);
+      json.begin_object();
+      json.field("@timestamp", ms);
+      write_identity_fields(json, identity);
+      write_object_fields(json, record.results, region, options);
+      json.end_object();
+      body_ += '\n';
+    }
+  }
+
+  CURL* const easy_;
+  curl_slist* headers_ = nullptr;
+  Gzip gzip_;
+  std::string body_, text_, compressed_, answer_;
+};
+
+void elasticsearch(benchmark::State& state) {
   const auto server = test::ServerProcess::script("elasticsearch_double.py", {"--discard"});
   const auto sink = open("elasticsearch", {{"url", "http://" + server.address()}});
-  run(state, *sink);
+  BareElasticsearch bare(server.address());
+  std::vector<std::string> bodies;
+  bare.make([&](const std::string& body) {
+    bodies.push_back(body);
+    return true;
+  });
+  compare(
+      state, *sink, [&] { return bare.make([&](const std::string& body) { return bare.send(body); }); },
+      [&] { return std::ranges::all_of(bodies, [&](const std::string& body) { return bare.send(body); }); });
 }
-BENCHMARK(BM_Elasticsearch);
+BENCHMARK(elasticsearch)->Iterations(1)->Unit(benchmark::kMillisecond);
 
-void BM_ElasticsearchBare(benchmark::State& state) {
-  const auto server = test::ServerProcess::script("elasticsearch_double.py", {"--discard"});
-  // As the sink cuts and writes them.
-  std::vector<std::string> bodies(1);
-  Documents documents({});
-  for (const RecordRef& record : records()) {
-    if (bodies.back().size() > (5u << 20) - 10'000) bodies.emplace_back();
-    for (const Document& document : documents.of(*record))
-      bodies.back() += std::format(
-          "{{\"create\":{{\"_index\":\"sightglass-{}-2026.11.22\",\"_id\":\"{}\"}}}}\n"
-          "{{\"@timestamp\":{},{}\n",
-          plural(document.kind), document.key, documents.rows().made_ms, document.json.substr(1));
+// --- MongoDB
+
+class BareMongodb {
+ public:
+  explicit BareMongodb(const std::string& address) {
+    mongoc_init();
+    client_ = mongoc_client_new(("mongodb://" + address + "/?retryWrites=true").c_str());
+    options_ = BCON_NEW("ordered", BCON_BOOL(false), "writeConcern", "{", "w", "majority", "}");
+    upsert_ = BCON_NEW("upsert", BCON_BOOL(true), "validate", BCON_BOOL(false));
   }
-  net::HttpClient client;
-  Gzip gzip;
-  std::string compressed;
-  for (auto _ : state)
-    for (const std::string& body : bodies) {
-      (void)gzip.compress(body, compressed);
-      net::HttpRequest request{
-          .method = "POST",
-          .url = "http://" + server.address() + "/_bulk?filter_path=errors,items.*.status,items.*.error",
-          .body = net::bytes_of(compressed)};
-      request.headers = {{"Content-Type", "application/x-ndjson"}, {"Content-Encoding", "gzip"}};
-      const auto answer = client.request(request);
-      if (!answer || answer->status != 200) return state.SkipWithError("refused");
+  ~BareMongodb() {
+    for (const auto* made : {&frames_, &objects_})
+      for (const Operation& operation : *made) {
+        bson_destroy(operation.selector);
+        bson_destroy(operation.update);
+      }
+    bson_destroy(options_);
+    bson_destroy(upsert_);
+    mongoc_client_destroy(client_);
+  }
+
+  // Makes the documents, and sends them at once or keeps them for send_kept().
+  bool make(bool keeps) {
+    Bulk frames(*this, "frames"), objects(*this, "objects");
+    const auto take = [&](Bulk& bulk, std::vector<Operation>& kept, bson_t* selector, bson_t* update) {
+      if (keeps)
+        kept.push_back({selector, update});
+      else
+        bulk.add(selector, update, upsert_);
+      if (!keeps) bson_destroy(selector), bson_destroy(update);
+    };
+    for (const RecordRef& record : records()) {
+      const std::string uuid = stream::to_string(record->uuid);
+      take(frames, frames_, selector(uuid), update(*record, uuid, nullptr));
+      for (const Region& region : record->results.regions)
+        take(objects, objects_, selector(std::format("{}:{}", uuid, region.id)),
+             update(*record, uuid, &region));
     }
-  state.SetItemsProcessed(state.iterations() * batch);
-}
-BENCHMARK(BM_ElasticsearchBare);
+    return keeps || (frames.execute() && objects.execute());
+  }
 
-void BM_Mongodb(benchmark::State& state) {
-  const auto server = test::ServerProcess::script("mongodb_double.py", {"--discard"});
-  const auto sink = open("mongodb", {{"url", "mongodb://" + server.address()}});
-  run(state, *sink);
-}
-BENCHMARK(BM_Mongodb);
+  bool send_kept() {
+    for (const auto& [kept, name] : {std::pair(&frames_, "frames"), {&objects_, "objects"}}) {
+      Bulk bulk(*this, name);
+      for (const Operation& operation : *kept) bulk.add(operation.selector, operation.update, upsert_);
+      if (!bulk.execute()) return false;
+    }
+    return true;
+  }
 
-void BM_MongodbBare(benchmark::State& state) {
-  const auto server = test::ServerProcess::script("mongodb_double.py", {"--discard"});
-  mongoc_init();
+ private:
   struct Operation {
-    const char* collection;
     bson_t *selector, *update;
   };
-  std::vector<Operation> operations;
-  Documents documents({});
-  JsonToBson json;
-  for (const RecordRef& record : records())
-    for (const Document& document : documents.of(*record)) {
-      Operation& operation = operations.emplace_back(
-          document.kind == DocumentKind::frame ? "frames" : "objects", bson_new(), bson_new());
-      bson_append_utf8(operation.selector, "_id", 3, document.key.data(), int(document.key.size()));
-      bson_t set;
-      bson_append_document_begin(operation.update, "$set", 4, &set);
-      bson_append_date_time(&set, "time", 4, documents.rows().made_ms);
-      bson_append_date_time(&set, "made", 4, documents.rows().made_ms);
-      json.append(document.json, set);
-      bson_append_document_end(operation.update, &set);
+  struct Bulk {
+    Bulk(BareMongodb& of, const char* name)
+        : collection(mongoc_client_get_collection(of.client_, "sightglass", name)),
+          bulk(mongoc_collection_create_bulk_operation_with_opts(collection, of.options_)) {}
+    ~Bulk() {
+      mongoc_bulk_operation_destroy(bulk);
+      mongoc_collection_destroy(collection);
     }
-  mongoc_client_t* const client =
-      mongoc_client_new(("mongodb://" + server.address() + "/?retryWrites=true").c_str());
-  bson_t* const options = BCON_NEW("ordered", BCON_BOOL(false), "writeConcern", "{", "w", "majority", "}");
-  bson_t* const upsert = BCON_NEW("upsert", BCON_BOOL(true), "validate", BCON_BOOL(false));
-  for (auto _ : state)
-    for (const char* name : {"frames", "objects"}) {
-      mongoc_collection_t* const collection = mongoc_client_get_collection(client, "sightglass", name);
-      mongoc_bulk_operation_t* const bulk =
-          mongoc_collection_create_bulk_operation_with_opts(collection, options);
-      for (const Operation& operation : operations)
-        if (std::string_view(operation.collection) == name)
-          mongoc_bulk_operation_update_one_with_opts(bulk, operation.selector, operation.update, upsert,
-                                                     nullptr);
+    void add(const bson_t* selector, const bson_t* update, const bson_t* options) {
+      mongoc_bulk_operation_update_one_with_opts(bulk, selector, update, options, nullptr);
+    }
+    bool execute() {
       bson_t reply;
       bson_error_t error;
       const bool done = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
       bson_destroy(&reply);
-      mongoc_bulk_operation_destroy(bulk);
-      mongoc_collection_destroy(collection);
-      if (!done) return state.SkipWithError(error.message);
+      return done;
     }
-  state.SetItemsProcessed(state.iterations() * batch);
-  bson_destroy(options);
-  bson_destroy(upsert);
-  for (const Operation& operation : operations) {
-    bson_destroy(operation.selector);
-    bson_destroy(operation.update);
-  }
-  mongoc_client_destroy(client);
-}
-BENCHMARK(BM_MongodbBare);
+    mongoc_collection_t* const collection;
+    mongoc_bulk_operation_t* const bulk;
+  };
 
-// The whole process counts: queue, its file and the sink's thread.
-void BM_Queue(benchmark::State& state, const std::string& type, bool durable) {
-  const test::TemporaryFolder folder;
-  const auto server = test::ServerProcess::script("elasticsearch_double.py", {"--discard"});
-  const SinkDesc& desc = *find_sink(type);
-  auto params = std::make_shared<ParamSet>(desc.params);
-  if (type == "json_file")
-    (void)params->set_text("folder", (folder.path() / "out").string());
-  else
-    (void)params->set_text("url", "http://" + server.address());
-  module::SinkSettings settings{.name = "store",
-                                .module = "bench",
-                                .spill_folder = folder.path() / "spill",
-                                .required = true,
-                                .desc = &desc};
-  settings.params = params;
-  settings.queue.policy = durable ? module::QueuePolicy::spill : module::QueuePolicy::block;
-  settings.queue.records = 2000;
-  settings.queue.durable = durable;
-  settings.batch_records = batch;
-  settings.batch_bytes = desc.batch_bytes;
-  settings.batch_time = 20'000'000;
-  auto runner = module::SinkRunner::open(settings);
-  if (!runner || !(*runner)->start()) return state.SkipWithError("cannot be opened");
-  for (auto _ : state) {
-    for (const RecordRef& record : records()) {
-      const auto parcel = std::make_shared<const module::Parcel>(record, nullptr, nullptr);
-      while ((*runner)->offer(parcel, 1, [] {}) == module::SinkRunner::Offer::full) std::this_thread::yield();
-      parcel->done(true);
-    }
-    while (!(*runner)->is_idle()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  static bson_t* selector(const std::string& key) {
+    bson_t* const made = bson_new();
+    bson_append_utf8(made, "_id", 3, key.data(), int(key.size()));
+    return made;
   }
-  state.SetItemsProcessed(state.iterations() * batch);
+  static void add_text(bson_t* to, const char* name, std::string_view text) {
+    bson_append_utf8(to, name, -1, text.data(), int(text.size()));
+  }
+  static bson_t* update(const Record& record, const std::string& uuid, const Region* region) {
+    bson_t* const made = bson_new();
+    bson_t set, part, list, object;
+    const int64_t ms = stream::unix_ms(record.uuid);
+    BSON_APPEND_DOCUMENT_BEGIN(made, "$set", &set);
+    BSON_APPEND_DATE_TIME(&set, "time", ms);
+    BSON_APPEND_DATE_TIME(&set, "made", ms);
+    if (!region) {
+      BSON_APPEND_UTF8(&set, "schema", "sightglass.frame/1");
+      BSON_APPEND_DOCUMENT_BEGIN(&set, "resolution", &part);
+      BSON_APPEND_INT32(&part, "width", record.results.video->width);
+      BSON_APPEND_INT32(&part, "height", record.results.video->height);
+      bson_append_document_end(&set, &part);
+      BSON_APPEND_INT64(&set, "timestamp", record.results.pts);
+    }
+    add_text(&set, "uuid", uuid);
+    add_text(&set, "source_id", record.source_id);
+    BSON_APPEND_INT32(&set, "epoch", int32_t(record.epoch));
+    BSON_APPEND_INT32(&set, "seq", int32_t(record.seq));
+    BSON_APPEND_INT64(&set, "pts", record.pts);
+    if (region) {
+      add_object(&set, record, *region);
+    } else {
+      BSON_APPEND_ARRAY_BEGIN(&set, "objects", &list);
+      uint32_t i = 0;
+      for (const Region& each : record.results.regions) {
+        char digits[16];
+        const char* key = nullptr;
+        const size_t size = bson_uint32_to_string(i++, &key, digits, sizeof digits);
+        bson_append_document_begin(&list, key, int(size), &object);
+        add_object(&object, record, each);
+        bson_append_document_end(&list, &object);
+      }
+      bson_append_array_end(&set, &list);
+    }
+    bson_append_document_end(made, &set);
+    return made;
+  }
+  static void add_object(bson_t* to, const Record& record, const Region& region) {
+    const auto width = float(record.results.video->width), height = float(record.results.video->height);
+    bson_t part, box, list;
+    BSON_APPEND_INT32(to, "x", int32_t(std::lround(region.box.x * width)));
+    BSON_APPEND_INT32(to, "y", int32_t(std::lround(region.box.y * height)));
+    BSON_APPEND_INT32(to, "w", int32_t(std::lround(region.box.w * width)));
+    BSON_APPEND_INT32(to, "h", int32_t(std::lround(region.box.h * height)));
+    BSON_APPEND_INT32(to, "region_id", region.id);
+    BSON_APPEND_INT32(to, "id", int32_t(region.track));
+    add_text(to, "roi_type", region.label.view());
+    BSON_APPEND_DOCUMENT_BEGIN(to, "detection", &part);
+    BSON_APPEND_DOCUMENT_BEGIN(&part, "bounding_box", &box);
+    BSON_APPEND_DOUBLE(&box, "x_min", double(region.box.x));
+    BSON_APPEND_DOUBLE(&box, "y_min", double(region.box.y));
+    BSON_APPEND_DOUBLE(&box, "x_max", double(region.box.right()));
+    BSON_APPEND_DOUBLE(&box, "y_max", double(region.box.bottom()));
+    bson_append_document_end(&part, &box);
+    BSON_APPEND_DOUBLE(&part, "confidence", double(region.confidence));
+    BSON_APPEND_INT32(&part, "label_id", region.label_id);
+    add_text(&part, "label", region.label.view());
+    bson_append_document_end(to, &part);
+    BSON_APPEND_ARRAY_BEGIN(to, "attributes", &list);
+    for (const Attribute& attribute : region.attributes->items()) {
+      BSON_APPEND_DOCUMENT_BEGIN(&list, "0", &part);
+      add_text(&part, "name", attribute.name.view());
+      BSON_APPEND_UTF8(&part, "kind", "class");
+      add_text(&part, "label", attribute.text);
+      BSON_APPEND_INT32(&part, "label_id", attribute.label_id);
+      BSON_APPEND_DOUBLE(&part, "confidence", double(attribute.confidence));
+      add_text(&part, "model", attribute.model.view());
+      bson_append_document_end(&list, &part);
+    }
+    bson_append_array_end(to, &list);
+  }
+
+  mongoc_client_t* client_;
+  bson_t *options_, *upsert_;
+  std::vector<Operation> frames_, objects_;
+};
+
+void mongodb(benchmark::State& state) {
+  const auto server = test::ServerProcess::script("mongodb_double.py", {"--discard"});
+  const auto sink = open("mongodb", {{"url", "mongodb://" + server.address()}});
+  BareMongodb bare(server.address());
+  bare.make(true);
+  compare(state, *sink, [&] { return bare.make(false); }, [&] { return bare.send_kept(); });
 }
-BENCHMARK_CAPTURE(BM_Queue, json_memory, "json_file", false)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Queue, json_durable, "json_file", true)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Queue, elasticsearch_memory, "elasticsearch", false)->MeasureProcessCPUTime();
-BENCHMARK_CAPTURE(BM_Queue, elasticsearch_durable, "elasticsearch", true)->MeasureProcessCPUTime();
+BENCHMARK(mongodb)->Iterations(1)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace sightglass::adapters

@@ -15,6 +15,7 @@ struct RecordOptions {
   std::string source_id = "cam-1";
   int64_t epoch = 0, seq = 0;
   int objects = 1, events = 0;
+  std::string mood = "glad";
 };
 
 // A frame of 640x480 with people, each with a mood; events are crossings of the line `main` by the element
@@ -43,7 +44,7 @@ inline RecordRef frame_record(const RecordOptions& options) {
     Attribute attribute;
     attribute.name = mood;
     attribute.kind = AttributeKind::classification;
-    attribute.text = "glad";
+    attribute.text = options.mood;
     attribute.label_id = 1;
     attribute.confidence = 0.91f;
     attribute.model = classifier;

@@ -379,8 +379,9 @@ std::optional<Attribute> to_attribute(const stream::Attribute& from, int width, 
 bool to_wire(const Attribute& from, int width, int height, stream::Attribute& to) {
   to.namespace_ = from.model.view();
   to.name = from.name.view();
-  to.hint = std::string(to_string(from.kind));
+  to.hint = to_string(from.kind);
   to.values.clear();
+  to.persistent = true, to.hidden = false;
   switch (from.kind) {
     case AttributeKind::classification:
     case AttributeKind::multi:
@@ -460,20 +461,22 @@ void to_wire(const Region& from, int width, int height, stream::Object& to, uint
   if (from.track != 0) to.track_id = from.track;
   to.track_state = wire_state(track_state(from));
   to.draw_label.reset();
-  to.attributes.clear();
-  if (!from.attributes) return;
-  for (const Attribute& attribute : from.attributes->items()) {
-    if (attribute.model.view() == track_model) continue;
-    if (is_draw_label(attribute)) {
-      to.draw_label = attribute.text;
-      continue;
+  // Attributes that are there are written over: what they have allocated is used again.
+  size_t count = 0;
+  if (from.attributes)
+    for (const Attribute& attribute : from.attributes->items()) {
+      if (attribute.model.view() == track_model) continue;
+      if (is_draw_label(attribute)) {
+        to.draw_label = attribute.text;
+        continue;
+      }
+      if (count == to.attributes.size()) to.attributes.emplace_back();
+      if (to_wire(attribute, width, height, to.attributes[count]))
+        ++count;
+      else
+        ++left_out;
     }
-    stream::Attribute wire;
-    if (to_wire(attribute, width, height, wire))
-      to.attributes.push_back(std::move(wire));
-    else
-      ++left_out;
-  }
+  to.attributes.resize(count);
 }
 
 }  // namespace sightglass::adapters

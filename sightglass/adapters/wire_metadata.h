@@ -14,6 +14,7 @@
 // models, are always known, whoever has used the others up.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -25,6 +26,8 @@
 namespace sightglass::adapters {
 
 Label wire_label(std::string_view text);
+// With hyphens, as stream::to_string() writes it, but without allocating.
+std::array<char, 36> to_text(const stream::Uuid& uuid);
 
 // Attributes of the models "tag", "stream", "track" and "draw" stand for something else in a message (tags,
 // track_state, draw_label) or are facts for selectors that leave no module.

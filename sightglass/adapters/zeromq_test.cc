@@ -15,6 +15,7 @@
 #include "sightglass/stream/uuid.h"
 #include "sightglass/stream/zeromq/reader.h"
 #include "sightglass/stream/zeromq/writer.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -30,13 +31,6 @@ bool soon(Condition&& condition) {
 
 class ZmqAdapters : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-zmq-XXXXXX";
-    folder = mkdtemp(name);
-    address = "ipc://" + folder + "/s";
-  }
-  void TearDown() override { std::filesystem::remove_all(folder); }
-
   std::unique_ptr<Sink> sink(const std::string& send_timeout) {
     const SinkDesc* desc = find_sink("zeromq");
     ParamSet params(desc->params);
@@ -68,7 +62,8 @@ class ZmqAdapters : public testing::Test {
     return all;
   }
 
-  std::string folder, address;
+  const sightglass::test::TemporaryFolder temporary{};
+  const std::string folder = temporary.path(), address = "ipc://" + folder + "/s";
 };
 
 // A window holds 64 messages of a source: the 65th does not go.
@@ -153,6 +148,59 @@ TEST_F(ZmqAdapters, SinkPassesUserDataOnWithItsPayload) {
   writing.join();
   EXPECT_EQ(outcome[0], Stored::yes);
   EXPECT_EQ(got_bytes, (std::vector<uint8_t>{1, 2, 3}));
+}
+
+// As between `sightglass sink zeromq` and whoever reads what it sends on.
+TEST_F(ZmqAdapters, UserDataThatWasReceivedIsSentOnWithItsContent) {
+  const std::string first = "ipc://" + folder + "/first";
+  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url("push+connect:" + first), {});
+  auto near = stream::ZmqReader::open(*stream::parse_reader_url("pull+bind:" + first), {});
+  ASSERT_TRUE(writer && near);
+  auto far = reader();
+  auto next = sink("5");
+  const std::vector<uint8_t> part = {0xff, 0, 1, 2}, inlined = {7, 8};
+  for (const bool is_part : {true, false}) {
+    stream::Message message;
+    message.kind = stream::Kind::user_data;
+    message.source_id = "gate";
+    message.user_data.emplace();
+    const stream::Payload payload = is_part ? stream::own(part) : stream::Payload();
+    if (is_part)
+      message.user_data->content = stream::part_content(payload.bytes);
+    else
+      message.user_data->content = stream::Inline{.data = inlined};
+    message.seq = is_part ? 0 : 1;
+    ASSERT_TRUE((*writer)->send(message, payload, 5s));
+    RecordRef record;
+    EXPECT_TRUE(soon([&] {
+      auto got = (*near)->next(1ms);
+      if (got && *got) record = record_of((*got)->delivery);
+      return record != nullptr;
+    }));
+    std::atomic<bool> returned{false};
+    std::jthread writing([&] {
+      std::vector<Stored> outcome(1);
+      EXPECT_TRUE(next->write(std::vector<RecordRef>{record}, outcome));
+      EXPECT_EQ(outcome[0], Stored::yes);
+      returned = true;
+    });
+    RecordRef sent_on;
+    EXPECT_TRUE(soon([&] {
+      auto got = far->next(1ms);
+      if (got && *got) {
+        sent_on = record_of((*got)->delivery);
+        (*got)->delivery.settlement->processed();
+      }
+      return returned.load();
+    }));
+    ASSERT_TRUE(sent_on);
+    const auto bytes = sent_on->payload.bytes;
+    EXPECT_EQ(std::vector(bytes.begin(), bytes.end()), is_part ? part : inlined);
+    std::string json;
+    write_record_json(*sent_on, json);
+    EXPECT_THAT(json, testing::HasSubstr(is_part ? R"("content_size":4,"content":"/wABAg==")"
+                                                 : R"("content_size":2,"content":"Bwg=")"));
+  }
 }
 
 TEST_F(ZmqAdapters, SinkMayBeCancelledWhileItStops) {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "sightglass/core/masked_url.h"
+#include "sightglass/core/secret_option.h"
 #include "sightglass/module/adapter_types.h"
 #include "sightglass/module/sink_settings.h"
 #include "sightglass/module/spec_schema.h"
@@ -66,8 +67,12 @@ class Reading {
       if (Status taken = take(word, entry); !taken) return forward_error(taken);
     Diagnostics found;
     module::validate(entry, schema_, {}, found, &schema_);
+    // What was said wrongly comes before what was not said.
+    const Diagnostic* first = nullptr;
     for (const Diagnostic& item : found.items())
-      if (item.severity == module::Severity::error) return wrong(item, entry);
+      if (item.severity == module::Severity::error && (!first || (first->path.empty() && !item.path.empty())))
+        first = &item;
+    if (first) return wrong(*first, entry);
     return entry;
   }
 
@@ -242,9 +247,31 @@ Status known_type(std::string_view type, const std::vector<Variant>& variants, s
 
 }  // namespace
 
+namespace {
+
+// Words of a command line are there for everybody who asks for the list of processes.
+Status refuse_secrets(std::string_view what, std::span<const std::string> words) {
+  for (const std::string& word : words) {
+    const size_t equals = word.find('=');
+    const std::string key = word.substr(0, equals), value = word.substr(equals == word.npos ? 0 : equals + 1);
+    if (holds_secret(value))
+      return fail(ErrorCode::invalid_argument,
+                  "{}: holds a secret, which `ps` would show; write the {} into a file, FILE.yml", key, what);
+    if (masked_url(value) != value)
+      return fail(
+          ErrorCode::invalid_argument,
+          "{}={}: holds a secret, which `ps` would show; put it into a file, and give password-file{}", key,
+          masked_url(value), what == "source" ? " or url-file" : "");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<module::SinkSpec> sink_entry(std::string_view type, std::span<const std::string> words) {
   if (Status known = known_type(type, module::sink_variants(), "sink", module::is_sink_available); !known)
     return forward_error(known);
+  if (Status safe = refuse_secrets("sink", words); !safe) return forward_error(safe);
   auto entry = Reading("sinks", type).read(words);
   if (!entry) return forward_error(entry);
   module::SinkSpec spec;
@@ -256,6 +283,7 @@ Result<module::SourceSpec> source_entry(std::string_view type, std::span<const s
   if (Status known = known_type(type, module::source_variants(), "source", module::is_source_available);
       !known)
     return forward_error(known);
+  if (Status safe = refuse_secrets("source", words); !safe) return forward_error(safe);
   auto entry = Reading("source", type).read(words);
   if (!entry) return forward_error(entry);
   module::SourceSpec spec;

@@ -541,6 +541,16 @@ class Doctor(Program):
 
 
 class Main(Program):
+    def test_ends_without_a_word_when_its_reader_has_gone(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        # More than standard output holds back.
+        process = subprocess.Popen([PROGRAM, "schema", "module"], stdout=writing, stderr=subprocess.PIPE, text=True,
+                                   env=ENVIRONMENT)
+        os.close(writing)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, err), (128 + signal.SIGPIPE, ""))
+
     def test_help_and_version(self):
         self.assertIn("detect", self.run_program("--help")[0])
         self.assertRegex(self.run_program("--version")[0], r"^sightglass \d+\.\d+\.\d+\n$")

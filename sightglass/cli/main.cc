@@ -1,4 +1,7 @@
 // The program `sightglass`: one file per command beside this one.
+#include <poll.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -61,6 +64,12 @@ int run(int argc, char** argv) {
   return 0;
 }
 
+// Whoever read what is printed has seen enough: the program ends without a word, as others do.
+bool has_lost_reader() {
+  pollfd output{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+  return std::ferror(stdout) && poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -70,9 +79,13 @@ int main(int argc, char** argv) {
   // Writing past a size limit is an error of that write, as a full disk is, and no reason to die in the
   // middle of a file.
   std::signal(SIGXFSZ, SIG_IGN);
+  // So is writing to a connection or a pipe that the other end has closed, which libraries do in every
+  // command.
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {  // a library's, out of memory
+    if (has_lost_reader()) return 128 + SIGPIPE;
     std::fprintf(stderr, "error: %s\n", error.what());
     return 1;
   }

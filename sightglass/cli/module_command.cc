@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -20,6 +19,7 @@
 #include <thread>
 #include <utility>
 
+#include "sightglass/adapters/sources/source_names.h"
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/gst_setup.h"
 #include "sightglass/cli/progress.h"
@@ -60,14 +60,9 @@ int exit_code_of(const Error& error) {
   }
 }
 
-// A source id from the name of a file or URL; `used` keeps them apart.
+// `used` keeps apart what several inputs would be called.
 std::string source_id_of(const std::string& input, std::map<std::string, int>& used) {
-  std::string id = fs::path(input.substr(0, input.find_first_of("?#"))).stem();
-  for (char& c : id)
-    if (!std::isalnum(static_cast<unsigned char>(c)) && c != '_' && c != '-' && c != '.') c = '_';
-  while (id.contains("..")) id.replace(id.find(".."), 2, "_");
-  if (id.empty() || !std::isalnum(static_cast<unsigned char>(id[0]))) id = "source" + id;
-  if (id.size() > 100) id.resize(100);
+  const std::string id = adapters::source_id_of(input).substr(0, 100);
   const int number = ++used[id];
   return number == 1 ? id : std::format("{}-{}", id, number);
 }
@@ -295,7 +290,8 @@ class ModuleRun {
   }
 
  private:
-  // Models may take minutes to load; nothing has been read yet, so a signal ends the process there and then.
+  // Models may take minutes to load; nothing has been read as long as they do, so a signal ends the process
+  // there and then.
   int start() {
     std::atomic<int> percent{0};
     std::mutex mutex;
@@ -309,7 +305,10 @@ class ModuleRun {
     auto starting = std::async(std::launch::async, [this] { return module_.start(); });
     auto next_note = Clock::now() + std::chrono::seconds(5);
     while (starting.wait_for(std::chrono::seconds(0)) != std::future_status::ready) {
-      if (signals_.next()) std::_Exit(0);
+      if (signals_.next()) {
+        if (module_.health().state == "loading") std::_Exit(0);
+        ask({});
+      }
       if (Clock::now() < next_note) continue;
       next_note += std::chrono::seconds(5);
       const std::scoped_lock lock(mutex);

@@ -75,33 +75,22 @@ std::string_view page_of(const ElementInfo& info) {
 
 constexpr const char* made_by = "<!-- Made by `./run docs`; do not edit. -->\n";
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '|')
-      out += "\\|";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else
-      out += c;
-  }
-  return out;
-}
+using module::markdown_cell;
 
-std::string sentence(const std::string& text) { return escaped(text) + (text.ends_with('.') ? "" : "."); }
+std::string sentence(const std::string& text) {
+  return markdown_cell(text) + (text.ends_with('.') ? "" : ".");
+}
 
 // What a table shows of a parameter's values.
 std::string values_text(const ParamInfo& param) {
-  std::string text = param.range.empty() ? "" : escaped(param.range);
-  if (!param.unit.empty()) text += (text.empty() ? "" : " ") + escaped(param.unit);
+  std::string text = param.range.empty() ? "" : markdown_cell(param.range);
+  if (!param.unit.empty()) text += (text.empty() ? "" : " ") + markdown_cell(param.unit);
   return text;
 }
 
 std::string element_section(const ElementInfo& info) {
   std::string text =
-      std::format("\n## {}\n\n**{}.** {}\n", info.name, escaped(info.title), sentence(info.doc));
+      std::format("\n## {}\n\n**{}.** {}\n", info.name, markdown_cell(info.title), sentence(info.doc));
   for (const auto& alias : element_aliases()) {
     if (alias.name != info.name) continue;
     const auto target = element_info(std::string(alias.target));
@@ -110,15 +99,15 @@ std::string element_section(const ElementInfo& info) {
                     alias.target, alias.differences.empty() ? "" : ": ", alias.differences);
   }
   text += '\n';
-  for (const auto& format : info.inputs) text += std::format("- in: {}\n", escaped(format));
-  for (const auto& format : info.outputs) text += std::format("- out: {}\n", escaped(format));
+  for (const auto& format : info.inputs) text += std::format("- in: {}\n", markdown_cell(format));
+  for (const auto& format : info.outputs) text += std::format("- out: {}\n", markdown_cell(format));
   const bool shortens = info.is_bin && info.name != "processbin";
   std::string rows;
   for (const auto& param : info.params) {
     if (shortens && param.is_of_every_bin()) continue;
     rows += std::format("| `{}`{} | {} | {} | {} | {}{} |\n", param.name, param.is_live ? " ▶" : "",
-                        param.type, escaped(param.default_value), values_text(param), escaped(param.doc),
-                        param.is_readable_only ? " (read only)" : "");
+                        param.type, markdown_cell(param.default_value), values_text(param),
+                        markdown_cell(param.doc), param.is_readable_only ? " (read only)" : "");
   }
   if (!rows.empty()) text += "\n| property | type | default | values | |\n|---|---|---|---|---|\n" + rows;
   if (shortens)
@@ -167,7 +156,7 @@ std::vector<GeneratedPage> reference(const std::vector<ElementInfo>& elements) {
     for (const auto* info : list) {
       page += element_section(*info);
       index += std::format("| [`{}`]({}.md#{}) | {} |\n", info->name, group.page, info->name,
-                           escaped(info->title));
+                           markdown_cell(info->title));
     }
     pages.push_back({fs::path("reference") / (std::string(group.page) + ".md"), std::move(page)});
   }
@@ -194,8 +183,8 @@ GeneratedPage migrating() {
                      "part that concerns one name.\n\n"
                      "## Names that stand for others\n\n| name | is | |\n|---|---|---|\n";
   for (const auto& alias : element_aliases())
-    text +=
-        std::format("| `{}` | {} | {} |\n", alias.name, link_to(alias.target), escaped(alias.differences));
+    text += std::format("| `{}` | {} | {} |\n", alias.name, link_to(alias.target),
+                        markdown_cell(alias.differences));
   text +=
       "\n## Names that are not carried\n\nThey are not registered: a failing element that exists would "
       "mislead tools that look for it.\n\n| name | use instead |\n|---|---|\n";
@@ -203,20 +192,20 @@ GeneratedPage migrating() {
     text += std::format("| `{}` | {} |\n", dropped.name,
                         dropped.replacement.empty() ? "none, not in scope"
                         : dropped.is_element        ? link_to(dropped.replacement)
-                                                    : escaped(dropped.replacement));
+                                                    : markdown_cell(dropped.replacement));
   text +=
       "\n## Properties of gvainference, gvadetect and gvaclassify\n\n"
       "`same`: as on the bin that the name stands for. `ignored`: accepted, with a warning if it is set. "
       "`refused`: an error if it is set.\n\n| property | | |\n|---|---|---|\n";
   for (const auto& property : gva_properties())
     text += std::format("| `{}` | {} | {} |\n", property.name, to_string(property.treatment),
-                        escaped(property.meaning));
+                        markdown_cell(property.meaning));
   text +=
       "\n`device=MULTI:…` and `HETERO:…`, and models in OpenVINO's own form (`.xml`), are refused as "
       "long as there is no OpenVINO engine; the `.onnx` form of a model runs on ONNX Runtime.\n";
   text += "\n## Keys of configuration texts\n\n| property | key | |\n|---|---|---|\n";
   for (const auto& key : config_keys())
-    text += std::format("| `{}` | `{}` | {} |\n", key.property, key.key, escaped(key.meaning));
+    text += std::format("| `{}` | `{}` | {} |\n", key.property, key.key, markdown_cell(key.meaning));
   text +=
       "\n## What behaves differently\n\n"
       "- A device or back-end that is not there is an error with a list of what is usable; nothing falls "

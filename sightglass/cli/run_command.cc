@@ -9,7 +9,6 @@
 #include "sightglass/cli/module_command.h"
 #include "sightglass/cli/pipeline_runner.h"
 #include "sightglass/cli/pipeline_text.h"
-#include "sightglass/cli/signals.h"
 
 namespace sightglass::cli {
 namespace {
@@ -47,7 +46,6 @@ int run_in_flow(const std::string& text, const Options& options) {
 }
 
 int run(const Options& options) {
-  ignore_closed_connections();
   std::string text;
   for (const auto& word : options.pipeline) text += (text.empty() ? "" : " ") + word;
   if (is_module_file(text))

@@ -54,8 +54,6 @@ StopOnSignal::~StopOnSignal() {
   close(state_->event);
 }
 
-void ignore_closed_connections() { std::signal(SIGPIPE, SIG_IGN); }
-
 std::stop_token StopOnSignal::token() const { return state_->stop.get_token(); }
 
 }  // namespace sightglass::cli

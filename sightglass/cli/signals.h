@@ -22,8 +22,4 @@ class StopOnSignal {
   std::unique_ptr<State> state_;
 };
 
-// Libraries of brokers and stores write to connections that the other end has closed: an error of that write,
-// no reason to die. For commands that go on for long; what prints for a pipe ends with it, as others do.
-void ignore_closed_connections();
-
 }  // namespace sightglass::cli

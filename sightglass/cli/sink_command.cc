@@ -101,7 +101,6 @@ int run(const CLI::App& command, const SinkOptions& options) {
   if (!spec) return code;
   auto process = module::SinkProcess::open(std::move(*spec));
   if (!process) return complain(process.error());
-  ignore_closed_connections();
   const StopOnSignal stop;
   if (Status started = (*process)->start(); !started) return complain(started.error());
   if (!options.quiet)

@@ -16,7 +16,6 @@
 #include "sightglass/console/http_server.h"
 #include "sightglass/console/json_text.h"
 #include "sightglass/console/metrics.h"
-#include "sightglass/core/masked_url.h"
 #include "sightglass/module/source_process.h"
 
 namespace sightglass::cli {
@@ -61,34 +60,6 @@ std::vector<std::string> as_settings(const std::vector<std::string>& words) {
   return settings;
 }
 
-// NAME=VALUE or a header as the value of a setting, as `options` has them.
-bool holds_secret(std::string_view value) {
-  const size_t equals = value.find('=');
-  const std::string_view name = value.substr(0, equals);
-  const bool is_name = name.find_first_of(":/?&") == name.npos;
-  return (equals != value.npos && is_name && is_secret_name(name)) || value.contains("Authorization") ||
-         value.contains("authorization");
-}
-
-// Words of a command line are there for everybody who asks for the list of processes.
-Status refuse_secrets(const std::vector<std::string>& settings) {
-  for (const std::string& setting : settings) {
-    const size_t equals = setting.find('=');
-    const std::string value = setting.substr(equals == setting.npos ? 0 : equals + 1);
-    if (holds_secret(value))
-      return fail(ErrorCode::invalid_argument,
-                  "{}: holds a secret, which `ps` would show; write the source into a file, FILE.yml",
-                  setting.substr(0, equals));
-    if (masked_url(value) != value)
-      return fail(
-          ErrorCode::invalid_argument,
-          "{}={}: holds a secret, which `ps` would show; put it into a file, and give password-file or "
-          "url-file",
-          setting.substr(0, equals), masked_url(value));
-  }
-  return {};
-}
-
 Result<SourceList> list_of(const SourceOptions& options) {
   if (is_file(options.name)) {
     if (!options.words.empty() || !options.source_id.empty())
@@ -100,7 +71,6 @@ Result<SourceList> list_of(const SourceOptions& options) {
   }
   auto settings = as_settings(options.words);
   if (!options.source_id.empty()) settings.push_back("source_id=" + options.source_id);
-  if (Status safe = refuse_secrets(settings); !safe) return forward_error(safe);
   auto entry = source_entry(options.name, settings);
   if (!entry) return forward_error(entry);
   if (options.to.empty())
@@ -132,8 +102,9 @@ class Window {
                         .answer = std::move(answer),
                         .handle = handle});
     };
-    add("/livez", Scope::open, "Whether the process works", "state",
-        [](const console::Request&) { return console::json_response({{"state", "running"}}); });
+    add("/livez", Scope::open, "Whether the process works", "state", [](const console::Request&) {
+      return console::json_response({{"state", "running"}});
+    });
     add("/readyz", Scope::open, "Whether frames flow", "state of each source",
         [this](const console::Request&) { return ready(); });
     add("/metrics", Scope::read, "Metrics", "Prometheus' text", [this](const console::Request&) {
@@ -233,7 +204,6 @@ int run(const CLI::App& command, SourceOptions options) {
     if (Status opened = window.open(list->http); !opened) return refuse(opened.error());
     if (!options.quiet) std::println(stderr, "{}", window.url());
   }
-  ignore_closed_connections();
   const StopOnSignal stop;
   if (Status started = process.start(); !started) return complain(started.error());
 

@@ -174,6 +174,11 @@ sources:
         self.refused_lines("d.yml", says=["d.yml:4", "two sources 'a'"])
 
     def test_F24_secrets_on_the_command_line_are_refused(self):
+        for option in ("pass", "decryption_key", "sig", "passphrase", "user_agent=x,auth_token"):
+            _, err = self.source("ffmpeg", "url=srt://h:1", f"options={option}=marker-secret", "--to",
+                                 "push+connect:" + self.address, code=2)
+            self.assertIn("options: holds a secret, which `ps` would show", err)
+            self.assertNotIn("marker-secret", err)
         _, err = self.source("rtsp", "url=rtsp://me:marker-secret@h/x", "--to", "push+connect:" + self.address, code=2)
         self.assertIn("password-file", err)
         self.assertNotIn("marker-secret", err)

@@ -140,7 +140,7 @@ int show(const Options& options) {
       std::println("{}", *body);
     else
       print_table(streams);
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0) return 1;  // whoever read it has gone
     if (options.watch) std::this_thread::sleep_for(std::chrono::seconds(1));
   } while (options.watch && !stop.token().stop_requested());
   return 0;

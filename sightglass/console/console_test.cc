@@ -418,9 +418,11 @@ TEST_F(RoutesTest, PicturesAreWorkedOnOneAtATimeWithinOneDeadline) {
 TEST(Masking, HidesPasswordsInUrlsAndValuesThatAreNamedLikeSecrets) {
   const auto tree = module::value_from_json_or_null(
       R"({"api_key": "hunter2", "token_file": "/run/t", "list": ["kafka://a:hunter2@b"],
+          "options": ["decryption_key=hunter2", "user_agent=x"],
           "parameters": {"p": {"secret": true, "default": "hunter2"}}})");
   const std::string text = masked_description(tree).to_json();
-  EXPECT_THAT(text, AllOf(Not(HasSubstr("hunter2")), HasSubstr("/run/t"), HasSubstr("kafka://a:***@b")));
+  EXPECT_THAT(text, AllOf(Not(HasSubstr("hunter2")), HasSubstr("/run/t"), HasSubstr("kafka://a:***@b"),
+                          HasSubstr("decryption_key=***"), HasSubstr("user_agent=x")));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "sightglass/core/masked_url.h"
+#include "sightglass/core/secret_option.h"
 
 namespace sightglass::console {
 namespace {
@@ -33,7 +34,7 @@ Value masked(const Value& value, bool hidden) {
   } else if (hidden && !value.is_null()) {
     result = Value("***");
   } else if (value.text()) {
-    result = Value(masked_url(*value.text()));
+    result = Value(masked_setting(*value.text()));
   }
   result.origin = value.origin;
   result.key_origin = value.key_origin;

@@ -3,6 +3,8 @@
 #include <cassert>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 
 #include "sightglass/core/utf8.h"
 
@@ -16,9 +18,22 @@ void append_number(std::string& text, T number) {
   if (error == std::errc{}) text.append(digits, end);
 }
 
+// Whether a byte of the eight stands for something else as JSON, or may.
+bool has_special(uint64_t eight) {
+  constexpr uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
+  const auto has_zero = [](uint64_t bytes) { return (bytes - ones) & ~bytes & high; };
+  const uint64_t control = (eight - 0x20 * ones) & ~eight & high, beyond = (eight | (eight + ones)) & high;
+  return (control | beyond | has_zero(eight ^ ('"' * ones)) | has_zero(eight ^ ('\\' * ones))) != 0;
+}
+
 // How many characters at the front stand for themselves; most do, in keys all of them.
 size_t plain_prefix(std::string_view text) {
   size_t size = 0;
+  for (; size + 8 <= text.size(); size += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, text.data() + size, sizeof eight);
+    if (has_special(eight)) break;
+  }
   while (size < text.size()) {
     const auto byte = static_cast<unsigned char>(text[size]);
     if (byte < 0x20 || byte > 0x7e || byte == '"' || byte == '\\') break;
@@ -62,7 +77,23 @@ void JsonWriter::close(char bracket) {
   text_ += bracket;
 }
 
-void JsonWriter::key(std::string_view name) { key(name, {}); }
+void JsonWriter::key(std::string_view name) {
+  // Nearly all: short, and written as they are.
+  char all[64];
+  if (indent_ >= 0 || depth_ == 0 || name.size() > sizeof all - 4 || plain_prefix(name) != name.size())
+    return key(name, {});
+  const uint64_t bit = uint64_t(1) << (depth_ - 1);
+  char* at = all;
+  if (has_items_ & bit) *at++ = ',';
+  has_items_ |= bit;
+  *at++ = '"';
+  std::memcpy(at, name.data(), name.size());
+  at += name.size();
+  *at++ = '"';
+  *at++ = ':';
+  text_.append(all, at);
+  after_key_ = true;
+}
 
 void JsonWriter::key(std::string_view name, std::string_view suffix) {
   before_value();
@@ -75,6 +106,14 @@ void JsonWriter::key(std::string_view name, std::string_view suffix) {
 
 void JsonWriter::value(std::string_view text) {
   before_value();
+  char all[64];
+  if (text.size() <= sizeof all - 2 && plain_prefix(text) == text.size()) {
+    all[0] = '"';
+    if (!text.empty()) std::memcpy(all + 1, text.data(), text.size());
+    all[text.size() + 1] = '"';
+    text_.append(all, text.size() + 2);
+    return;
+  }
   text_ += '"';
   escaped(text);
   text_ += '"';

@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <array>
 
+#include "sightglass/core/secret_option.h"
+
 namespace sightglass {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
-  return result;
-}
 
 // "a=1&token=abc" → "a=1&token=***"; ends where the query does.
 void add_masked_query(std::string_view query, std::string& out) {
@@ -19,12 +14,7 @@ void add_masked_query(std::string_view query, std::string& out) {
     const size_t end = std::min(query.find_first_of("&;"), query.size());
     const std::string_view item = query.substr(0, end);
     const size_t equals = item.find('=');
-    static constexpr std::array<std::string_view, 7> short_names = {"key", "sig",  "signature", "auth",
-                                                                    "pwd", "pass", "apikey"};
-    const std::string name = lower(item.substr(0, equals));
-    const bool hide =
-        equals != item.npos &&
-        (is_secret_name(name) || std::ranges::contains(short_names, name) || name.ends_with("signature"));
+    const bool hide = equals != item.npos && is_secret_option(item.substr(0, equals));
     out += hide ? item.substr(0, equals + 1) : item;
     if (hide) out += "***";
     if (end < query.size()) out += query[end];

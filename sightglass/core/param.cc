@@ -108,13 +108,17 @@ Status ParamDesc::check_range(double value, const ParamValue& shown) const {
   const auto [type_least, type_most] = limits_of(type);
   const double least = std::max(min, type_least), most = std::min(max, type_most);
   if (value >= least && value <= most) return {};
+  const auto shown_limit = [](double limit) {  // 100000, not 1e+05
+    const bool is_whole = std::abs(limit) < 1e15 && limit == std::trunc(limit);
+    return is_whole ? std::format("{:.0f}", limit) : std::format("{}", limit);
+  };
   std::string allowed;
   if (most == type_most && least != type_least)
-    allowed = std::format("at least {}", least);
+    allowed = "at least " + shown_limit(least);
   else if (least == type_least && most != type_most)
-    allowed = std::format("at most {}", most);
+    allowed = "at most " + shown_limit(most);
   else
-    allowed = std::format("{} to {}", least, most);
+    allowed = shown_limit(least) + " to " + shown_limit(most);
   if (!unit.empty()) allowed += ' ' + unit;
   return fail(ErrorCode::invalid_argument, "{}: {} is out of range ({})", name, to_string(shown), allowed);
 }

@@ -15,7 +15,7 @@ constexpr const char* affine_name = "AffineTransformMetadata";
 constexpr const char* json_name = "sg-json";
 
 // Marks the last region of a frame, as in the original.
-constexpr auto flag_last_roi = GstBufferFlags(GST_BUFFER_FLAG_LAST << 1);
+const auto flag_last_roi = GstBufferFlags(GST_BUFFER_FLAG_LAST << 1);
 
 // ---- the compact meta
 

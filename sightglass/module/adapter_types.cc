@@ -24,9 +24,9 @@ Key texts(std::string name, std::string doc) {
   list->or_single = true;
   return key_with(std::move(name), std::move(doc), list);
 }
-Key whole(std::string name, std::string doc, int64_t default_value, double most = 1e9) {
+Key whole(std::string name, std::string doc, int64_t default_value, double least, double most) {
   auto type = Schema::of_kind(Kind::integer);
-  type->min = 0, type->max = most;
+  type->min = least, type->max = most;
   return key_with(std::move(name), std::move(doc), type, default_value);
 }
 Key one_of(std::string name, std::string doc, std::vector<std::string> names, Value default_value = {}) {
@@ -56,7 +56,7 @@ std::vector<Key> zeromq_source() {
       of("accept", "function that says whether a frame is taken", function_schema()),
       one_of("ack", "when a message is acknowledged: in its stream's queue, or stored by all required sinks",
              {"accepted", "processed"}, "processed"),
-      whole("high_water_mark", "messages that wait in a socket", 64, 100'000)};
+      whole("high_water_mark", "messages that wait in a socket", 64, 1, 100'000)};
 }
 
 struct Known {
@@ -81,7 +81,7 @@ std::vector<Known> known_sinks() {
        {required(text("url", "pub+bind:tcp://0.0.0.0:5561")),
         of("curve", "encryption and who may connect", curve_schema()),
         time("send_timeout", "after which the queue's policy decides", "5s"),
-        whole("high_water_mark", "messages that wait in a socket", 64, 100'000)}},
+        whole("high_water_mark", "messages that wait in a socket", 64, 1, 100'000)}},
   };
 }
 

@@ -7,6 +7,7 @@
 
 #include "sightglass/gst/batch/batch_stream.h"
 #include "sightglass/gst/bins/stage.h"
+#include "sightglass/gst/each_element.h"
 #include "sightglass/gst/element.h"
 #include "sightglass/gst/frame_probe.h"
 #include "sightglass/gst/properties.h"
@@ -185,16 +186,7 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
 void ElementSlot::watch_models() {
   if (!GST_IS_BIN(element_)) return;
   static const GQuark is_watched = g_quark_from_static_string("sightglass-is-watched");
-  auto* children = gst_bin_iterate_recurse(GST_BIN(element_));
-  GValue item = G_VALUE_INIT;
-  for (;;) {
-    const auto next = gst_iterator_next(children, &item);
-    if (next == GST_ITERATOR_RESYNC) {  // elements have come or gone: once more from the first
-      gst_iterator_resync(children);
-      continue;
-    }
-    if (next != GST_ITERATOR_OK) break;
-    auto* child = GST_ELEMENT(g_value_get_object(&item));
+  gst::each_element(GST_BIN(element_), [this](GstElement* child) {
     auto* factory = gst_element_get_factory(child);
     if (factory && std::string_view(GST_OBJECT_NAME(factory)).ends_with("tensor_inference"))
       if (const gst::PadPtr sink = pad_of(child, "sink");
@@ -208,10 +200,7 @@ void ElementSlot::watch_models() {
             },
             this, nullptr);
       }
-    g_value_reset(&item);
-  }
-  g_value_unset(&item);
-  gst_iterator_free(children);
+  });
 }
 
 std::shared_ptr<ElementTrace> ElementSlot::trace_inside(Time pts) const {
@@ -258,10 +247,8 @@ void ElementSlot::take_over(const ResolvedSet& set) {
 
 // Of the decoders inside the bin, by the attribute that they write.
 void ElementSlot::set_thresholds(const ResolvedElement& element) {
-  auto* children = gst_bin_iterate_recurse(GST_BIN(element_));
-  GValue item = G_VALUE_INIT;
-  while (gst_iterator_next(children, &item) == GST_ITERATOR_OK) {
-    auto* child = G_OBJECT(g_value_get_object(&item));
+  gst::each_element(GST_BIN(element_), [&](GstElement* inside) {
+    auto* child = G_OBJECT(inside);
     auto* klass = G_OBJECT_GET_CLASS(child);
     if (g_object_class_find_property(klass, "attribute-name") &&
         g_object_class_find_property(klass, "threshold")) {
@@ -271,10 +258,7 @@ void ElementSlot::set_thresholds(const ResolvedElement& element) {
         if (attribute && name == attribute) g_object_set(child, "threshold", threshold, nullptr);
       g_free(attribute);
     }
-    g_value_reset(&item);
-  }
-  g_value_unset(&item);
-  gst_iterator_free(children);
+  });
 }
 
 void ElementSlot::set_property(const std::string& name, const std::string& text) {

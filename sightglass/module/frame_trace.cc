@@ -40,7 +40,6 @@ FrameTrace::FrameTrace(std::shared_ptr<TraceExporter> exporter, const stream::Me
       parent_(parent ? parent->span : 0),
       tracestate_(parent && message.trace->tracestate.size() <= most_tracestate ? message.trace->tracestate
                                                                                 : std::string()),
-      received_ns_(received_ns),
       unix_offset_ns_(wall_now_us() * 1000 - steady_now_ns()),
       queued_ns_(received_ns) {
   spans_.reserve(16);

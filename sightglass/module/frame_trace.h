@@ -97,7 +97,7 @@ class FrameTrace : public std::enable_shared_from_this<FrameTrace> {
   const TraceId id_;
   const uint64_t root_, parent_;
   const std::string tracestate_;
-  const int64_t received_ns_, unix_offset_ns_;
+  const int64_t unix_offset_ns_;
   std::atomic<int64_t> queued_ns_;
   std::mutex mutex_;
   std::vector<Span> spans_;

@@ -32,6 +32,10 @@ constexpr Time start_again_after = 1'000'000'000;
 constexpr Time kill_at = 20;  // × budget
 
 CodeOptions code_options(const FunctionSpec& spec, const FunctionOptions& options) {
+  // Workers run in it, so what is relative to where we are would be sought twice.
+  std::error_code ignored;
+  const std::filesystem::path folder =
+      options.folder.empty() ? "" : std::filesystem::absolute(options.folder, ignored);
   CodeOptions code{.language = spec.language,
                    .path = spec.path,
                    .symbol = spec.symbol,
@@ -39,14 +43,14 @@ CodeOptions code_options(const FunctionSpec& spec, const FunctionOptions& option
                    .isolation = spec.isolation,
                    .workers = spec.workers,
                    .element = options.element,
-                   .folder = options.folder,
+                   .folder = folder.string(),
                    .budget = options.budget,
                    .kill_after = options.budget * kill_at,
                    .start_limit = options.hang_limit};
   const std::filesystem::path path = spec.path;
-  if (path.has_extension() && path.is_relative() && !options.folder.empty() &&
+  if (path.has_extension() && path.is_relative() && !folder.empty() &&
       (path.extension() == ".py" || spec.language == "cpp"))
-    code.path = (std::filesystem::path(options.folder) / path).string();
+    code.path = (folder / path).string();
   return code;
 }
 

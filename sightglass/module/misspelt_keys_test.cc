@@ -10,6 +10,7 @@
 #include "sightglass/module/spec_schema.h"
 #include "sightglass/module/worked_example.h"
 #include "sightglass/module/yaml_reader.h"
+#include "tests/long_form.h"
 
 namespace sightglass::module {
 namespace {
@@ -84,8 +85,7 @@ TEST(F17, MisspeltKeysAreRefusedAtTheirLineWithWhatWasMeant) {
   ASSERT_GT(places.size(), 100u);
   const auto known = known_keys(places);
 
-  const char* is_long = std::getenv("SIGHTGLASS_TEST_LONG");
-  const int wanted = is_long && *is_long && *is_long != '0' ? 500 : 100;
+  const int wanted = test::long_or(500, 100);
   std::mt19937 random(17);
   int tried = 0, right = 0;
   std::string missed;

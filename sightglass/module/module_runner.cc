@@ -89,7 +89,6 @@ Status ModuleRunner::start() {
     return started;
   }
   const std::scoped_lock lock(mutex_);
-  if (state_ == State::loading) state_ = State::ready;
   changed_.notify_all();
   return {};
 }
@@ -153,8 +152,20 @@ Status ModuleRunner::start_parts() {
   ingress_->services = services_;
   ingress_->on_shutdown = [this](const stream::Shutdown& message) { handle_shutdown_message(message); };
   snapshot_ = std::make_unique<Snapshot>();
-  if (auto wanted = still_wanted(); !wanted) return wanted;
-  if (auto started = start_sources(); !started) return started;
+  {
+    // From here on something may have been read, and a shutdown drains it.
+    const std::scoped_lock lock(mutex_);
+    if (is_ending_) return fail(ErrorCode::cancelled, "shut down while it started");
+    if (state_ == State::loading) state_ = State::ready;
+    starts_sources_ = true;
+  }
+  const auto started = start_sources();
+  {
+    const std::scoped_lock lock(mutex_);
+    starts_sources_ = false;
+    changed_.notify_all();
+  }
+  if (!started) return started;
   is_built_ = true;
   return parameters_->start_watching();
 }
@@ -431,6 +442,7 @@ Outcome ModuleRunner::shutdown(const ShutdownOptions& options) {
     is_ending_ = true;
     if (state_ != State::failed) state_ = State::draining;
     changed_.notify_all();
+    changed_.wait(lock, [&] { return !starts_sources_; });
   }
   Outcome outcome = drain_and_end(options);
   const std::scoped_lock lock(mutex_);

@@ -1,4 +1,5 @@
 #include "sightglass/module/parameters.h"
+#include "tests/temporary_folder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -28,16 +29,12 @@ ParameterSpec number(double value, double min, double max) {
 Specs two_numbers() { return {{"min_face", number(0.7, 0.05, 1)}, {"rate", number(5, 0, 100)}}; }
 
 struct Folder {
-  Folder() {
-    char name[] = "/tmp/sightglass-parameters-XXXXXX";
-    path = mkdtemp(name);
-  }
-  ~Folder() { fs::remove_all(path); }
   std::string file(const std::string& name, const std::string& text) const {
     std::ofstream(path / name) << text;
     return path / name;
   }
-  fs::path path;
+  const test::TemporaryFolder temporary{};
+  const fs::path path = temporary.path();
 };
 
 ParameterOptions quiet() { return {.module_name = "gate", .environment = {{"UNUSED", ""}}}; }

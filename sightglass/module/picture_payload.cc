@@ -2,20 +2,13 @@
 
 #include <gst/video/video.h>
 
-#include <variant>
+#include "sightglass/stream/content.h"
 
 namespace sightglass::module {
 
-stream::Payload content_of(const stream::Content& content, const stream::Delivery& delivery) {
-  if (const auto* bytes = std::get_if<stream::Inline>(&content)) return {bytes->data, delivery.message};
-  const auto* part = std::get_if<stream::Part>(&content);
-  if (!part || part->index < 0 || size_t(part->index) >= delivery.payloads.size()) return {};
-  return delivery.payloads[size_t(part->index)];
-}
-
 stream::Payload picture_of(const stream::Delivery& delivery) {
   if (!delivery.message || !delivery.message->frame) return {};
-  return content_of(delivery.message->frame->content, delivery);
+  return stream::content_of(delivery.message->frame->content, delivery);
 }
 
 bool raw_picture_fits(const stream::VideoFrame& frame, const std::string& format_name, size_t bytes) {

@@ -7,8 +7,6 @@
 
 namespace sightglass::module {
 
-// Empty: no content, or some that this version does not read.
-stream::Payload content_of(const stream::Content& content, const stream::Delivery& delivery);
 // Of a frame; empty: metadata only.
 stream::Payload picture_of(const stream::Delivery& delivery);
 

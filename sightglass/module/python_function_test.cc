@@ -333,6 +333,14 @@ TEST_P(PythonFunction, RunsPlainFunctionsAndTheSmallerHooks) {
   EXPECT_FALSE(load_map(spec("Marks", isolation), options));
 }
 
+TEST_P(PythonFunction, IsFoundBesideAModuleThatIsNamedByARelativePath) {
+  const std::filesystem::path folder = testing::TempDir();
+  std::ofstream(folder / "beside.py") << "def passes(frame):\n    pass\n";
+  const auto loaded = load_function(spec("passes", GetParam(), "beside.py"),
+                                    {.element = "mine", .folder = std::filesystem::relative(folder)});
+  EXPECT_TRUE(loaded) << loaded.error().message;
+}
+
 TEST_P(PythonFunction, RefusesWhatIsNoFunction) {
   const auto error = [this](const std::string& symbol, const std::string& path = file()) {
     auto loaded =

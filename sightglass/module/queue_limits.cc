@@ -4,6 +4,8 @@
 #include <initializer_list>
 #include <string_view>
 
+#include "sightglass/gst/each_element.h"
+
 namespace sightglass::module {
 namespace {
 
@@ -27,10 +29,7 @@ bool has_limit(GObject* object, std::initializer_list<const char*> properties) {
 
 std::vector<std::string> unbounded_queues(GstBin* bin) {
   std::vector<std::string> names;
-  auto* elements = gst_bin_iterate_recurse(bin);
-  GValue item = G_VALUE_INIT;
-  while (gst_iterator_next(elements, &item) == GST_ITERATOR_OK) {
-    auto* element = GST_ELEMENT(g_value_get_object(&item));
+  gst::each_element(bin, [&](GstElement* element) {
     auto* factory = gst_element_get_factory(element);
     const std::string_view name = factory ? GST_OBJECT_NAME(factory) : "";
     auto* object = G_OBJECT(element);
@@ -39,10 +38,7 @@ std::vector<std::string> unbounded_queues(GstBin* bin) {
     if ((is_queue && !has_limit(object, {"max-size-buffers", "max-size-bytes", "max-size-time"})) ||
         (is_end && !has_limit(object, {"max-buffers", "max-bytes", "max-time"})))
       names.emplace_back(GST_OBJECT_NAME(element));
-    g_value_reset(&item);
-  }
-  g_value_unset(&item);
-  gst_iterator_free(elements);
+  });
   return names;
 }
 

@@ -37,8 +37,8 @@ RecordCodec::RecordCodec() : reader_(trusting()) {}
 void RecordCodec::encode(const adapters::Record& record, std::vector<uint8_t>& bytes) {
   const std::scoped_lock lock(mutex_);
   bytes.clear();
-  stream::Message message;
-  adapters::to_message(record, message);
+  adapters::to_message(record, message_);
+  stream::Message& message = message_;
   const stream::Bytes payload = record.payload.bytes;
   if (message.frame && !payload.empty()) stream::set_part(*message.frame, payload, false);
   if (message.user_data && !payload.empty()) message.user_data->content = stream::part_content(payload);

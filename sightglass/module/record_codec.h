@@ -17,6 +17,7 @@ class RecordCodec {
  public:
   RecordCodec();
   // Replaces `bytes`; leaves them empty when the record cannot be said (a message over the limits).
+  // Allocates nothing once warm, where the metadata allow it.
   void encode(const adapters::Record& record, std::vector<uint8_t>& bytes);
   Result<adapters::RecordRef> decode(std::span<const uint8_t> bytes);
 
@@ -24,6 +25,7 @@ class RecordCodec {
   std::mutex mutex_;
   stream::MessageWriter writer_;
   stream::MessageReader reader_;
+  stream::Message message_;  // that is being encoded; keeps what it has allocated
   std::vector<uint8_t> body_;
 };
 

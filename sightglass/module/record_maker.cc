@@ -7,6 +7,7 @@
 #include "sightglass/adapters/wire_metadata.h"
 #include "sightglass/module/accounting.h"
 #include "sightglass/module/frame_trace.h"
+#include "sightglass/stream/content.h"
 #include "sightglass/stream/lifecycle/time_base.h"
 #include "sightglass/stream/uuid.h"
 
@@ -256,7 +257,7 @@ std::shared_ptr<adapters::Record> passed_record(const stream::Delivery& delivery
       return record;
     case stream::Kind::user_data:
       record->kind = adapters::RecordKind::user_data;
-      if (from.user_data) record->payload = content_of(from.user_data->content, delivery);
+      if (from.user_data) record->payload = stream::content_of(from.user_data->content, delivery);
       break;
     case stream::Kind::end_of_stream:
       record->kind = adapters::RecordKind::end_of_stream;

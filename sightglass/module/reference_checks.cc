@@ -13,8 +13,7 @@ class ReferenceChecks {
  public:
   ReferenceChecks(const ModuleSpec& spec, const CheckOptions& options, std::set<std::string>& used,
                   Diagnostics& found)
-      : spec_(spec),
-        options_(options),
+      : options_(options),
         used_(used),
         found_(found),
         defaults_(default_parameters(spec)),
@@ -92,7 +91,6 @@ class ReferenceChecks {
                                resolved->to_json().substr(0, 60), wrong.items()[0].message));
   }
 
-  const ModuleSpec& spec_;
   const CheckOptions& options_;
   std::set<std::string>& used_;
   Diagnostics& found_;

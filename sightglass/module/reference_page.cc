@@ -7,21 +7,6 @@
 namespace sightglass::module {
 namespace {
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '|')
-      out += "\\|";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else
-      out += c;
-  }
-  return out;
-}
-
 std::string anchor(std::string_view title) {
   std::string text;
   for (char c : title) {
@@ -125,7 +110,7 @@ class Page {
                          : key.mutability == Mutability::restart ? "■"
                                                                  : "";
       text_ += std::format("| `{}` | {} | {} | {} | {} |\n", key.name, type_text(*key.type, below),
-                           escaped(value), mark, escaped(key.doc));
+                           markdown_cell(value), mark, markdown_cell(key.doc));
     }
   }
 
@@ -149,7 +134,7 @@ class Page {
         keys +=
             std::format("{}`{}`{}", keys.empty() ? "" : ", ", key.name, key.is_required ? " (required)" : "");
       }
-      text_ += std::format("| `{}` | {} | {} |\n", variant.name, escaped(variant.doc), keys);
+      text_ += std::format("| `{}` | {} | {} |\n", variant.name, markdown_cell(variant.doc), keys);
     }
   }
 
@@ -159,6 +144,21 @@ class Page {
 };
 
 }  // namespace
+
+std::string markdown_cell(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '|')
+      out += "\\|";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else
+      out += c;
+  }
+  return out;
+}
 
 std::string reference_page(const Schema& schema) { return Page().run(schema); }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "sightglass/adapters/record_names.h"
+
 namespace sightglass::module::testing {
 namespace {
 
@@ -87,9 +89,6 @@ SinkSpec test_sink(std::string name, QueuePolicy policy, bool required) {
 }
 
 std::string Recorder::story(std::string_view source) const {
-  static constexpr const char* states[] = {"starting", "running",     "blocked",  "stalled",
-                                           "ended",    "quarantined", "rejected", "unknown"};
-  static constexpr const char* reasons[] = {"end", "idle", "changed", "error", "evicted", "drain", "unknown"};
   std::string text;
   for (const auto& record : records(source)) {
     std::string word;
@@ -101,13 +100,13 @@ std::string Recorder::story(std::string_view source) const {
         word = "update";
         break;
       case RecordKind::stream_update:
-        word = states[size_t(record->message->stream_update->state)];
+        word = adapters::name_of(record->message->stream_update->state);
         break;
       case RecordKind::user_data:
         word = "data";
         break;
       case RecordKind::end_of_stream:
-        word = std::format("{}({})", reasons[size_t(record->message->end_of_stream->reason)],
+        word = std::format("{}({})", adapters::name_of(record->message->end_of_stream->reason),
                            record->message->end_of_stream->frames);
         break;
     }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "sightglass/module/schema.h"
 
@@ -16,5 +17,7 @@ std::string json_schema(const Schema& schema);
 // Markdown, a section per named type and per section of the file; without the properties of elements, which
 // have pages of their own.
 std::string reference_page(const Schema& schema);
+// Text for a cell of a table in Markdown.
+std::string markdown_cell(std::string_view text);
 
 }  // namespace sightglass::module

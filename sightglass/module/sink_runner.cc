@@ -164,9 +164,12 @@ void SinkRunner::note_end(const Parcel& parcel, std::string_view error) {
   if (parcel.trace) parcel.trace->add("sink." + settings_.name, parcel.offered_ns, now, error);
 }
 
+// What is on disk is settled already: that counts as stored.
 void SinkRunner::settle(const stream::SinkItem& item, bool stored) {
-  note_end(*item.as<Parcel>(), stored ? "" : "dropped");
-  if (settings_.required) item.as<Parcel>()->done(stored);
+  if (!item.on_disk) {
+    note_end(*item.as<Parcel>(), stored ? "" : "dropped");
+    if (settings_.required) item.as<Parcel>()->done(stored);
+  }
   ++(stored ? delivered_ : dropped_);
 }
 
@@ -217,7 +220,8 @@ bool SinkRunner::gather(Items& items) {
     const int64_t until = steady_now_ns() + settings_.batch_time;
     while (items.size() < settings_.batch_records) {
       const int64_t left = until - steady_now_ns();
-      if (left <= 0 || !queue_->pop(items, settings_.batch_records - items.size(), ns(left))) break;
+      const size_t missing = settings_.batch_records - items.size();
+      if (left <= 0 || !queue_->pop(items, missing, ns(left), missing)) break;
     }
     return true;
   }
@@ -335,9 +339,11 @@ void SinkRunner::bury(const stream::SinkItem& item, std::string_view reason) {
     if (!file || std::fclose(file))
       note_error({ErrorCode::io, std::format("{}: dead letters cannot be written there", path), {}, {}});
   }
-  note_end(*item.as<Parcel>(), reason);
-  // Settled by a policy that is counted: not to be sent again.
-  if (settings_.required) item.as<Parcel>()->done(false);
+  if (!item.on_disk) {
+    note_end(*item.as<Parcel>(), reason);
+    // Settled by a policy that is counted: not to be sent again.
+    if (settings_.required) item.as<Parcel>()->done(false);
+  }
   const std::scoped_lock lock(mutex_);
   ++dead_letters_;
   last_error_ = reason;

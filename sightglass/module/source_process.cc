@@ -123,12 +123,12 @@ SourceProcess::Outcome SourceProcess::finish(std::chrono::milliseconds timeout,
           options_.eos_on_stop && is_cut_short && std::ranges::none_of(sources_, [&](const auto& source) {
             return source->outlet == outlet && source->ends_itself;
           });
-      finishing.emplace_back([&, ends, &result = done[address], &writer = outlet->writer(), outlet = outlet] {
-        if (ends) result = outlet->end_streams(stream::EndReason::drain, until(deadline));
+      finishing.emplace_back([&, ends, &result = done[address], &into = *outlet] {
+        if (ends) result = into.end_streams(stream::EndReason::drain, until(deadline));
         auto last = deadline;
         while (result) {
           if (!hurry.stop_requested()) last = Clock::now() + timeout;
-          const Status flushed = writer.flush(std::min(until(last), 200ms));
+          const Status flushed = into.writer().flush(std::min(until(last), 200ms));
           if (flushed) break;
           if (flushed.error().code != ErrorCode::exhausted || Clock::now() >= last) result = flushed;
         }

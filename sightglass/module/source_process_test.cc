@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "sightglass/stream/zeromq/reader.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::module {
 namespace {
@@ -73,11 +74,6 @@ bool soon(Condition&& condition) {
 
 class SourceProcesses : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-source-XXXXXX";
-    folder = mkdtemp(name);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder); }
   std::string at(const std::string& type, const std::string& name = "s") const {
     return type + ":ipc://" + folder + "/" + name;
   }
@@ -96,7 +92,8 @@ class SourceProcesses : public testing::Test {
     return SourceState::starting;
   }
 
-  std::string folder;
+  const test::TemporaryFolder temporary{};
+  const std::string folder = temporary.path();
 };
 using F11 = SourceProcesses;
 

@@ -100,7 +100,7 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   const std::shared_ptr<SourceAccount>& account() const { return account_; }
   bool is_drained() const { return is_drained_; }
   // Has an instance, or messages that wait.
-  bool is_occupied() const { return is_occupied_ || is_scheduled_ || queue_.counts().queued > 0; }
+  bool is_occupied() const override { return is_occupied_ || is_scheduled_ || queue_.counts().queued > 0; }
   // Frames in instances and queue, for the list of what a deadline has left behind.
   uint64_t unfinished() const;
   Time busy_since() const { return strand_->busy_since(); }

@@ -12,19 +12,24 @@
 namespace sightglass::module {
 namespace {
 
-std::string range_text(const Schema& schema) {
+// What `value`, which is none of it, might have been.
+std::string range_text(const Schema& schema, double value) {
   const auto shown = [&](double number) -> std::string {
-    if (schema.kind == Kind::duration && number >= 0 && number < 9e18)
-      return duration_text(Time(number) * std::max<Time>(1, detail::unit_of_time(schema.unit)));
+    if (schema.kind == Kind::duration) {
+      const double time = number * double(std::max<Time>(1, detail::unit_of_time(schema.unit)));
+      if (time >= 0 && time < 9e18) return duration_text(Time(std::llround(time)));
+    }
     if (schema.kind == Kind::bytes && number >= 0) return size_text(uint64_t(number));
-    return std::format("{}{}{}", number, schema.unit.empty() ? "" : " ", schema.unit);
+    const bool is_whole = std::abs(number) < 1e15 && number == std::trunc(number);
+    return (is_whole ? std::format("{:.0f}", number) : std::format("{}", number)) +
+           (schema.unit.empty() ? "" : " " + schema.unit);
   };
-  // What the type alone allows is no news.
-  const bool has_least = schema.min > -2147483648.,
-             has_most = schema.max < 4294967295. && schema.max != 2147483647.;
+  // What the type alone allows is no news, unless it is what is wrong.
+  const bool has_least = schema.min > -2147483648. || value < schema.min,
+             has_most = (schema.max < 4294967295. && schema.max != 2147483647.) || value > schema.max;
   if (has_least && has_most) return shown(schema.min) + " to " + shown(schema.max);
   if (has_least) return "at least " + shown(schema.min);
-  return has_most ? "at most " + shown(schema.max) : "";
+  return "at most " + shown(schema.max);
 }
 
 std::string expectation(const Schema& schema) {
@@ -182,7 +187,7 @@ class Validation {
     } else if ((*number < schema.min || *number > schema.max) && !(schema.may_never && *number >= 9.2e18)) {
       found_.error(value.origin, path.to_string(),
                    std::format("{} is out of range ({})", value.text() ? *value.text() : value.to_json(),
-                               range_text(schema)));
+                               range_text(schema, double(*number))));
     }
   }
 

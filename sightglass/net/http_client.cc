@@ -398,6 +398,9 @@ Status HttpClient::Transfer::set_up(const HttpRequest& request, const Hop& hop, 
   }
   set(CURLOPT_ERRORBUFFER, reason_.data());
   set(CURLOPT_NOSIGNAL, 1L);
+  // Names are asked for on threads of libcurl's, which it would otherwise wait for beyond all limits: until a
+  // name server that is silent has been given up on.
+  set(CURLOPT_QUICK_EXIT, 1L);
   set(CURLOPT_PROTOCOLS_STR, "http,https");
   set(CURLOPT_USERAGENT, options_.user_agent.c_str());
   if (!options_.proxy_from_environment || !options_.proxy.empty()) {

@@ -1,6 +1,5 @@
-// F-22: mutated messages neither crash the reader, nor cost much time or memory. The long form
-// (SIGHTGLASS_TEST_LONG set) takes 10 million, the short one 200,000. tests/fuzz looks for what chance does
-// not find.
+// F-22: mutated messages neither crash the reader, nor cost much time or memory. The long form takes 10 million,
+// the short one 200,000. tests/fuzz looks for what chance does not find.
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -10,6 +9,7 @@
 
 #include "sightglass/stream/schema_registry.h"
 #include "sightglass/stream/test_messages.h"
+#include "tests/long_form.h"
 
 namespace sightglass::stream {
 namespace {
@@ -76,7 +76,7 @@ int64_t thread_nanoseconds() {
 }
 
 TEST(F22, MutatedMessagesDoNotHurt) {
-  const int count = std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000'000 : 200'000;
+  const int count = sightglass::test::long_or(10'000'000, 200'000);
   // Every third is in a schema that the reader resolves: ours with a field more.
   std::string text(schema_text());
   text.insert(text.find("{\"name\": \"protocol\""),

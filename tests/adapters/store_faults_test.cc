@@ -1,6 +1,6 @@
 // F-20: partial failures of bulk requests neither lose nor repeat records. Stores fail at random, item by
 // item and as a whole, while records flow; the store then has the expected set, and the dead letters are
-// those that it refused for good. 2,000 records, 50,000 with SIGHTGLASS_TEST_LONG. Only on the doubles: real
+// those that it refused for good. 2,000 records, 50,000 in the long form. Only on the doubles: real
 // servers do not fail on demand.
 #include <gtest/gtest.h>
 #include <openssl/evp.h>
@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sightglass/adapters/sink_flow_test_support.h"
+#include "tests/long_form.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -23,7 +24,7 @@ using Ids = std::set<std::string>;
 using testing::Flow;
 using testing::frame_record;
 
-int records_of_f20() { return std::getenv("SIGHTGLASS_TEST_LONG") ? 50'000 : 2'000; }
+int records_of_f20() { return test::long_or(50'000, 2'000); }
 
 Json item(const char* fault, double probability, bool sticky = false) {
   return {{"fault", fault}, {"probability", probability}, {"sticky", sticky}};

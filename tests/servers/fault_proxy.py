@@ -10,22 +10,24 @@ Control commands (serving.py). What is set holds for connections that are open, 
             "black_hole": true,       nothing passes and nobody says so; what was held back passes afterwards
             "delay": 0.2,             seconds later than it came; in order
             "rate": 100000,           bytes a second
+            "garbage": true,          noise comes instead of what was sent, as many bytes
             "cut_after": 1000,        a connection is reset after so many more bytes
             "times": 1,               … so many connections, then no more
-            "direction": "both"}      or `up` (to the server), `down`: where black_hole, delay, rate and cut_after hold
+            "direction": "both"}      or `up` (to the server), `down`: where black_hole, delay, rate, garbage and cut_after hold
     clear  {}                         no faults; open connections stay
     reset  {}                         resets all connections that are open
     close  {}                         ends them orderly
     state  {}                         connections open, connections and bytes so far
 """
 import asyncio
+import random
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import serving  # noqa: E402
 
-SETTINGS = {"refuse": False, "black_hole": False, "delay": 0.0, "rate": 0, "cut_after": None, "times": None,
+SETTINGS = {"refuse": False, "black_hole": False, "delay": 0.0, "rate": 0, "garbage": False, "cut_after": None, "times": None,
             "direction": "both"}
 
 
@@ -48,6 +50,7 @@ class FaultProxy(serving.Server):
         self.settings = dict(SETTINGS)
         self.changed = asyncio.Event()
         self.connections = set()
+        self.noise = random.Random(1)
         self.totals = {"connections": 0, "up": 0, "down": 0}
 
     async def listen(self):
@@ -104,6 +107,8 @@ class FaultProxy(serving.Server):
                 if writer.can_write_eof():
                     writer.write_eof()
                 return
+            if self.of("garbage", name):
+                data = self.noise.randbytes(len(data))
             while data:
                 rate = self.of("rate", name)
                 part = data[:max(1, int(rate / 50))] if rate else data

@@ -2,7 +2,7 @@
 """A Kafka broker, a cluster of one, for what librdkafka's mock lacks (kafka_mock.cc has the rest: leaders that move).
 
     kafka_double.py [--sasl PLAIN,SCRAM-SHA-256,SCRAM-SHA-512 --user NAME --password TEXT] [--tls-cert …]
-                    [--no-auto-create] [--partitions 1] [--max-message BYTES] [--advertise HOST:PORT]
+                    [--no-auto-create] [--partitions 1] [--max-message BYTES] [--advertise HOST:PORT] [--data FILE]
 
 Speaks to librdkafka, its kin and the client of Python: topics made, listed and deleted, record batches of format 2 stored as given
 (the order of idempotent producers is checked), fetches that wait, offsets by time, consumer groups of the classic protocol with
@@ -140,12 +140,53 @@ class KafkaDouble(serving.Server):
         self.faults = serving.Faults(AnyCode(), FAULTS)
         self.topics, self.groups, self.transactions = {}, {}, {}
         self.next_producer = 1000
+        self.journal = serving.Journal(options.data)
         self.advertise, self.max_message, self.auto_create = options.advertise, options.max_message, not options.no_auto_create
         self.denied_topics, self.denied_groups = set(), set()
         self.requests = Counter()
         self.mechanisms = [name for name in options.sasl.split(",") if name]
         self.passwords = {options.user: options.password}
         self.arrived = asyncio.Condition()
+        for change, *arguments in self.journal.replay():
+            getattr(self, change)(*arguments)
+
+    # --- what a restart keeps: topics, their records, offsets of groups; not members, nor transactions that are open
+
+    def make_topic(self, name, partitions, configs):
+        self.journal.write("make_topic", name, partitions, configs)
+        self.journal.flush()
+        self.topics[name] = Topic(partitions, configs)
+
+    def add_partitions(self, name, count):
+        self.journal.write("add_partitions", name, count)
+        self.topics[name].partitions += [Partition() for _ in range(count)]
+
+    def remove_topic(self, name):
+        self.journal.write("remove_topic", name)
+        del self.topics[name]
+
+    def append(self, name, number, data):
+        """data: a record batch in base64."""
+        answer = self.topics[name].partitions[number].append(Batch(base64.b64decode(data)))
+        if not answer[0]:
+            self.journal.write("append", name, number, data)
+        return answer
+
+    def end_transaction(self, name, number, producer, epoch, commits):
+        self.journal.write("end_transaction", name, number, producer, epoch, commits)
+        self.topics[name].partitions[number].end_transaction(producer, epoch, commits)
+
+    def cut(self, name, number, offset):
+        self.journal.write("cut", name, number, offset)
+        self.topics[name].partitions[number].cut(offset)
+
+    def commit(self, group, topic, number, offset, metadata):
+        self.journal.write("commit", group, topic, number, offset, metadata)
+        self.group(group).offsets[topic, number] = (offset, metadata)
+
+    def know_producer(self, number):
+        self.journal.write("know_producer", number)
+        self.next_producer = number
 
     async def start(self):
         async def ticks():
@@ -172,11 +213,11 @@ class KafkaDouble(serving.Server):
 
     def control_topic(self, arguments):
         configs = {"max.message.bytes": str(arguments["max_message"])} if "max_message" in arguments else {}
-        self.topics[arguments["topic"]] = Topic(arguments.get("partitions", 1), configs)
+        self.make_topic(arguments["topic"], arguments.get("partitions", 1), configs)
         return {}
 
     def control_delete_topic(self, arguments):
-        del self.topics[arguments["topic"]]
+        self.remove_topic(arguments["topic"])
         return {}
 
     def control_records(self, arguments):
@@ -197,7 +238,7 @@ class KafkaDouble(serving.Server):
         return {"records": records, "packed": packed}
 
     def control_retention(self, arguments):
-        self.topics[arguments["topic"]].partitions[arguments.get("partition", 0)].cut(arguments["offset"])
+        self.cut(arguments["topic"], arguments.get("partition", 0), arguments["offset"])
         return {}
 
     def control_deny(self, arguments):
@@ -267,6 +308,7 @@ class KafkaDouble(serving.Server):
                 body = await getattr(self, name)(connection, request, version)
             except (Malformed, UnicodeDecodeError, struct.error):
                 return
+            self.journal.flush()
             if fault == "cut_after":
                 return serving.reset(writer)
             if body is None:
@@ -352,7 +394,8 @@ class KafkaDouble(serving.Server):
         for name in names:
             error = self.topic_error(name)
             if error == UNKNOWN_TOPIC and may_create:
-                self.topics[name], error = Topic(self.options.partitions), 0
+                self.make_topic(name, self.options.partitions, {})
+                error = 0
             topic = self.topics[name] if not error else Topic(0)
             parts.append(int16(error) + string(name) + (int8(0) if version >= 1 else b"") + array(
                 int16(0) + int32(number) + int32(1) + (int32(-1) if version >= 7 else b"") + array([int32(1)]) + array([int32(1)]) +
@@ -390,7 +433,7 @@ class KafkaDouble(serving.Server):
                 replicas = 1 if replicas == -1 and version >= 4 else replicas
                 error = (TOPIC_EXISTS if error == 0 else BAD_PARTITIONS if partitions < 1 else BAD_REPLICATION if replicas != 1 else 0)
                 if not error and not only_check:
-                    self.topics[name] = Topic(partitions, configs)
+                    self.make_topic(name, partitions, dict(configs or {}))
             why = {TOPIC_EXISTS: f"Topic '{name}' already exists.", BAD_REPLICATION: "Replication factor larger than available brokers: 1."}
             parts.append(string(name) + int16(error) + (string(why.get(error)) if version >= 1 else b""))
         return (int32(0) if version >= 2 else b"") + array(parts)
@@ -404,7 +447,7 @@ class KafkaDouble(serving.Server):
             if not error and count <= len(self.topics[name].partitions):
                 error = BAD_PARTITIONS
             if not error:
-                self.topics[name].partitions += [Partition() for _ in range(count - len(self.topics[name].partitions))]
+                self.add_partitions(name, count - len(self.topics[name].partitions))
             parts.append(string(name) + int16(error) + string(None))
         return int32(0) + array(parts)
 
@@ -413,7 +456,7 @@ class KafkaDouble(serving.Server):
         for name in request.array(request.string):
             error = self.topic_error(name)
             if not error:
-                del self.topics[name]
+                self.remove_topic(name)
             parts.append(string(name) + int16(error))
         return (int32(0) if version >= 1 else b"") + array(parts)
 
@@ -424,7 +467,7 @@ class KafkaDouble(serving.Server):
             for number, offset in partitions:
                 error, partition = self.partition(name, number)
                 if not error:
-                    partition.cut(partition.end if offset == -1 else offset)
+                    self.cut(name, number, partition.end if offset == -1 else offset)
                 inner.append(int32(number) + int64(partition.start if partition else -1) + int16(error))
             parts.append(string(name) + array(inner))
         return int32(0) + array(parts)
@@ -477,7 +520,9 @@ class KafkaDouble(serving.Server):
         if len(batches) != 1 or batches[0].count != batches[0].last_delta + 1:
             return CORRUPT, -1
         limit = int(self.topics[name].configs.get("max.message.bytes", self.max_message))
-        return (TOO_LARGE, -1) if len(batches[0].data) > limit else partition.append(batches[0])
+        if len(batches[0].data) > limit:
+            return TOO_LARGE, -1
+        return self.append(name, number, base64.b64encode(batches[0].data).decode())
 
     async def Fetch(self, connection, request, version):
         request.int32()
@@ -618,7 +663,7 @@ class KafkaDouble(serving.Server):
                 metadata = request.string()
                 error = denied or self.partition(topic, number)[0]
                 if not error:
-                    group.offsets[topic, number] = (offset, metadata or "")
+                    self.commit(name, topic, number, offset, metadata or "")
                 inner.append(int32(number) + int16(error))
             parts.append(string(topic) + array(inner))
         return (int32(0) if version >= 3 else b"") + array(parts)
@@ -648,10 +693,10 @@ class KafkaDouble(serving.Server):
     async def InitProducerId(self, connection, request, version):
         name = request.string()
         if not name:
-            self.next_producer += 1
+            self.know_producer(self.next_producer + 1)
             return int32(0) + int16(0) + int64(self.next_producer) + int16(0)
         if name not in self.transactions:
-            self.next_producer += 1
+            self.know_producer(self.next_producer + 1)
             self.transactions[name] = Transaction(self.next_producer)
         transaction = self.transactions[name]
         transaction.epoch += 1
@@ -667,10 +712,10 @@ class KafkaDouble(serving.Server):
 
     def finish(self, transaction, commits):
         for name, number in transaction.partitions:
-            self.topics[name].partitions[number].end_transaction(transaction.producer, transaction.epoch, commits)
+            self.end_transaction(name, number, transaction.producer, transaction.epoch, commits)
         if commits:
             for group, topic, number, offset, metadata in transaction.offsets:
-                self.group(group).offsets[topic, number] = (offset, metadata or "")
+                self.commit(group, topic, number, offset, metadata or "")
         transaction.partitions, transaction.offsets = set(), []
 
     async def AddPartitionsToTxn(self, connection, request, version):
@@ -721,6 +766,7 @@ def add_options(parser):
     parser.add_argument("--partitions", type=int, default=1, help="of topics that are made because they are named")
     parser.add_argument("--max-message", type=int, default=1048588, metavar="BYTES", help="largest record batch")
     parser.add_argument("--advertise", metavar="HOST:PORT", help="where clients are sent to; the own address unless given")
+    parser.add_argument("--data", help="file that keeps everything, for restarts")
     parser.add_argument("--rebalance-delay", type=float, default=0.1, metavar="SECONDS", help="that a new group waits for further members")
     parser.add_argument("--discard", action="store_true", help="only acknowledges, for measuring")
     serving.add_tls_options(parser)

@@ -337,5 +337,18 @@ class Fault(Suite):
             self.assertEqual(self.values(), ["x"])
 
 
+class Restart(unittest.TestCase):
+    def test_what_was_acknowledged_survives_being_killed(self):
+        with double_process.Folder() as folder, double_process.Process.script(
+                "kafka_double.py", "--partitions", "2", "--data", f"{folder}/data") as server:
+            kcat(server.address, "-P", "-t", "frames", "-p", "1", "-X", "enable.idempotence=true", text="a\nb\nc\n")
+            self.assertEqual(kcat(server.address, "-G", "group", "-c", "2", "-X", "auto.offset.reset=earliest", "frames").stdout, "a\nb\n")
+            server.kill()
+            server.restart()
+            self.assertEqual(server.control("topics")["frames"]["end"], [0, 3])
+            kcat(server.address, "-P", "-t", "frames", "-p", "1", "-X", "enable.idempotence=true", text="d\n")
+            self.assertEqual(kcat(server.address, "-G", "group", "-c", "2", "frames").stdout, "c\nd\n")
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -79,17 +79,6 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-TemporaryFolder::TemporaryFolder() {
-  std::string name = fs::temp_directory_path() / "sightglass-server-XXXXXX";
-  if (!mkdtemp(name.data())) throw std::runtime_error("cannot make " + name);
-  path_ = name;
-}
-TemporaryFolder::TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  if (!path_.empty()) fs::remove_all(path_, ignored);
-}
-
 bool eventually(const std::function<bool()>& holds, std::chrono::milliseconds limit) {
   const auto deadline = Clock::now() + limit;
   while (!holds()) {

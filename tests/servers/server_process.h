@@ -23,23 +23,12 @@
 #include <vector>
 #include <nlohmann/json.hpp>
 
+#include "tests/temporary_folder.h"
+
 namespace sightglass::test {
 
 // A port that nobody listens on at this moment.
 int free_port();
-
-// A folder that goes away with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(TemporaryFolder&& other) noexcept;
-  TemporaryFolder& operator=(TemporaryFolder&&) = delete;
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 class ServerProcess {
  public:

@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <thread>
@@ -133,6 +134,18 @@ TEST_F(FaultProxy, CutsAfterSoManyBytesAndSoManyTimes) {
   Talk again(proxy.port());
   again.say("hello");
   EXPECT_EQ(again.hear(5), "hello");
+}
+
+TEST_F(FaultProxy, MakesNoiseOfWhatPassesAndCountsTheSame) {
+  Talk talk(proxy.port());
+  proxy.control("set", {{"garbage", true}, {"direction", "down"}});
+  talk.say(std::string(1000, 'x'));
+  const std::string heard = talk.hear(1000);
+  EXPECT_EQ(heard.size(), 1000u);
+  EXPECT_LT(std::ranges::count(heard, 'x'), 50);
+  proxy.control("clear");
+  talk.say("hello");
+  EXPECT_EQ(talk.hear(5), "hello");
 }
 
 TEST_F(FaultProxy, RefusesAndListensAgainOnTheSamePort) {

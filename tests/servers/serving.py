@@ -168,7 +168,7 @@ def response(status, body, headers=(), head_only=False):
 def reset(writer):
     """Ends a connection with RST, as a peer that died does."""
     connection = writer.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and connection.fileno() >= 0:  # not closed yet
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 

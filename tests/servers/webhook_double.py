@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An endpoint of webhooks: it checks signatures and keeps what is posted by its idempotency key.
 
-    webhook_double.py [--secret TEXT] [--token TEXT] [--tls-cert …]
+    webhook_double.py [--secret TEXT] [--token TEXT] [--tls-cert …] [--data FILE]
 
 A request is POST with a JSON list. With --secret its signature has to be right and its timestamp within five minutes, with --token
 the bearer token. Repeats of an idempotency key are answered with 200 and counted, not kept again.
@@ -27,7 +27,8 @@ class WebhookDouble(serving.Server):
     def __init__(self, options):
         super().__init__(options)
         self.faults = serving.Faults(["400"], ["400", "401", "413", "429", "500", "cut_before", "cut_after", "garbage", "silence"])
-        self.kept, self.requests, self.repeats = {}, [], 0
+        self.journal = serving.Journal(options.data)
+        self.kept, self.requests, self.repeats = dict(self.journal.replay()), [], 0
 
     def control_records(self, _):
         return [record for batch in self.kept.values() for record in batch]
@@ -78,6 +79,8 @@ class WebhookDouble(serving.Server):
                     self.repeats += 1
                 else:
                     self.kept[request.headers["idempotency-key"]] = batch
+                    self.journal.write(request.headers["idempotency-key"], batch)
+                    self.journal.flush()
             self.requests.append({"time": time.time(), "status": status, "bytes": len(request.body)})
             if fault == "cut_after":
                 return serving.reset(writer)
@@ -88,6 +91,7 @@ class WebhookDouble(serving.Server):
 def add_options(parser):
     parser.add_argument("--secret")
     parser.add_argument("--token")
+    parser.add_argument("--data", help="file that keeps everything, for restarts")
     serving.add_tls_options(parser)
 
 

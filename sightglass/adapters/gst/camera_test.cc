@@ -7,6 +7,7 @@
 
 #include "sightglass/adapters/gst/camera_pipeline.h"
 #include "sightglass/adapters/sources/live/live_test_support.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -56,8 +57,8 @@ TEST(CameraPipeline, SaysWhatIsAllowed) {
 }
 
 TEST(UsbCamera, IsFoundByItsIdWhateverFileItGets) {
-  char name[] = "/tmp/sightglass-sys-XXXXXX";
-  const std::filesystem::path sys = mkdtemp(name);
+  const sightglass::test::TemporaryFolder temporary;
+  const std::filesystem::path& sys = temporary.path();
   const auto add = [&](const char* video, const char* index, const char* serial) {
     std::filesystem::create_directories(sys / video / "device");
     // The kernel's `device` is the interface, the folder above it the USB device.
@@ -78,7 +79,6 @@ TEST(UsbCamera, IsFoundByItsIdWhateverFileItGets) {
   add("video7", "0", "XYZ");
   EXPECT_THAT(usb_camera_path("046d:0825", sys).error_or({}).message, HasSubstr("add the serial number"));
   EXPECT_EQ(usb_camera_path("046d:0825:XYZ", sys).value_or(""), "/dev/video7");
-  std::filesystem::remove_all(sys);
 }
 
 TEST(Camera, GivesRawPicturesWithTheirTime) {

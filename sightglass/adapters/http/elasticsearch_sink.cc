@@ -95,6 +95,8 @@ class ElasticsearchSink final : public Sink {
     if (!is_set_up_)
       if (Status done = set_up(); !done) return done;
     makers_.clear();
+    has_late_ =
+        std::ranges::contains(records, RecordKind::frame_update, [](const RecordRef& r) { return r->kind; });
     bulk_.clear();
     Status failed;
     size_t begin = 0;
@@ -200,7 +202,7 @@ class ElasticsearchSink final : public Sink {
       day_text_ =
           std::format("{:04}.{:02}.{:02}", int(date.year()), unsigned(date.month()), unsigned(date.day()));
     }
-    if (rows.is_frame) makers_[rows.uuid] = place;
+    if (rows.is_frame && has_late_) makers_[rows.uuid] = place;
     std::string& body = bulk_.body;
     for (const Document& document : all) {
       body += document.is_merge ? R"({"update":{"_index":")" : R"({"create":{"_index":")";
@@ -326,7 +328,9 @@ class ElasticsearchSink final : public Sink {
   size_t node_ = 0;
   bool is_set_up_ = false;
   Bulk bulk_;
-  std::map<std::string, size_t, std::less<>> makers_;  // records of this batch that make a frame
+  // Records of this batch that make a frame, where late updates are in it as well.
+  std::map<std::string, size_t, std::less<>> makers_;
+  bool has_late_ = false;
 };
 
 const ModuleSink registration("elasticsearch", &ElasticsearchSink::create);

@@ -42,11 +42,7 @@ class Elasticsearch : public ::testing::Test {
     return more;
   }
   std::unique_ptr<Sink> open(Options more = {}, uint64_t batch_bytes = 0) const {
-    auto sink = make_sink("elasticsearch", options(std::move(more)), batch_bytes);
-    EXPECT_TRUE(sink) << sink.error().message;
-    const Status started = (*sink)->start();
-    EXPECT_TRUE(started) << started.error().message;
-    return std::move(*sink);
+    return testing::open_sink("elasticsearch", options(std::move(more)), batch_bytes);
   }
   Json ask(const std::string& method, const std::string& path, const Json& body = nullptr) {
     const std::string text = body.is_null() ? "" : body.dump();

@@ -37,11 +37,7 @@ class Webhook : public ::testing::Test {
     return more;
   }
   std::unique_ptr<Sink> open(Options more = {}, uint64_t batch_bytes = 0) const {
-    auto sink = make_sink("webhook", options(std::move(more)), batch_bytes);
-    EXPECT_TRUE(sink) << sink.error().message;
-    const Status started = (*sink)->start();
-    EXPECT_TRUE(started) << started.error().message;
-    return std::move(*sink);
+    return testing::open_sink("webhook", options(std::move(more)), batch_bytes);
   }
   void expect_all(const Flow& flow, const char* what) const {
     std::set<std::string> stored;

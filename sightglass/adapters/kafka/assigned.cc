@@ -105,7 +105,7 @@ void Assigned::take(stream::Delivery delivery, int64_t offset, int64_t time_ms) 
     log_.add(offset, entry);
     if (is_done) log_.done(offset);
   }
-  Source& source = sources_[message.source_id];
+  Source& source = source_of(message.source_id);
   if (!is_done) {
     for (Item& item : source.open_group) enqueue(source, std::move(item));
     source.open_group.clear();
@@ -119,6 +119,22 @@ void Assigned::take(stream::Delivery delivery, int64_t offset, int64_t time_ms) 
   again->frame->replay = true;
   delivery.message = std::move(again);
   source.open_group.push_back({.delivery = std::move(delivery), .offset = offset});
+}
+
+Assigned::Source& Assigned::source_of(const std::string& id) {
+  if (const auto known = sources_.find(id); known != sources_.end()) return known->second;
+  if (sources_.size() >= forget_at_) forget();
+  return sources_[id];
+}
+
+void Assigned::forget() {
+  const std::scoped_lock lock(mutex_);
+  log_.forget(most_sources * 3 / 4);
+  std::erase_if(sources_,
+                [&](const auto& item) { return item.second.waiting.empty() && !log_.knows(item.first); });
+  std::erase_if(given_up_, [&](const auto& item) { return !sources_.contains(item.first); });
+  // What is unfinished stays, however much that is; it is not looked through for each one that comes.
+  forget_at_ = std::max(most_sources, sources_.size() + most_sources / 4);
 }
 
 void Assigned::skip(int64_t offset) {
@@ -147,7 +163,7 @@ void Assigned::take_back() {
     returned.swap(returned_);
   }
   for (Item& item : returned) {
-    Source& source = sources_[item.delivery.message->source_id];
+    Source& source = source_of(item.delivery.message->source_id);
     const unsigned doublings = std::max(item.attempts, 1u) - 1;
     source.hold_until = std::max(source.hold_until, Clock::now() + first_pause * (1 << doublings));
     enqueue(source, std::move(item));

@@ -3,7 +3,9 @@
 // still said about its messages is ignored.
 //
 // Messages wait per source id, in order; a source whose stream is full or refuses for now holds up no other
-// one, until so much waits that the whole partition is paused.
+// one, until so much waits that the whole partition is paused. Ids may come without end: beyond
+// `most_sources` those that have ended are forgotten, then those that have been silent for longest; one of
+// these that comes again is a new one, whose next owner waits for a keyframe if it had an open group.
 //
 // The polling thread's own, but for what settlements touch from any thread (under the lock).
 #pragma once
@@ -41,6 +43,7 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
   // Beyond these the partition is paused; it goes on at half of them.
   static constexpr size_t most_waiting = 256, most_waiting_bytes = size_t(32) << 20;
   static constexpr unsigned most_attempts = 5;
+  static constexpr size_t most_sources = 4096;
 
   // `processed`: what is in front of it was done by an earlier owner.
   Assigned(std::string topic, int partition, int64_t processed, std::shared_ptr<RefusalCounts> refusals);
@@ -60,7 +63,7 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
   bool is_waiting() const { return waiting_ > 0; }
   bool is_paused = false;
 
-  std::vector<std::string> source_ids() const;
+  std::vector<std::string> source_ids() const;  // those that are not forgotten
   // Delivered and not settled. What waits here will not be delivered any more after stop_delivering().
   size_t under_way() const { return under_way_; }
   void stop_delivering();
@@ -81,6 +84,8 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
     Clock::time_point hold_until{};
   };
   class Ticket;
+  Source& source_of(const std::string& id);
+  void forget();
   void enqueue(Source& source, Item item);
   void take_back();
   void settle(int64_t offset);
@@ -94,7 +99,7 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
   const int64_t processed_;
   const std::shared_ptr<RefusalCounts> refusals_;
   std::map<std::string, Source, std::less<>> sources_;
-  size_t waiting_ = 0, waiting_bytes_ = 0;
+  size_t waiting_ = 0, waiting_bytes_ = 0, forget_at_ = most_sources;
 
   std::atomic<size_t> under_way_{0};
   mutable std::mutex mutex_;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "sightglass/adapters/kafka/kafka_test_support.h"
+#include "tests/long_form.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -172,7 +173,7 @@ TEST(KafkaBroker, LimitOfTheBrokersSendsPicturesIntoFiles) {
 TEST(KafkaBroker, F20NonsenseForAnswersLosesAndInventsNothing) {
   auto server = broker();
   server.control("topic", {{"topic", "frames"}, {"partitions", 3}});
-  const size_t count = std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000 : 2000;
+  const size_t count = test::long_or(10'000, 2000);
   auto made = sink(server, {{"video-topic", "frames"},
                             {"send-timeout", "1"},
                             {"options", "socket.timeout.ms=2000,request.timeout.ms=1500"}});

@@ -9,6 +9,7 @@
 
 #include "sightglass/adapters/kafka/kafka_test_support.h"
 #include "sightglass/module/runner_test_support.h"
+#include "tests/long_form.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -70,7 +71,7 @@ TEST(F21, HeldProcessingKeepsTheMemberInItsGroup) {
   });
   ASSERT_TRUE(eventually([&] { return world.waiting() > 0; }));
   if (!cluster().real()) (void)cluster().mock().control("requests");
-  std::this_thread::sleep_for(std::getenv("SIGHTGLASS_TEST_LONG") ? 600s : 20s);
+  std::this_thread::sleep_for(test::long_or(600s, 20s));
   // Nobody has joined anew: 11 is JoinGroup.
   if (!cluster().real()) {
     EXPECT_FALSE(cluster().mock().control("requests").contains("11"));

@@ -1,11 +1,12 @@
 // What the Kafka sink costs beside librdkafka alone: CPU of this process per record, both with the same
-// values in the same batches against the same mock cluster, which is a process of its own. The rounds take
-// turns, so that a machine that is busy meanwhile is so for both.
+// values in the same batches against the same mock cluster, which is a process of its own.
 //
-//   kafka_sink_bench       → bare_us, sink_us, ratio (of the medians; at most 1.25)
+//   sink_us    the sink
+//   bare_us    librdkafka, used directly, by a program that encodes the same records
+//   ready_us   librdkafka with values that are there already
+//   ratio      sink / bare; at most 1.25
 #include <benchmark/benchmark.h>
 #include <librdkafka/rdkafka.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -13,6 +14,7 @@
 
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/adapters/kafka/client.h"
+#include "sightglass/adapters/sink_bench_support.h"
 #include "sightglass/stream/message_writer.h"
 #include "sightglass/stream/uuid.h"
 #include "tests/servers/server_process.h"
@@ -20,20 +22,7 @@
 namespace sightglass::adapters {
 namespace {
 
-constexpr size_t batch = 500, batches = 20;
-constexpr int rounds = 9;
-
-double cpu_seconds() {
-  rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  const auto seconds = [](const timeval& time) { return double(time.tv_sec) + double(time.tv_usec) * 1e-6; };
-  return seconds(used.ru_utime) + seconds(used.ru_stime);
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
+constexpr size_t batch = 500;
 
 // Ten tracked objects with an attribute each.
 RecordRef record(int number) {
@@ -133,31 +122,18 @@ void sink_and_bare(benchmark::State& state, const std::string& format) {
     values.emplace_back(encode(i));
   }
   std::vector<Stored> outcome(batch);
-  const auto write_sink = [&] {
+  testing::Turns turns(batch);
+  turns.add("ready_us", [&] { return bare.write(records, ready), true; });
+  turns.add("bare_us", [&] { return bare.write(records, encode), true; });
+  turns.add("sink_us", [&] {
     std::ranges::fill(outcome, Stored::yes);
-    (void)(*sink)->write(records, outcome);
-  };
-  std::vector<double> ready_us, bare_us, sink_us;
-  const auto measure = [&](std::vector<double>& us, auto&& write) {
-    const double begin = cpu_seconds();
-    for (size_t i = 0; i < batches; ++i) write();
-    us.push_back((cpu_seconds() - begin) * 1e6 / double(batch * batches));
-  };
-  write_sink();
-  bare.write(records, ready);
-  for (auto _ : state) {
-    for (int round = 0; round < rounds; ++round) {
-      measure(ready_us, [&] { bare.write(records, ready); });
-      measure(bare_us, [&] { bare.write(records, encode); });
-      measure(sink_us, write_sink);
-    }
-  }
-  if (!std::ranges::all_of(outcome, [](Stored one) { return one == Stored::yes; }))
-    return state.SkipWithError("not stored");
-  state.counters["ready_us"] = median(ready_us);
-  state.counters["bare_us"] = median(bare_us);
-  state.counters["sink_us"] = median(sink_us);
-  state.counters["ratio"] = median(sink_us) / median(bare_us);
+    return (*sink)->write(records, outcome) &&
+           std::ranges::all_of(outcome, [](Stored one) { return one == Stored::yes; });
+  });
+  turns.run(state);
+  if (state.skipped()) return;
+  state.counters["ratio"] = turns.ratio("sink_us", "bare_us");
+  state.counters["ratio_ready"] = turns.ratio("sink_us", "ready_us");
   state.counters["bytes"] = double(values[0].size());
 }
 BENCHMARK_CAPTURE(sink_and_bare, avro, "avro")->Iterations(1)->Unit(benchmark::kMillisecond);

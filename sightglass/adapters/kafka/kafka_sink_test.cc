@@ -230,7 +230,7 @@ TEST(KafkaSink, F20LosesAndInventsNothingWhateverTheBrokersDo) {
   if (cluster().real()) GTEST_SKIP() << "fault: only on the mock";
   Cluster shaky;
   const std::string topic = shaky.topic(4);
-  const size_t count = std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000 : 2000;
+  const size_t count = 10'000;
   auto made = sink({{"topic", topic}, {"format", "json"}, {"send-timeout", "0.5"}}, shaky.brokers());
   ASSERT_TRUE((*made)->start());
   std::vector<FrameMaker> makers;

@@ -333,7 +333,7 @@ TEST(KafkaSource, LosesNothingAndKeepsTheOrderWhateverTheBrokersDo) {
   if (cluster().real()) GTEST_SKIP() << "fault: only on the mock";
   Cluster shaky;
   const std::string topic = shaky.topic(4);
-  const size_t count = std::getenv("SIGHTGLASS_TEST_LONG") ? 10'000 : 2000;
+  const size_t count = 10'000;
   auto writing = make(*find_sink("kafka"), {{"brokers", shaky.brokers()}, {"video-topic", topic}}, "writer");
   ASSERT_TRUE((*writing)->start());
   std::vector<FrameMaker> makers;

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cstdlib>
 #include <format>
+#include <utility>
+#include <vector>
 
 namespace sightglass::adapters {
 namespace {
@@ -35,6 +37,7 @@ void PartitionLog::add(int64_t offset, const LogEntry& entry) {
   if (entry.ends) groups.back().complete = true;
   source.last_ms = entry.time_ms;
   source.read_ms = entry.read_ms;
+  source.last_offset = offset;
   messages_.push_back(
       {.offset = offset, .source = &source, .group = source.first_group + int64_t(groups.size()) - 1});
   ++unfinished_;
@@ -45,12 +48,11 @@ void PartitionLog::add(int64_t offset, const LogEntry& entry) {
 
 bool PartitionLog::done(int64_t offset) {
   const auto found = std::ranges::lower_bound(messages_, offset, {}, &Message::offset);
-  if (found == messages_.end() || found->offset != offset || found->is_done) return false;
-  found->is_done = true;
+  if (found == messages_.end() || found->offset != offset || !found->source) return false;
   --unfinished_;
-  Source& source = *found->source;
+  Source& source = *std::exchange(found->source, nullptr);
   --source.groups[size_t(found->group - source.first_group)].open;
-  while (!messages_.empty() && messages_.front().is_done) messages_.pop_front();
+  while (!messages_.empty() && !messages_.front().source) messages_.pop_front();
   trim(source);
   return true;
 }
@@ -74,10 +76,28 @@ void PartitionLog::forget_silent(const LogEntry& latest) {
       return false;
     if (!source.groups.empty()) source.groups.back().complete = true;
     trim(source);
-    // Messages that are done refer to it until those in front of them are.
-    return source.groups.empty() &&
-           std::ranges::none_of(messages_, [&](const Message& message) { return message.source == &source; });
+    return source.groups.empty();
   });
+}
+
+bool PartitionLog::Source::is_done() const {
+  return std::ranges::none_of(groups, [](const Group& group) { return group.open > 0; });
+}
+
+void PartitionLog::forget(size_t most) {
+  std::erase_if(sources_, [](const auto& item) { return item.second.groups.empty(); });
+  if (sources_.size() <= most) return;
+  std::vector<decltype(sources_)::iterator> done;
+  for (auto source = sources_.begin(); source != sources_.end(); ++source)
+    if (source->second.is_done()) done.push_back(source);
+  std::ranges::sort(done, {}, [](const auto& source) { return source->second.last_offset; });
+  done.resize(std::min(done.size(), sources_.size() - most));
+  for (const auto& source : done) sources_.erase(source);
+}
+
+bool PartitionLog::knows(std::string_view source_id) const {
+  const auto found = sources_.find(source_id);
+  return found != sources_.end() && !found->second.groups.empty();
 }
 
 LogPosition PartitionLog::position() const {

@@ -16,7 +16,8 @@
 // gone on for a minute (by the time stamps of its messages, and by our own clock: hosts do not agree on the
 // time), its group counts as complete: the module has ended such a stream long ago, and waits for a keyframe.
 //
-// Not thread-safe. Memory: per message that is not done, and per open group.
+// Not thread-safe. Memory: per message from the first that is not done on, and per source id; ids may come
+// without end, and forget() keeps only those that matter.
 #pragma once
 
 #include <cstdint>
@@ -55,6 +56,12 @@ class PartitionLog {
   LogPosition position() const;
   size_t unfinished() const { return unfinished_; }
 
+  // Sources of which all is done and no group is open go; if more than `most` are left, those too that have
+  // been silent for longest and have nothing unfinished: their open groups count as complete.
+  void forget(size_t most);
+  // Something of it is unfinished, or its group may go on.
+  bool knows(std::string_view source_id) const;
+
  private:
   struct Group {
     int64_t first = 0;
@@ -64,13 +71,13 @@ class PartitionLog {
   struct Source {
     std::deque<Group> groups;
     int64_t first_group = 0;  // number of the front one
-    int64_t last_ms = -1, read_ms = 0;
+    int64_t last_ms = -1, read_ms = 0, last_offset = 0;
+    bool is_done() const;  // each of its messages
   };
   struct Message {
     int64_t offset = 0;
-    Source* source = nullptr;
+    Source* source = nullptr;  // null: done
     int64_t group = 0;
-    bool is_done = false;
   };
   void trim(Source& source);
   void forget_silent(const LogEntry& latest);

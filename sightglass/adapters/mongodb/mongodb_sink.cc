@@ -8,6 +8,7 @@
 #include "sightglass/adapters/documents.h"
 #include "sightglass/adapters/module_adapter.h"
 #include "sightglass/adapters/mongodb/client.h"
+#include "sightglass/adapters/mongodb/frame_updates.h"
 #include "sightglass/adapters/mongodb/indexes.h"
 #include "sightglass/adapters/mongodb/json_to_bson.h"
 
@@ -21,6 +22,8 @@ struct Part {
   MongoBulk bulk;
   std::vector<size_t> owners;  // the record of each operation
   std::vector<bool> is_merge;  // likewise
+
+  void clear() { bulk.reset(), owners.clear(), is_merge.clear(); }
 };
 
 // Whether an error is about what a document holds, and not about the server or who we are.
@@ -95,8 +98,7 @@ class MongodbSink final : public Sink {
   }
 
   Status store(std::span<const RecordRef> records, size_t begin, size_t end, std::span<Stored> outcome) {
-    parts_.clear();
-    parts_.resize(4);
+    for (Part& part : parts_) part.clear();
     for (size_t i = begin; i < end; ++i)
       if (!add(*records[i], i)) outcome[i] = Stored::never;
     for (size_t kind = 0; kind < parts_.size(); ++kind) {
@@ -129,62 +131,56 @@ class MongodbSink final : public Sink {
 
   bool add(const Record& record, size_t place) {
     bool is_good = true;
-    for (const Document& document : documents_.of(record)) {
-      Part& part = parts_[size_t(document.kind)];
-      if (!part.bulk) {
-        const MongoCollection collection(mongoc_client_get_collection(
-            client_.get(), params_.database.c_str(), std::string(plural(document.kind)).c_str()));
-        part.bulk.reset(
-            mongoc_collection_create_bulk_operation_with_opts(collection.get(), bulk_options_.get()));
+    if (FrameUpdates::takes(record)) {
+      if (!updates_.read(record, params_.objects)) {
+        refusal_ = "a name in the record has a NUL";
+        return false;
       }
-      bson_reinit(&selector_.bson);
-      bson_append_utf8(&selector_.bson, "_id", 3, document.key.data(), int(document.key.size()));
+      for (const FrameUpdates::Update& update : updates_.all()) {
+        bson_t bson;
+        const bool is_read =
+            bson_init_static(&bson, reinterpret_cast<const uint8_t*>(update.bson.data()), update.bson.size());
+        is_good = is_read && put(update.kind, false, update.key, bson, place) && is_good;
+      }
+      return is_good;
+    }
+    for (const Document& document : documents_.of(record)) {
       bson_reinit(&update_.bson);
       bson_t set;
       bson_append_document_begin(&update_.bson, "$set", 4, &set);
       const RecordRows& rows = documents_.rows();
       if (!document.is_merge) bson_append_date_time(&set, "time", 4, rows.time_us / 1000);
       bson_append_date_time(&set, "made", 4, rows.made_ms);
-      const bool is_read = append(document, set);
+      const bool is_read =
+          document.is_merge ? json_.append_late(document.json, set) : json_.append(document.json, set);
       bson_append_document_end(&update_.bson, &set);
-      bson_error_t error;
-      if (!is_read || !mongoc_bulk_operation_update_one_with_opts(part.bulk.get(), &selector_.bson,
-                                                                  &update_.bson, upsert_.get(), &error)) {
-        refusal_ = is_read ? error.message : "the record is no JSON object";
-        is_good = false;
-        continue;
-      }
-      part.owners.push_back(place);
-      part.is_merge.push_back(document.is_merge);
+      if (!is_read) refusal_ = "the record is no JSON object";
+      is_good =
+          is_read && put(document.kind, document.is_merge, document.key, update_.bson, place) && is_good;
     }
     return is_good;
   }
 
-  // What an object shares with its frame is read once, with the frame.
-  bool append(const Document& document, bson_t& set) {
-    if (document.is_merge) return json_.append_late(document.json, set);
-    if (document.kind == DocumentKind::frame) {
-      has_objects_ = false;
-      bson_reinit(&frame_.bson);
-      if (!json_.append(document.json, frame_.bson)) return false;
-      bson_iter_t list;
-      has_objects_ = bson_iter_init_find(&list, &frame_.bson, "objects") && BSON_ITER_HOLDS_ARRAY(&list) &&
-                     bson_iter_recurse(&list, &objects_);
-      return bson_concat(&set, &frame_.bson);
+  // An upsert; false: libmongoc does not take it.
+  bool put(DocumentKind kind, bool is_merge, std::string_view key, const bson_t& update, size_t place) {
+    Part& part = parts_[size_t(kind)];
+    if (!part.bulk) {
+      const MongoCollection collection(mongoc_client_get_collection(client_.get(), params_.database.c_str(),
+                                                                    std::string(plural(kind)).c_str()));
+      part.bulk.reset(
+          mongoc_collection_create_bulk_operation_with_opts(collection.get(), bulk_options_.get()));
     }
-    if (document.object < 0 || !has_objects_) return json_.append(document.json, set);
-    if (document.object == 0) {
-      identity_text_.assign(document.json.substr(0, document.identity)).push_back('}');
-      bson_reinit(&identity_.bson);
-      if (!json_.append(identity_text_, identity_.bson)) return false;
+    bson_reinit(&selector_.bson);
+    bson_append_utf8(&selector_.bson, "_id", 3, key.data(), int(key.size()));
+    bson_error_t error;
+    if (!mongoc_bulk_operation_update_one_with_opts(part.bulk.get(), &selector_.bson, &update, upsert_.get(),
+                                                    &error)) {
+      refusal_ = error.message;
+      return false;
     }
-    if (!bson_iter_next(&objects_) || !BSON_ITER_HOLDS_DOCUMENT(&objects_)) return false;
-    const uint8_t* data = nullptr;
-    uint32_t size = 0;
-    bson_iter_document(&objects_, &size, &data);
-    bson_t object;
-    return bson_init_static(&object, data, size) && bson_concat(&set, &identity_.bson) &&
-           bson_concat(&set, &object);
+    part.owners.push_back(place);
+    part.is_merge.push_back(is_merge);
+    return true;
   }
 
   enum class Reply : uint8_t { items, documents, failed };
@@ -260,11 +256,9 @@ class MongodbSink final : public Sink {
   Documents documents_;
   JsonToBson json_;
   const Bson upsert_, bulk_options_;
-  Scratch selector_, update_, frame_, identity_;
-  bson_iter_t objects_{};  // in frame_
-  bool has_objects_ = false;
-  std::string identity_text_;
-  std::vector<Part> parts_;
+  FrameUpdates updates_;
+  Scratch selector_, update_;
+  std::array<Part, 4> parts_;  // by DocumentKind
   std::string refusal_;
   bool is_set_up_ = false;
 };

@@ -42,11 +42,7 @@ class Mongodb : public ::testing::Test {
     return more;
   }
   std::unique_ptr<Sink> open(Options more = {}) const {
-    auto sink = make_sink("mongodb", options(std::move(more)));
-    EXPECT_TRUE(sink) << sink.error().message;
-    const Status started = (*sink)->start();
-    EXPECT_TRUE(started) << started.error().message;
-    return std::move(*sink);
+    return testing::open_sink("mongodb", options(std::move(more)));
   }
   // What another client gets: an expression of pymongo.
   Json python(const std::string& expression) const {

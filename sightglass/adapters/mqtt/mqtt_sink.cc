@@ -18,6 +18,7 @@
 
 #include "sightglass/adapters/module_adapter.h"
 #include "sightglass/adapters/mqtt/client.h"
+#include "sightglass/adapters/record_names.h"
 #include "sightglass/stream/uuid.h"
 
 namespace sightglass::adapters {
@@ -25,22 +26,6 @@ namespace {
 
 constexpr auto first_pause = std::chrono::duration<double>(0.5),
                longest_pause = std::chrono::duration<double>(30);
-
-std::string_view kind_of(const Record& record) {
-  switch (record.kind) {
-    case RecordKind::frame:
-      return "frame";
-    case RecordKind::frame_update:
-      return "frame_update";
-    case RecordKind::stream_update:
-      return "stream_update";
-    case RecordKind::end_of_stream:
-      return "end_of_stream";
-    case RecordKind::user_data:
-      break;
-  }
-  return "user_data";
-}
 
 std::string filled(std::string text, std::string_view name, std::string_view value) {
   for (size_t at = 0; (at = text.find(name, at)) != text.npos; at += value.size())
@@ -183,7 +168,7 @@ class MqttSink final : public Sink {
     json_.clear();
     write_record_json(record, json_);
     std::string topic =
-        filled(filled(params_.topic, "{source_id}", record.source_id), "{kind}", kind_of(record));
+        filled(filled(params_.topic, "{source_id}", record.source_id), "{kind}", name_of(record.kind));
     const bool is_state =
         record.kind == RecordKind::stream_update || record.kind == RecordKind::end_of_stream;
     if (is_state) topic += "/state";
@@ -192,7 +177,7 @@ class MqttSink final : public Sink {
         .text(MQTT_PROP_CONTENT_TYPE, "application/json")
         .user("uuid", stream::to_string(record.uuid))
         .user("source_id", record.source_id)
-        .user("kind", kind_of(record));
+        .user("kind", name_of(record.kind));
     return mosquitto_publish_v5(client_.get(), &message, topic.c_str(), int(json_.size()), json_.data(),
                                 int(params_.qos), params_.retain || is_state, properties.get());
   }

@@ -1,11 +1,17 @@
 // Messages of an MQTT 5 broker as user data. A message counts as received once it stands in its stream's
-// queue: while that is full the broker waits. libmosquitto acknowledges whatever it has given us, so that the
-// one message that waits for room when the source is stopped is lost, also with QoS 1.
+// queue: while that is full the broker waits, and a message that still waits for room when the source is
+// stopped is never acknowledged, so that the broker keeps it for the session's next connection.
+//
+// libmosquitto makes out an acknowledgement (QoS 1) before it gives us the message. So it only queues what it
+// sends, as for a program with threads, and we write that when the stream has taken the message: reading and
+// writing are two calls here. With QoS 2 the message is ours before we see it.
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
@@ -105,6 +111,7 @@ class MqttSource final : public Source {
     auto made = make_mqtt_client(params_, url_, !params_.client_id.empty(), this);
     if (!made) return forward_error(made);
     client_ = std::move(*made);
+    mosquitto_threaded_set(client_.get(), true);  // what it sends waits for write()
     mosquitto_connect_v5_callback_set(client_.get(),
                                       [](mosquitto*, void* self, int reason, int, const mosquitto_property*) {
                                         static_cast<MqttSource*>(self)->connected(reason);
@@ -122,12 +129,7 @@ class MqttSource final : public Source {
       if (!is_draining_ && connect()) {
         int state = MOSQ_ERR_SUCCESS;
         while (state == MOSQ_ERR_SUCCESS && !stop.stop_requested() && !is_refused_) {
-          // What is not read is not acknowledged, and comes to whoever takes up the session.
-          if (is_draining_) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(20));
-            continue;
-          }
-          state = mosquitto_loop(client_.get(), 100, 1);
+          state = read_and_write();
           if (is_subscribed_) pause = first_pause;
         }
         is_subscribed_ = false;
@@ -142,8 +144,12 @@ class MqttSource final : public Source {
       stopped.wait_until(lock, stop, until, [] { return false; });
       pause = std::min(pause * 2, longest_pause);
     }
-    mosquitto_disconnect_v5(client_.get(), MQTT_RC_NORMAL_DISCONNECTION, nullptr);
-    (void)mosquitto_loop_write(client_.get(), 1);  // reading might bring one more
+    // Behind what is not acknowledged nothing can be said any more: the connection just ends.
+    if (!is_refused_) {
+      mosquitto_disconnect_v5(client_.get(), MQTT_RC_NORMAL_DISCONNECTION, nullptr);
+      (void)mosquitto_loop_write(client_.get(), 1);  // reading might bring one more
+    }
+    client_.reset();
     return {};
   }
 
@@ -155,10 +161,26 @@ class MqttSource final : public Source {
   std::map<std::string, uint64_t> rejected() const override {
     std::map<std::string, uint64_t> counts;
     if (const uint64_t count = bad_ids_) counts["source_id"] = count;
+    if (const uint64_t count = stopped_) counts["stopped"] = count;
     return counts;
   }
 
  private:
+  int read_and_write() {
+    mosquitto* const client = client_.get();
+    const short writing = mosquitto_want_write(client) ? POLLOUT : 0;
+    // What is not read is not acknowledged, and comes to whoever takes up the session.
+    const short reading = is_draining_ ? 0 : POLLIN;
+    pollfd ready{.fd = mosquitto_socket(client), .events = short(reading | writing), .revents = 0};
+    if (ready.fd < 0) return MOSQ_ERR_NO_CONN;
+    if (poll(&ready, 1, reading ? 100 : 20) < 0 && errno != EINTR) return MOSQ_ERR_ERRNO;
+    int state = MOSQ_ERR_SUCCESS;
+    if (reading && (ready.revents & ~POLLOUT)) state = mosquitto_loop_read(client, 1);
+    if (state == MOSQ_ERR_SUCCESS && !is_refused_ && mosquitto_want_write(client))
+      state = mosquitto_loop_write(client, 1);
+    return state == MOSQ_ERR_SUCCESS && reading ? mosquitto_loop_misc(client) : state;
+  }
+
   bool connect() {
     MqttProperties properties;
     if (!params_.client_id.empty())
@@ -177,7 +199,7 @@ class MqttSource final : public Source {
   }
 
   void received(const mosquitto_message& from) {
-    if (is_refused_) return;
+    if (is_refused_) return not_taken(from);
     const std::string topic = from.topic;
     const std::string id = id_from(params_.source_id, topic);
     if (!check_source_id(id)) {
@@ -204,7 +226,15 @@ class MqttSource final : public Source {
       data.content = stream::part_content(delivery.payloads[0].bytes);
     }
     delivery.message = std::move(message);
-    if (!out_->deliver(std::move(delivery))) is_refused_ = true;
+    if (out_->deliver(std::move(delivery))) return;
+    is_refused_ = true;
+    not_taken(from);
+  }
+
+  // Counted where no broker brings it again: nothing is kept for a client without a name, and with QoS 2 it
+  // has handed the message over already.
+  void not_taken(const mosquitto_message& message) {
+    if (params_.client_id.empty() || message.qos != 1) ++stopped_;
   }
 
   stream::Attribute attribute(const std::string& name, stream::Value value) const {
@@ -241,7 +271,7 @@ class MqttSource final : public Source {
   std::map<std::string, int64_t> seq_;  // of epoch_
   int64_t epoch_ = 0;
   std::mt19937_64 random_{std::random_device()()};
-  std::atomic<uint64_t> bad_ids_ = 0;
+  std::atomic<uint64_t> bad_ids_ = 0, stopped_ = 0;
   std::atomic<bool> is_draining_ = false;
 };
 

@@ -4,12 +4,15 @@
 #include <mosquitto.h>
 #include <mqtt_protocol.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -217,7 +220,7 @@ TEST(MqttSink, BadOptionsAreNamed) {
   EXPECT_THAT(message({{"url", "mqtts://host"}, {"tls-server-name", "other"}}), HasSubstr("tls-server-name"));
 }
 
-// --- faults
+// --- faults; tests/adapters/sink_faults_test.cc has those of the server
 
 class MqttFaults : public testing::Test {
  protected:
@@ -238,53 +241,11 @@ class MqttFaults : public testing::Test {
   }
 };
 
-TEST_F(MqttFaults, NothingIsLostOrInventedWhenTheBrokerRestarts) {
-  Reader reader(server, "sightglass/cam-1", "reader");
-  auto sink = open();
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored == 640) server.stop(), server.restart();
-  });
-  expect_all(reader);
-}
-
-TEST_F(MqttFaults, NothingIsLostOrInventedWhenTheBrokerStandsStill) {
-  Reader reader(server, "sightglass/cam-1", "reader");
-  auto sink = open();
-  std::jthread waker;
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored != 640) return;
-    server.pause();
-    waker = std::jthread([&] {
-      std::this_thread::sleep_for(std::chrono::seconds(3));
-      server.go_on();
-    });
-  });
-  expect_all(reader);
-}
-
 TEST_F(MqttFaults, NothingIsLostOrInventedWhenConnectionsBreak) {
   Reader reader(server, "sightglass/cam-1");
   auto sink = open();
   proxy.control("set", {{"cut_after", 60'000}, {"times", 4}});
   test::store_all(*sink, records);
-  expect_all(reader);
-}
-
-TEST_F(MqttFaults, NothingIsLostOrInventedWhenAnswersAreGarbage) {
-  Reader reader(server, "sightglass/cam-1");
-  auto garbage = ServerProcess::script("echo_server.py");
-  auto sink = open();
-  std::jthread mender;
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored != 640) return;
-    proxy.control("set", {{"to", garbage.address()}});
-    proxy.control("reset");
-    mender = std::jthread([&] {
-      std::this_thread::sleep_for(std::chrono::seconds(1));
-      proxy.control("set", {{"to", server.address()}});
-      proxy.control("reset");
-    });
-  });
   expect_all(reader);
 }
 
@@ -349,6 +310,28 @@ TEST(MqttSource, MessagesBecomeUserData) {
   EXPECT_EQ(std::get<stream::Part>(all.back().message->user_data->content).size, 3);
 }
 
+TEST(MqttSource, SpeaksTls) {
+  const TestCertificates certificates;
+  const int port = sightglass::test::free_port();
+  auto server =
+      ServerProcess::mosquitto("listener " + std::to_string(port) + " 127.0.0.1\ncafile " +
+                               certificates.path("ca.pem") + "\ncertfile " + certificates.path("server.pem") +
+                               "\nkeyfile " + certificates.path("server.key") + "\n");
+  Reader reader(server);
+  auto source = open_source({{"url", "mqtts://127.0.0.1:" + std::to_string(port)},
+                             {"topics", "t"},
+                             {"tls-ca", certificates.path("ca.pem")}});
+  Collected out;
+  std::jthread runner([&](std::stop_token stop) { EXPECT_TRUE(source->run(out, stop)); });
+  // More than one record of TLS holds.
+  const std::string large(100'000, 'x');
+  EXPECT_TRUE(eventually([&] {
+    reader.publish("t", large);
+    return out.all().size() >= 3;
+  }));
+  EXPECT_EQ(out.all()[0].payloads[0].bytes.size(), large.size());
+}
+
 TEST(MqttSource, ComesBackAndGetsWhatWasKeptForIt) {
   auto server = ServerProcess::mosquitto();
   auto proxy = ServerProcess::script("fault_proxy.py", {"--to", server.address()});
@@ -372,6 +355,103 @@ TEST(MqttSource, ComesBackAndGetsWhatWasKeptForIt) {
     for (const auto& attribute : each.message->user_data->attributes)
       if (attribute.name == "value") numbers.insert(std::get<int64_t>(attribute.values[0].value));
   EXPECT_EQ(numbers.size(), 51u);
+}
+
+// Takes some, then holds the next one until it is stopped.
+class FullAfter final : public Deliver {
+ public:
+  FullAfter(size_t room, std::stop_token stop) : room_(room), stop_(std::move(stop)) {}
+  bool deliver(stream::Delivery delivery) override {
+    std::unique_lock lock(mutex_);
+    if (taken_.size() < room_) {
+      taken_.push_back(value_of(delivery));
+      return true;
+    }
+    is_waiting_ = true;
+    changed_.wait(lock, stop_, [] { return false; });
+    return false;
+  }
+  std::unique_ptr<Deliver> another() override { return nullptr; }
+  bool is_waiting() const { return is_waiting_; }
+  std::vector<int64_t> taken() const {
+    const std::lock_guard lock(mutex_);
+    return taken_;
+  }
+
+ private:
+  static int64_t value_of(const stream::Delivery& delivery) {
+    for (const auto& attribute : delivery.message->user_data->attributes)
+      if (attribute.name == "value") return std::get<int64_t>(attribute.values[0].value);
+    return -1;
+  }
+
+  const size_t room_;
+  const std::stop_token stop_;
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<int64_t> taken_;
+  std::atomic<bool> is_waiting_{false};
+};
+
+// What one run of a source takes of `count` messages that the broker has, before it is stopped; it has room
+// for `room` of them. And what it says that is lost.
+struct Taken {
+  std::vector<int64_t> values;
+  uint64_t lost = 0;
+};
+Taken take_some(
+    const Settings& settings, size_t room, bool is_held, const std::function<void()>& publish = [] {}) {
+  auto source = open_source(settings);
+  std::stop_source stop;
+  FullAfter out(room, stop.get_token());
+  std::jthread runner([&] { EXPECT_TRUE(source->run(out, stop.get_token())); });
+  EXPECT_TRUE(eventually([&] {
+    publish();
+    return is_held ? out.is_waiting() : out.taken().size() == room;
+  }));
+  stop.request_stop();
+  runner.join();
+  const auto counts = source->rejected();
+  return {out.taken(), counts.contains("stopped") ? counts.at("stopped") : 0};
+}
+
+TEST(MqttSource, MessageThatWaitsForRoomWhenItStopsComesAgain) {
+  auto server = ServerProcess::mosquitto();
+  Reader reader(server);
+  const Settings settings{{"url", url_of(server)}, {"topics", "t"}, {"client-id", "module-1"}};
+  // The broker knows the session from now on.
+  take_some(settings, 1, false, [&] { reader.publish("t", "0"); });
+  for (int i = 1; i <= 20; ++i) reader.publish("t", std::to_string(i));
+  EXPECT_TRUE(eventually([&] { return reader.all().size() >= 21; }));
+  std::set<int64_t> values;
+  for (int stops = 0; stops < 4; ++stops) {
+    const Taken taken = take_some(settings, 4, true);
+    values.insert(taken.values.begin(), taken.values.end());
+    EXPECT_EQ(taken.lost, 0u);
+  }
+  auto source = open_source(settings);
+  Collected rest;
+  std::jthread runner([&](std::stop_token stop) { EXPECT_TRUE(source->run(rest, stop)); });
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& each : rest.all())
+      for (const auto& attribute : each.message->user_data->attributes)
+        if (attribute.name == "value") values.insert(std::get<int64_t>(attribute.values[0].value));
+    return values.contains(20);
+  }));
+  values.erase(0);
+  EXPECT_EQ(values.size(), 20u);
+}
+
+TEST(MqttSource, MessagesThatNobodyBringsAgainAreCountedWhenItStops) {
+  auto server = ServerProcess::mosquitto();
+  Reader reader(server);
+  const auto lost = [&](const Settings& more) {
+    Settings settings{{"url", url_of(server)}, {"topics", "t"}};
+    settings.insert(settings.end(), more.begin(), more.end());
+    return take_some(settings, 0, true, [&] { reader.publish("t", "1"); }).lost;
+  };
+  EXPECT_GE(lost({}), 1u);  // a client without a name
+  EXPECT_GE(lost({{"client-id", "module-1"}, {"qos", "0"}}), 1u);
 }
 
 TEST(MqttSource, BadOptionsAreNamed) {

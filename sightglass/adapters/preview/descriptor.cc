@@ -9,16 +9,20 @@ using Params = PreviewParams;
 
 const SinkRegistration registration(SinkDesc{
     .name = "preview",
-    .doc = "always-on RTSP for players, rtsp://HOST:PORT/SOURCE; encoded only while somebody watches",
+    .doc = "always-on RTSP for players, rtsp://HOST:PORT/SOURCE; H.264 as it comes, all else encoded while "
+           "watched",
     .nature = SinkNature::display,
     .params = ParamTable::of<Params>({
         param("bind", &Params::bind, "address and port that players come to"),
         param("protocols", &Params::protocols,
-              "rtsp: while somebody watches; hls: files, encoded all the time"),
+              "rtsp: while somebody watches; hls: files, written all the time"),
+        param("passthrough", &Params::passthrough,
+              "H.264 without reordered frames is passed on as it is, in its own size and rate; false: all is "
+              "encoded anew"),
         param("sources", &Params::sources,
               "streams that are there before their first frame; others are there from then on"),
-        param("size", &Params::size, "of the pictures, WIDTHxHEIGHT"),
-        param("fps", &Params::fps, "constant rate").range(1, 240),
+        param("size", &Params::size, "of pictures that are encoded here, WIDTHxHEIGHT"),
+        param("fps", &Params::fps, "their constant rate").range(1, 240),
         param("max-delay", &Params::max_delay,
               "age of a picture after which another one stands for it, that says so")
             .range(0.1, 3600)

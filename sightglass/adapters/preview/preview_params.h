@@ -12,6 +12,7 @@ struct PreviewParams {
   std::vector<std::string> protocols = {"rtsp"}, sources;
   double fps = 15, max_delay = 1;
   unsigned bitrate = 2000;
+  bool passthrough = true;
 };
 
 }  // namespace sightglass::adapters

@@ -1,5 +1,6 @@
-// The latest picture of each stream, at a constant rate, for players: whatever the stream does, they see a
-// picture, of the stream or one that stands for it. Nothing is decoded or encoded that nobody looks at.
+// Each stream for players: whatever it does, they see a picture, of the stream or one that stands for it.
+// H.264 is passed on as it comes, from a keyframe on; while there is none, and for other codecs, the latest
+// picture is encoded at a constant rate. Nothing is decoded or encoded that nobody looks at.
 #include <algorithm>
 #include <charconv>
 #include <condition_variable>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "sightglass/adapters/module_adapter.h"
+#include "sightglass/adapters/preview/picture_encoder.h"
 #include "sightglass/adapters/preview/preview_params.h"
 #include "sightglass/adapters/preview/rtsp_outputs.h"
 #include "sightglass/adapters/screen/canvas.h"
@@ -61,8 +63,7 @@ class PreviewSink final : public Sink {
                                  .tls_cert = path_from(context.folder, params.tls_cert),
                                  .tls_key = path_from(context.folder, params.tls_key),
                                  .hls_folder = has_hls ? path_from(context.folder, params.hls_folder) : "",
-                                 .bitrate = params.bitrate,
-                                 .fps = params.fps};
+                                 .is_h264 = PictureEncoder::makes_h264()};
     if (!params.user.empty()) {
       auto password = read_secret(context.folder, params.password_file, "password-file");
       if (!password) return forward_error(password);
@@ -101,6 +102,10 @@ class PreviewSink final : public Sink {
       }
       Channel& to = **place;
       to.ended_ns = record.kind == RecordKind::end_of_stream ? steady_ns() : 0;
+      if (passes(to, record)) {
+        if (to.is_decoding) to.live.reset(), to.is_decoding = false;
+        continue;
+      }
       if (!outputs_->is_watched(record.source_id)) {
         if (to.is_decoding) to.live.reset(), to.is_decoding = false;
         continue;
@@ -114,9 +119,11 @@ class PreviewSink final : public Sink {
 
   void stop() override {
     ticker_ = {};
+    {
+      const std::lock_guard lock(mutex_);
+      channels_.clear();  // their encoders write to the outputs
+    }
     outputs_.reset();
-    const std::lock_guard lock(mutex_);
-    channels_.clear();
   }
   void cancel() override {
     const std::lock_guard lock(mutex_);
@@ -127,11 +134,61 @@ class PreviewSink final : public Sink {
   struct Channel {
     Channel(int width, int height) : live({}), canvas(width, height) {}
     LivePicture live;
-    bool is_decoding = false;  // of the sink's thread, as the next; the rest is the ticker's
-    int64_t ended_ns = 0;      // when its stream ended; 0: it has not
+    // Of the sink's thread.
+    bool is_decoding = false, waits_for_key = true, is_reordered = false;
+    int64_t ended_ns = 0;  // when its stream ended; 0: it has not
+    stream::Uuid last{};   // frame that was passed
+    Time last_pts = no_time;
+    // Who writes to the output: the sink's thread, which passes the stream on, or the encoder.
+    std::mutex gate;
+    bool is_passing = false;
+    bool is_encoder_old = false;  // what it makes would stand in the middle of the stream's own
+    int64_t passed_ns = 0;        // steady clock, the last one
+    // The ticker's.
     Canvas canvas;
     SamplePtr stub, shown;
+    std::unique_ptr<PictureEncoder> encoder;
   };
+
+  // Whether this frame goes, or would go, to players as it is.
+  bool passes(Channel& to, const Record& record) {
+    if (!params_.passthrough || !options_.is_h264) return false;
+    if (record.kind == RecordKind::end_of_stream) {
+      to.waits_for_key = true;
+      to.is_reordered = false;
+      return false;
+    }
+    const stream::VideoFrame& frame = *record.message->frame;
+    // Players get frames when they come, which is no order to show them in when there are others between.
+    if ((frame.dts && *frame.dts != frame.pts) ||
+        (!record.keyframe && !to.waits_for_key && record.pts < to.last_pts))
+      to.is_reordered = true;
+    if (frame.codec.value_or("") != "h264" || to.is_reordered) {
+      const std::lock_guard lock(to.gate);
+      to.is_passing = false;
+      to.waits_for_key = true;
+      return false;
+    }
+    // What others refer to is missing: a queue was too short.
+    if (!record.keyframe && frame.previous_frame && *frame.previous_frame != to.last) to.waits_for_key = true;
+    to.last = record.uuid;
+    to.last_pts = record.pts;
+    GstBuffer* const unit = buffer_of(record);
+    {
+      const std::lock_guard lock(to.gate);
+      // The ticker has put the other picture there: that of the stream comes back with a keyframe.
+      if (record.keyframe)
+        to.is_passing = true, to.is_encoder_old = true, to.waits_for_key = false;
+      else if (!to.is_passing)
+        to.waits_for_key = true;
+      if (!to.waits_for_key) {
+        to.passed_ns = steady_ns();
+        outputs_->push(record.source_id, *unit);
+      }
+    }
+    gst_buffer_unref(unit);
+    return true;
+  }
 
   // Of those whose streams have ended: nobody watches them, and what they have shown is old.
   void forget_ended() {
@@ -163,10 +220,7 @@ class PreviewSink final : public Sink {
     if (channels_.size() >= most_channels)
       return fail(ErrorCode::exhausted, "{}: there are {} previews already", id, most_channels);
     made->stub = std::move(*stub);
-    GstCaps* const caps = made->canvas.caps(int(params_.fps * 1000), 1000);
-    Status added = outputs_->add(id, *caps);
-    gst_caps_unref(caps);
-    if (!added) return forward_error(added);
+    if (Status added = outputs_->add(id); !added) return forward_error(added);
     return channels_.emplace(id, std::move(made)).first->second.get();
   }
 
@@ -179,7 +233,10 @@ class PreviewSink final : public Sink {
       {
         const std::lock_guard lock(mutex_);
         for (auto& [id, channel] : channels_)
-          if (outputs_->is_watched(id)) show(id, *channel);
+          if (outputs_->is_watched(id))
+            show(id, *channel);
+          else
+            channel->encoder.reset();
       }
       due = std::max(due + step, std::chrono::steady_clock::now() - step);
       std::unique_lock lock(mutex);
@@ -189,6 +246,30 @@ class PreviewSink final : public Sink {
 
   void show(const std::string& id, Channel& channel) {
     const int64_t oldest = steady_ns() - int64_t(params_.max_delay * 1e9);
+    bool is_passing = false, is_old = false;
+    {
+      const std::lock_guard lock(channel.gate);
+      if (channel.is_passing && channel.passed_ns < oldest) channel.is_passing = false;
+      is_passing = channel.is_passing;
+      is_old = channel.is_encoder_old;
+    }
+    if (is_old) {
+      channel.encoder.reset();  // its thread may wait at the gate
+      channel.shown.reset();
+      const std::lock_guard lock(channel.gate);
+      channel.is_encoder_old = false;
+    }
+    if (is_passing) return;
+    if (!channel.encoder) {
+      GstCaps* const caps = channel.canvas.caps(int(params_.fps * 1000), 1000);
+      channel.encoder = std::make_unique<PictureEncoder>(
+          *caps, PictureEncoder::Options{.bitrate = params_.bitrate, .fps = params_.fps},
+          [this, id, &channel](GstBuffer& unit) {
+            const std::lock_guard lock(channel.gate);
+            if (!channel.is_passing && !channel.is_encoder_old) outputs_->push(id, unit);
+          });
+      gst_caps_unref(caps);
+    }
     SamplePtr picture = channel.live.latest(oldest);
     if (!picture) picture.reset(gst_sample_ref(channel.stub.get()));
     if (picture != channel.shown) {
@@ -199,7 +280,7 @@ class PreviewSink final : public Sink {
       channel.shown = std::move(picture);
     }
     GstBuffer* const buffer = channel.canvas.buffer();
-    outputs_->push(id, *buffer);
+    channel.encoder->push(*buffer);
     gst_buffer_unref(buffer);
   }
 

@@ -14,6 +14,7 @@
 #include <format>
 #include <fstream>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,10 @@ class Player {
     return eventually([&] { return std::abs(brightness_ - brightness) >= 12; });
   }
   int pictures() const { return pictures_; }
+  int width() const {
+    const std::lock_guard lock(mutex_);
+    return width_;
+  }
   // How long the last of them were apart, seconds.
   std::vector<double> gaps() const {
     const std::lock_guard lock(mutex_);
@@ -156,6 +161,93 @@ TEST_F(Preview, IsThereBeforeTheStreamAndStaysBehindIt) {
     player.save("preview-video.pgm");
   }
   EXPECT_TRUE(player.sees(stub_brightness));
+  EXPECT_FALSE(player.has_failed());
+}
+
+// Records of H.264 without reordered frames, all of this brightness, with a keyframe every ten.
+std::vector<RecordRef> h264(const std::string& id, int brightness, int count = 60) {
+  gst_init(nullptr, nullptr);
+  GstElement* const pipeline = gst_parse_launch(
+      std::format(
+          "videotestsrc pattern=solid-color foreground-color=0xff{0:02x}{0:02x}{0:02x} num-buffers={1} ! "
+          "video/x-raw,format=I420,width=64,height=48,framerate=25/1 ! "
+          "openh264enc gop-size=10 ! h264parse config-interval=-1 ! "
+          "video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=output sync=false",
+          brightness, count)
+          .c_str(),
+      nullptr);
+  GstElement* const output = gst_bin_get_by_name(GST_BIN(pipeline), "output");
+  gst_element_set_state(pipeline, GST_STATE_PLAYING);
+  std::vector<RecordRef> records;
+  std::optional<stream::Uuid> previous;
+  while (GstSample* const sample = gst_app_sink_pull_sample(GST_APP_SINK(output))) {
+    GstBuffer* const buffer = gst_sample_get_buffer(sample);
+    GstMapInfo map;
+    gst_buffer_map(buffer, &map, GST_MAP_READ);
+    auto message = std::make_shared<stream::Message>();
+    message->kind = stream::Kind::frame;
+    message->source_id = id;
+    message->seq = int64_t(records.size());
+    stream::VideoFrame& frame = message->frame.emplace();
+    frame.uuid = stream::make_uuid_v7();
+    frame.previous_frame = previous;
+    previous = frame.uuid;
+    frame.width = 64, frame.height = 48;
+    frame.codec = "h264";
+    frame.keyframe = !GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_DELTA_UNIT);
+    frame.time_base = {1, 25};
+    frame.pts = message->seq;
+    records.push_back(
+        record_of({.message = message, .payloads = {stream::own({map.data, map.data + map.size})}}));
+    gst_buffer_unmap(buffer, &map);
+    gst_sample_unref(sample);
+  }
+  gst_element_set_state(pipeline, GST_STATE_NULL);
+  gst_object_unref(output);
+  gst_object_unref(pipeline);
+  return records;
+}
+
+TEST_F(Preview, PassesH264OnAsItIsAndTheOtherPictureStaysWhileItIsAway) {
+  auto sink = open({{"sources", "cam-1"}});
+  const auto records = h264("cam-1", 200);
+  ASSERT_EQ(records.size(), 60u);
+  Player player(url("cam-1"));
+  EXPECT_TRUE(player.sees(stub_brightness));
+  EXPECT_EQ(player.width(), 320);
+  for (int times = 0; times < 2; ++times) {
+    {
+      const test::Camera camera(*sink, {records});
+      // Had it been encoded anew, it would have the size of the others.
+      EXPECT_TRUE(eventually([&] { return player.width() == 64; }));
+      EXPECT_TRUE(player.sees_another_than(stub_brightness));
+      Player late(url("cam-1"));
+      EXPECT_TRUE(eventually([&] { return late.width() == 64; }));
+    }
+    EXPECT_TRUE(eventually([&] { return player.width() == 320; }));
+    EXPECT_TRUE(player.sees(stub_brightness));
+  }
+  EXPECT_FALSE(player.has_failed());
+}
+
+TEST_F(Preview, EncodesH264AnewOnRequest) {
+  auto sink = open({{"sources", "cam-1"}, {"passthrough", "false"}});
+  const auto records = h264("cam-1", 200);
+  Player player(url("cam-1"));
+  EXPECT_TRUE(player.sees(stub_brightness));
+  const test::Camera camera(*sink, {records});
+  EXPECT_TRUE(player.sees_another_than(stub_brightness));
+  EXPECT_EQ(player.width(), 320);
+}
+
+TEST_F(Preview, GoesOnAtAKeyframeBehindAMissingFrame) {
+  auto sink = open({{"sources", "cam-1"}});
+  auto records = h264("cam-1", 200, 20);
+  ASSERT_EQ(records.size(), 20u);
+  records.erase(records.begin() + 3);
+  const test::Camera camera(*sink, {records});
+  Player player(url("cam-1"));
+  EXPECT_TRUE(eventually([&] { return player.width() == 64 && player.pictures() >= 40; }));
   EXPECT_FALSE(player.has_failed());
 }
 

@@ -19,42 +19,65 @@
 namespace sightglass::adapters {
 namespace {
 
-bool has_element(const char* name) {
-  GstElementFactory* const factory = gst_element_factory_find(name);
-  if (!factory) return false;
-  gst_object_unref(factory);
-  return true;
-}
+// Units of this many wait for a viewer; then the viewer goes on at a keyframe.
+constexpr guint64 most_waiting = 256;
+// Of the group that is kept for those who come.
+constexpr size_t most_units = 1024, most_bytes = size_t(16) << 20;
 
-// From raw pictures to what players take; without H.264 encoder as JPEG.
-std::string encoder(unsigned bitrate, double fps, bool is_hls) {
-  const int group = std::max(1, int(fps * 2));
-  if (has_element("x264enc"))
-    return std::format(
-        "x264enc tune=zerolatency speed-preset=ultrafast key-int-max={} bitrate={} ! "
-        "video/x-h264,profile=baseline",
-        group, bitrate);
-  if (has_element("openh264enc"))
-    return std::format("openh264enc gop-size={} bitrate={} ! h264parse", group, bitrate * 1000);
-  return is_hls ? "" : "jpegenc";
-}
+constexpr const char* input = "appsrc name=units is-live=true format=time do-timestamp=true block=false";
 
-constexpr const char* input =
-    "appsrc name=pictures is-live=true format=time do-timestamp=true block=false max-buffers=4 "
-    "leaky-type=downstream";
+struct UnrefBuffer {
+  void operator()(GstBuffer* buffer) const { gst_buffer_unref(buffer); }
+};
+using BufferPtr = std::unique_ptr<GstBuffer, UnrefBuffer>;
 
-// Where the pictures of one stream go: medias that are watched, and HLS. Medias hold it too, and may outlive
+// Where the units of one stream go: medias that are watched, and HLS. Medias hold it too, and may outlive
 // the server by a moment.
 struct Output {
-  explicit Output(GstCaps* of) : caps(gst_caps_ref(of)) {}
-  ~Output() { gst_caps_unref(caps); }
-  Output(const Output&) = delete;
-  Output& operator=(const Output&) = delete;
+  struct Input {
+    ElementPtr element;
+    bool needs_group = true, needs_key = true;
+  };
 
-  GstCaps* const caps;
+  void push(GstBuffer& unit) {
+    const bool is_key = !GST_BUFFER_FLAG_IS_SET(&unit, GST_BUFFER_FLAG_DELTA_UNIT);
+    if (is_key) group.clear(), group_bytes = 0, has_group = true;
+    if (group.size() >= most_units || group_bytes + gst_buffer_get_size(&unit) > most_bytes)
+      group.clear(), group_bytes = 0, has_group = false;
+    if (has_group) {
+      group.emplace_back(gst_buffer_ref(&unit));
+      group_bytes += gst_buffer_get_size(&unit);
+    }
+    for (Input& to : inputs) {
+      auto* const source = GST_APP_SRC(to.element.get());
+      if (std::exchange(to.needs_group, false) && has_group) {
+        // Whoever comes in the middle of a group gets it from its beginning.
+        for (const BufferPtr& each : group) give(source, *each);
+        to.needs_key = false;
+        continue;
+      }
+      if (gst_app_src_get_current_level_buffers(source) > most_waiting) to.needs_key = true;
+      if (to.needs_key && !is_key) continue;
+      to.needs_key = false;
+      give(source, unit);
+    }
+  }
+
   std::mutex mutex;
-  std::vector<ElementPtr> inputs;
+  std::vector<Input> inputs;
   ElementPtr hls;
+
+ private:
+  static void give(GstAppSrc* to, GstBuffer& unit) {
+    // Its own times, the same bytes.
+    GstBuffer* const buffer = gst_buffer_copy(&unit);
+    GST_BUFFER_PTS(buffer) = GST_BUFFER_DTS(buffer) = GST_CLOCK_TIME_NONE;
+    gst_app_src_push_buffer(to, buffer);
+  }
+
+  std::vector<BufferPtr> group;  // a keyframe and what follows it
+  size_t group_bytes = 0;
+  bool has_group = false;
 };
 using OutputRef = std::shared_ptr<Output>;
 
@@ -71,19 +94,18 @@ void unprepared(GstRTSPMedia* media, gpointer data) {
   const OutputRef& output = output_of(data);
   const void* const gone = g_object_get_data(G_OBJECT(media), "sightglass-input");
   const std::lock_guard lock(output->mutex);
-  std::erase_if(output->inputs, [&](const ElementPtr& each) { return each.get() == gone; });
+  std::erase_if(output->inputs, [&](const Output::Input& each) { return each.element.get() == gone; });
 }
 
 void configure(GstRTSPMediaFactory*, GstRTSPMedia* media, gpointer data) {
   const OutputRef& output = output_of(data);
   const ElementPtr element(gst_rtsp_media_get_element(media));
-  ElementPtr pictures(gst_bin_get_by_name_recurse_up(GST_BIN(element.get()), "pictures"));
-  if (!pictures) return;
-  g_object_set(pictures.get(), "caps", output->caps, nullptr);
-  g_object_set_data(G_OBJECT(media), "sightglass-input", pictures.get());
+  ElementPtr units(gst_bin_get_by_name_recurse_up(GST_BIN(element.get()), "units"));
+  if (!units) return;
+  g_object_set_data(G_OBJECT(media), "sightglass-input", units.get());
   connect(media, "unprepared", G_CALLBACK(&unprepared), output);
   const std::lock_guard lock(output->mutex);
-  output->inputs.push_back(std::move(pictures));
+  output->inputs.push_back({.element = std::move(units)});
 }
 
 }  // namespace
@@ -191,12 +213,15 @@ struct RtspOutputs::State {
     return {};
   }
 
+  const char* caps() const {
+    return options.is_h264 ? "video/x-h264,stream-format=byte-stream,alignment=au" : "image/jpeg";
+  }
+
   void mount(const std::string& id, const OutputRef& output) {
-    const std::string encoding = encoder(options.bitrate, options.fps, false);
     GstRTSPMediaFactory* const factory = gst_rtsp_media_factory_new();
     gst_rtsp_media_factory_set_launch(
-        factory, std::format("( {} ! videoconvert ! {} ! {} name=pay0 pt=96 )", input, encoding,
-                             encoding == "jpegenc" ? "rtpjpegpay" : "rtph264pay config-interval=1")
+        factory, std::format("( {} caps={} ! {} name=pay0 pt=96 )", input, caps(),
+                             options.is_h264 ? "h264parse ! rtph264pay config-interval=1" : "rtpjpegpay")
                      .c_str());
     gst_rtsp_media_factory_set_shared(factory, true);
     if (!options.user.empty() || !options.tls_cert.empty())
@@ -214,21 +239,19 @@ struct RtspOutputs::State {
     const auto folder = std::filesystem::path(options.hls_folder) / id;
     std::filesystem::create_directories(folder, failed);
     if (failed) return fail(ErrorCode::io, "hls-folder: {}: {}", folder.string(), failed.message());
-    const std::string encoding = encoder(options.bitrate, options.fps, true);
-    if (encoding.empty() || !has_element("hlssink2"))
-      return fail(ErrorCode::unavailable, "hls-folder: GStreamer has no {} here",
-                  encoding.empty() ? "encoder for H.264" : "hlssink2");
+    if (!options.is_h264)
+      return fail(ErrorCode::unavailable, "hls-folder: GStreamer has no encoder for H.264 here");
     ElementPtr pipeline(gst_parse_launch(
-        std::format("{} ! videoconvert ! {} ! h264parse ! hlssink2 name=files target-duration=2 max-files=10",
-                    input, encoding)
+        std::format("{} caps={} ! h264parse ! hlssink2 name=files target-duration=2 max-files=10", input,
+                    caps())
             .c_str(),
         nullptr));
+    if (!pipeline) return fail(ErrorCode::unavailable, "hls-folder: GStreamer has no hlssink2 here");
     gst_object_ref_sink(pipeline.get());
     const ElementPtr files(gst_bin_get_by_name(GST_BIN(pipeline.get()), "files"));
     g_object_set(files.get(), "location", (folder / "%05d.ts").c_str(), "playlist-location",
                  (folder / "index.m3u8").c_str(), nullptr);
-    ElementPtr pictures(gst_bin_get_by_name(GST_BIN(pipeline.get()), "pictures"));
-    g_object_set(pictures.get(), "caps", output.caps, nullptr);
+    ElementPtr units(gst_bin_get_by_name(GST_BIN(pipeline.get()), "units"));
     // Nobody reads its bus: nothing may gather there. What goes wrong is told to GStreamer's log.
     GstBus* const bus = gst_element_get_bus(pipeline.get());
     const auto note = [](GstBus*, GstMessage* message, gpointer) -> GstBusSyncReply {
@@ -246,7 +269,7 @@ struct RtspOutputs::State {
     gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
     const std::lock_guard lock(output.mutex);
     output.hls = std::move(pipeline);
-    output.inputs.push_back(std::move(pictures));
+    output.inputs.push_back({.element = std::move(units)});
     return {};
   }
 };
@@ -261,11 +284,11 @@ Result<std::unique_ptr<RtspOutputs>> RtspOutputs::open(const Options& options) {
   return std::unique_ptr<RtspOutputs>(new RtspOutputs(std::move(state)));
 }
 
-Status RtspOutputs::add(const std::string& id, GstCaps& caps) {
+Status RtspOutputs::add(const std::string& id) {
   const std::lock_guard lock(state_->mutex);
   auto& output = state_->outputs[id];
   if (output) return {};
-  output = std::make_shared<Output>(&caps);
+  output = std::make_shared<Output>();
   if (!state_->options.hls_folder.empty())
     if (Status started = state_->start_hls(id, *output); !started) {
       state_->outputs.erase(id);
@@ -304,17 +327,12 @@ bool RtspOutputs::is_watched(const std::string& id) const {
   return !found->second->inputs.empty();
 }
 
-void RtspOutputs::push(const std::string& id, GstBuffer& picture) {
+void RtspOutputs::push(const std::string& id, GstBuffer& unit) {
   const std::lock_guard lock(state_->mutex);
   const auto found = state_->outputs.find(id);
   if (found == state_->outputs.end()) return;
   const std::lock_guard of_output(found->second->mutex);
-  for (const ElementPtr& to : found->second->inputs) {
-    // Its own times, the same pixels.
-    GstBuffer* const buffer = gst_buffer_copy(&picture);
-    GST_BUFFER_PTS(buffer) = GST_BUFFER_DTS(buffer) = GST_CLOCK_TIME_NONE;
-    gst_app_src_push_buffer(GST_APP_SRC(to.get()), buffer);
-  }
+  found->second->push(unit);
 }
 
 }  // namespace sightglass::adapters

@@ -1,10 +1,10 @@
-// An RTSP server with one path per stream, where each viewer sees the same live encoding, made only while
-// there are viewers. Where the pictures come from is its caller's business: push() takes them at a constant
-// rate.
+// An RTSP server with one path per stream, where all viewers see the same live units: H.264 access units, or
+// JPEG pictures. Where these come from is its caller's business. The group of the latest keyframe is kept, so
+// that whoever comes sees a picture with the next unit.
 //
 //   auto outputs = RtspOutputs::open(options);
-//   (*outputs)->add("cam-1", *caps);             // rtsp://host:port/cam-1
-//   if ((*outputs)->is_watched("cam-1")) (*outputs)->push("cam-1", *picture);
+//   (*outputs)->add("cam-1");             // rtsp://host:port/cam-1
+//   (*outputs)->push("cam-1", *unit);     // a delta unit is flagged as one
 //
 // Thread-safe.
 #pragma once
@@ -26,18 +26,16 @@ class RtspOutputs {
     std::string user, password;     // empty: everybody may watch
     std::string tls_cert, tls_key;  // files; empty: not encrypted
     std::string hls_folder;         // empty: none
-    unsigned bitrate = 2000;        // kbit/s
-    double fps = 15;
+    bool is_h264 = true;            // false: JPEG
   };
   static Result<std::unique_ptr<RtspOutputs>> open(const Options& options);
   ~RtspOutputs();
 
-  // `caps` are those of all pictures of it. A second time: nothing.
-  Status add(const std::string& id, GstCaps& caps);
+  Status add(const std::string& id);  // a second time: nothing
   // False: somebody watches it. Else its path and its files' writer are gone.
   bool remove_unwatched(const std::string& id);
   bool is_watched(const std::string& id) const;
-  void push(const std::string& id, GstBuffer& picture);  // keeps a reference for as long as it needs it
+  void push(const std::string& id, GstBuffer& unit);  // keeps a reference for as long as it needs it
 
  private:
   struct State;

@@ -13,6 +13,7 @@
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/adapters/recording/segment.h"
 #include "sightglass/stream/uuid.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -43,12 +44,6 @@ class Collected final : public Deliver {
 
 class Recording : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-recording-XXXXXX";
-    folder = mkdtemp(name);
-  }
-  void TearDown() override { fs::remove_all(folder); }
-
   // Two cameras, every fifth frame a keyframe, with an object each; cam-1 comes back once.
   std::vector<RecordRef> cameras(size_t frames) {
     std::vector<RecordRef> records;
@@ -119,7 +114,8 @@ class Recording : public testing::Test {
   }
   std::vector<fs::path> segments() const { return *segments_of(folder); }
 
-  fs::path folder;
+  const sightglass::test::TemporaryFolder temporary{};
+  const fs::path folder = temporary.path();
 };
 
 TEST_F(Recording, ComesBackWithTheSameUuidsPicturesAndResults) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "sightglass/adapters/module_adapter.h"
+#include "sightglass/adapters/record_names.h"
 #include "sightglass/adapters/redis/redis_params.h"
 #include "sightglass/adapters/server_url.h"
 #include "sightglass/stream/uuid.h"
@@ -44,22 +45,6 @@ struct FreeReply {
   void operator()(redisReply* reply) const { freeReplyObject(reply); }
 };
 using ReplyPtr = std::unique_ptr<redisReply, FreeReply>;
-
-std::string_view kind_of(const Record& record) {
-  switch (record.kind) {
-    case RecordKind::frame:
-      return "frame";
-    case RecordKind::frame_update:
-      return "frame_update";
-    case RecordKind::stream_update:
-      return "stream_update";
-    case RecordKind::end_of_stream:
-      return "end_of_stream";
-    case RecordKind::user_data:
-      break;
-  }
-  return "user_data";
-}
 
 void replace_all(std::string& text, std::string_view name, std::string_view value) {
   for (size_t at = 0; (at = text.find(name, at)) != text.npos; at += value.size())
@@ -258,12 +243,12 @@ class RedisSink final : public Sink {
       const std::string mark = "{" + params_.stream + "}:" + uuid, length = std::to_string(params_.length);
       is_added = append_command(std::array<std::string_view, 11>{"EVALSHA", script_, "2", params_.stream,
                                                                  mark, ttl, length, uuid, record.source_id,
-                                                                 kind_of(record), json_});
+                                                                 name_of(record.kind), json_});
     } else {
       std::string key = params_.key;
       replace_all(key, "{source_id}", record.source_id);
       replace_all(key, "{uuid}", uuid);
-      replace_all(key, "{kind}", kind_of(record));
+      replace_all(key, "{kind}", name_of(record.kind));
       is_added = append_command(std::array<std::string_view, 5>{"SET", key, json_, "EX", ttl});
     }
     return is_added ? Status() : Status(failed(context_.get()));

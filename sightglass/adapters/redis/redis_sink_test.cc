@@ -161,7 +161,7 @@ TEST(Redis, BadOptionsAreNamed) {
   EXPECT_THAT(message({{"url", "redis://host"}, {"stream", ""}}), HasSubstr("neither stream nor key"));
 }
 
-// --- faults
+// --- faults; tests/adapters/sink_faults_test.cc has those of the server
 
 class RedisFaults : public testing::Test {
  protected:
@@ -175,50 +175,10 @@ class RedisFaults : public testing::Test {
   std::vector<RecordRef> records = test::frames("cam-1", 2000);
 };
 
-TEST_F(RedisFaults, NothingIsLostOrInventedWhenTheServerRestarts) {
-  auto sink = open();
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored == 640) server.stop(), server.restart();
-    if (stored == 1280) server.kill(), server.restart();
-  });
-  EXPECT_EQ(Client(server).entries(), once(records));
-}
-
-TEST_F(RedisFaults, NothingIsLostOrInventedWhenTheServerStandsStill) {
-  auto sink = open();
-  std::jthread waker;
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored != 640) return;
-    server.pause();
-    waker = std::jthread([&] {
-      std::this_thread::sleep_for(std::chrono::seconds(2));
-      server.go_on();
-    });
-  });
-  EXPECT_EQ(Client(server).entries(), once(records));
-}
-
 TEST_F(RedisFaults, NothingIsLostOrInventedWhenConnectionsBreak) {
   auto sink = open();
   proxy.control("set", {{"cut_after", 20'000}, {"times", 20}});
   test::store_all(*sink, records);
-  EXPECT_EQ(Client(server).entries(), once(records));
-}
-
-TEST_F(RedisFaults, NothingIsLostOrInventedWhenAnswersAreGarbage) {
-  auto garbage = ServerProcess::script("echo_server.py");
-  auto sink = open();
-  std::jthread mender;
-  test::store_all(*sink, records, 64, [&](size_t stored) {
-    if (stored != 640) return;
-    proxy.control("set", {{"to", garbage.address()}});
-    proxy.control("reset");
-    mender = std::jthread([&] {
-      std::this_thread::sleep_for(std::chrono::seconds(1));
-      proxy.control("set", {{"to", server.address()}});
-      proxy.control("reset");
-    });
-  });
   EXPECT_EQ(Client(server).entries(), once(records));
 }
 

@@ -46,6 +46,16 @@ CapsPtr caps_of(const stream::VideoFrame& frame) {
 
 int64_t steady_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
+GstBuffer* buffer_of(const Record& record) {
+  auto* const owner = new std::shared_ptr<const void>(record.payload.owner);
+  GstBuffer* const buffer = gst_buffer_new_wrapped_full(
+      GST_MEMORY_FLAG_READONLY, const_cast<uint8_t*>(record.payload.bytes.data()),
+      record.payload.bytes.size(), 0, record.payload.bytes.size(), owner,
+      [](gpointer held) { delete static_cast<std::shared_ptr<const void>*>(held); });
+  if (!record.keyframe) GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DELTA_UNIT);
+  return buffer;
+}
+
 Status init_gstreamer() {
   GError* error = nullptr;
   if (gst_init_check(nullptr, nullptr, &error)) return {};
@@ -111,14 +121,9 @@ Status LivePicture::push(const Record& record) {
     if (!record.keyframe) return {};
     if (Status begun = begin(record); !begun) return begun;
   }
-  auto* const owner = new std::shared_ptr<const void>(record.payload.owner);
-  GstBuffer* const buffer = gst_buffer_new_wrapped_full(
-      GST_MEMORY_FLAG_READONLY, const_cast<uint8_t*>(record.payload.bytes.data()),
-      record.payload.bytes.size(), 0, record.payload.bytes.size(), owner,
-      [](gpointer held) { delete static_cast<std::shared_ptr<const void>*>(held); });
+  GstBuffer* const buffer = buffer_of(record);
   GST_BUFFER_PTS(buffer) =
       options_.by_clock && record.pts != no_time ? running_time(record.pts) : GST_CLOCK_TIME_NONE;
-  if (!record.keyframe) GST_BUFFER_FLAG_SET(buffer, GST_BUFFER_FLAG_DELTA_UNIT);
   gst_app_src_push_buffer(GST_APP_SRC(input_.get()), buffer);
   return {};
 }

@@ -76,4 +76,7 @@ class LivePicture {
 
 int64_t steady_ns();
 
+// The encoded picture of a record, without a copy; a delta unit is flagged as one. The caller's.
+GstBuffer* buffer_of(const Record& record);
+
 }  // namespace sightglass::adapters

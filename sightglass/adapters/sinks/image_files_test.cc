@@ -10,6 +10,7 @@
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/adapters/sources/access_units.h"
 #include "sightglass/stream/uuid.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -19,12 +20,6 @@ using Settings = std::vector<std::pair<std::string, std::string>>;
 
 class ImageFiles : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-images-XXXXXX";
-    folder = mkdtemp(name);
-  }
-  void TearDown() override { fs::remove_all(folder); }
-
   std::unique_ptr<Sink> open(const char* type, const Settings& settings = {}) {
     const SinkDesc* desc = find_sink(type);
     ParamSet params(desc->params);
@@ -53,7 +48,8 @@ class ImageFiles : public testing::Test {
     return {std::istreambuf_iterator<char>(in), {}};
   }
 
-  fs::path folder;
+  const sightglass::test::TemporaryFolder temporary{};
+  const fs::path folder = temporary.path();
 };
 
 TEST_F(ImageFiles, ArePicturesUnderTheNameOfTheirRecord) {

@@ -11,6 +11,7 @@
 
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/stream/uuid.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -19,12 +20,6 @@ namespace fs = std::filesystem;
 
 class JsonFile : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-json-XXXXXX";
-    folder = mkdtemp(name);
-  }
-  void TearDown() override { fs::remove_all(folder); }
-
   std::unique_ptr<Sink> open(const std::vector<std::pair<std::string, std::string>>& settings) {
     const SinkDesc* desc = find_sink("json_file");
     ParamSet params(desc->params);
@@ -68,7 +63,8 @@ class JsonFile : public testing::Test {
     return status;
   }
 
-  fs::path folder;
+  const sightglass::test::TemporaryFolder temporary{};
+  const fs::path folder = temporary.path();
 };
 
 TEST_F(JsonFile, EachStreamHasAFileWithALinePerFrame) {

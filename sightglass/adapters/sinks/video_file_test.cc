@@ -13,6 +13,7 @@
 
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/adapters/sources/access_units.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -27,12 +28,6 @@ std::string input(const std::string& name) {
 
 class VideoFileSink : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-video-XXXXXX";
-    folder = mkdtemp(name);
-  }
-  void TearDown() override { fs::remove_all(folder); }
-
   std::unique_ptr<Sink> open(const Settings& settings) {
     const SinkDesc* desc = find_sink("video_file");
     ParamSet params(desc->params);
@@ -91,7 +86,8 @@ class VideoFileSink : public testing::Test {
     }
   }
 
-  fs::path folder;
+  const sightglass::test::TemporaryFolder temporary{};
+  const fs::path folder = temporary.path();
 };
 
 TEST_F(VideoFileSink, FileCanBePlayedAndHasEachFrame) {

@@ -1,11 +1,14 @@
 // Records as messages, to the next module or any other reader. On a dealer a record counts as stored once the
 // reader has acknowledged it, on push and pub once ZeroMQ has it.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "sightglass/adapters/adapter.h"
@@ -53,7 +56,9 @@ class ZmqSink final : public Sink {
   }
 
   Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
-    const auto batch = std::make_shared<Batch>(records.size());
+    // Nobody waits for what is told of a socket without acknowledgements.
+    const bool waits = stream::acknowledges(url_.type);
+    if (waits) begin_batch(records.size());
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& record = *records[i];
       to_message(record, message_);
@@ -62,23 +67,23 @@ class ZmqSink final : public Sink {
         auto& content = message_.user_data->content;
         if (params_.payload && !record.payload.bytes.empty())
           content = stream::part_content(record.payload.bytes);
-        else
+        else if (!params_.payload || std::holds_alternative<stream::Part>(content))
           content = {};
       }
       const Status sent = writer_->send(message_, params_.payload ? record.payload : stream::Payload(),
-                                        options_.send_timeout, std::make_shared<Answer>(batch, i));
+                                        options_.send_timeout, waits ? settlement(i) : nullptr);
       if (!sent) {
         // What no reader would take is not sent again.
         const bool never = sent.error().code == ErrorCode::invalid_argument;
         std::fill(outcome.begin() + ptrdiff_t(i), outcome.end(), Stored::retry);
         if (never) outcome[i] = Stored::never;
         if (i == 0) return never ? Status() : sent;
-        batch->drop_behind(i);
+        if (waits) batch_->drop_behind(i);
         break;
       }
     }
     // Also of those that went before one that did not.
-    return stream::acknowledges(url_.type) ? wait_for_acks(*batch, outcome) : Status();
+    return waits ? wait_for_acks(*batch_, outcome) : Status();
   }
 
   Status flush() override { return writer_ ? writer_->flush(10s) : Status(); }
@@ -97,33 +102,54 @@ class ZmqSink final : public Sink {
   }
 
  private:
-  // What has become of the messages of one write(), told by the writer's thread.
+  // What has become of the messages of one write(), told by the writer's thread. Used again once nobody else
+  // has it: each settlement is a part of it.
   struct Batch {
-    explicit Batch(size_t size) : states(size) {}
     enum class State : uint8_t { open, stored, refused, counted };
     void set(size_t index, State state) {
       const std::lock_guard lock(mutex);
       if (index < states.size() && states[index] == State::open) states[index] = state;
       changed.notify_all();
     }
+    void begin(size_t size) {
+      while (answers.size() < size) answers.emplace_back(*this, answers.size());
+      const std::lock_guard lock(mutex);
+      states.assign(size, State::open);
+    }
     void drop_behind(size_t size) {
       const std::lock_guard lock(mutex);
       states.resize(size);
     }
+    class Answer final : public stream::Settlement {
+     public:
+      Answer(Batch& batch, size_t index) : batch_(batch), index_(index) {}
+      void processed() override { batch_.set(index_, State::stored); }
+      void refused(std::string_view, bool) override { batch_.set(index_, State::refused); }
+
+     private:
+      Batch& batch_;
+      const size_t index_;
+    };
+    std::deque<Answer> answers;  // stay where they are
     std::mutex mutex;
     std::condition_variable changed;
     std::vector<State> states;
   };
-  class Answer final : public stream::Settlement {
-   public:
-    Answer(std::shared_ptr<Batch> batch, size_t index) : batch_(std::move(batch)), index_(index) {}
-    void processed() override { batch_->set(index_, Batch::State::stored); }
-    void refused(std::string_view, bool) override { batch_->set(index_, Batch::State::refused); }
-
-   private:
-    const std::shared_ptr<Batch> batch_;
-    const size_t index_;
-  };
+  // The writer lets go of the last one a little later, and of one that was given up some day.
+  void begin_batch(size_t size) {
+    constexpr size_t most = 4;
+    batch_.reset();
+    auto free = std::ranges::find_if(batches_, [](const auto& batch) { return batch.use_count() == 1; });
+    if (free == batches_.end()) {
+      if (batches_.size() == most) batches_.erase(batches_.begin());
+      free = batches_.insert(batches_.end(), std::make_shared<Batch>());
+    }
+    batch_ = *free;
+    batch_->begin(size);
+  }
+  std::shared_ptr<stream::Settlement> settlement(size_t index) const {
+    return {batch_, &batch_->answers[index]};
+  }
 
   void set_content(const Record& record) {
     stream::VideoFrame& frame = *message_.frame;
@@ -164,6 +190,8 @@ class ZmqSink final : public Sink {
   std::mutex writer_mutex_;  // the pointer is changed by the sink's thread, and read by cancel()
   std::shared_ptr<stream::ZmqWriter> writer_;
   stream::Message message_;
+  std::vector<std::shared_ptr<Batch>> batches_;
+  std::shared_ptr<Batch> batch_;  // of them, that of the write() under way
   std::atomic<bool> cancelled_ = false;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "sightglass/adapters/sources/byte_stream.h"
 #include "sightglass/adapters/sources/media_io.h"
 #include "sightglass/core/masked_url.h"
 #include "sightglass/elements/ffmpeg_media/av_handles.h"
@@ -127,7 +128,7 @@ class Reader final : public AccessUnits {
     deadline_.renew();
     if (const int error = av_seek_frame(input_.get(), -1, to, AVSEEK_FLAG_BACKWARD); error < 0)
       return failed(error);
-    if (filter_) av_bsf_flush(filter_.get());
+    has_bypassed_ = true;
     if (decoder_) avcodec_flush_buffers(decoder_.get());
     next_pts_ = 0;
     return {};
@@ -146,6 +147,7 @@ class Reader final : public AccessUnits {
     AVBSFContext* filter = nullptr;
     if (const int error = av_bsf_list_parse_str(name.c_str(), &filter); error < 0) return failed(error);
     filter_.reset(filter);
+    byte_stream_.emplace(*stream_->codecpar);
     avcodec_parameters_copy(filter->par_in, stream_->codecpar);
     filter->time_base_in = stream_->time_base;
     if (const int error = av_bsf_init(filter); error < 0) return failed(error);
@@ -180,35 +182,38 @@ class Reader final : public AccessUnits {
   }
 
   Result<std::optional<AccessUnit>> next_packet() {
-    AvPacketPtr packet(av_packet_alloc());
-    if (!packet) return failed(AVERROR(ENOMEM));
-    if (!filter_) {
-      Result<bool> more = read(*packet);
-      if (!more) return forward_error(more);
-      if (!*more) return std::nullopt;
-      return unit(std::move(packet));
-    }
     for (;;) {
-      const int error = av_bsf_receive_packet(filter_.get(), packet.get());
-      if (error == 0) return unit(std::move(packet));
-      if (error == AVERROR_EOF) return std::nullopt;
-      if (error != AVERROR(EAGAIN)) return failed(error);
       Result<bool> more = read(*packet_);
       if (!more) return forward_error(more);
-      if (const int sent = av_bsf_send_packet(filter_.get(), *more ? packet_.get() : nullptr); sent < 0)
-        return failed(sent);
+      if (!*more) return std::nullopt;
+      if (!filter_) return unit();
+      if (byte_stream_->convert(*packet_)) {
+        has_bypassed_ = true;
+        return unit();
+      }
+      // The filter knows nothing of the slices that went past it: behind them it begins anew.
+      if (std::exchange(has_bypassed_, false)) av_bsf_flush(filter_.get());
+      int error = av_bsf_send_packet(filter_.get(), packet_.get());
+      if (error >= 0) error = av_bsf_receive_packet(filter_.get(), packet_.get());
+      if (error == 0) return unit();
+      if (error != AVERROR(EAGAIN)) return failed(error);
     }
   }
 
-  std::optional<AccessUnit> unit(AvPacketPtr packet) {
-    AccessUnit made;
-    made.pts = time_or_next(packet->pts, packet->duration);
-    made.duration = packet->duration;
-    if (packet->dts != AV_NOPTS_VALUE) made.dts = packet->dts;
-    made.keyframe = packet->flags & AV_PKT_FLAG_KEY;
-    const std::span bytes(packet->data, size_t(packet->size));
-    made.payload = {bytes, std::shared_ptr<AVPacket>(packet.release(), AvFree())};
-    return made;
+  // Of packet_, whose buffer goes with it.
+  Result<std::optional<AccessUnit>> unit() {
+    AVPacket& packet = *packet_;
+    if (const int error = av_packet_make_refcounted(&packet); error < 0) return failed(error);
+    Result<std::optional<AccessUnit>> result(std::in_place, std::in_place);
+    AccessUnit& made = **result;
+    made.pts = time_or_next(packet.pts, packet.duration);
+    made.duration = packet.duration;
+    if (packet.dts != AV_NOPTS_VALUE) made.dts = packet.dts;
+    made.keyframe = packet.flags & AV_PKT_FLAG_KEY;
+    made.payload.bytes = {packet.data, size_t(packet.size)};
+    made.payload.owner = std::shared_ptr<AVBufferRef>(std::exchange(packet.buf, nullptr),
+                                                      [](AVBufferRef* buffer) { av_buffer_unref(&buffer); });
+    return result;
   }
 
   // Times that a file leaves out follow each other at its frame rate.
@@ -275,6 +280,8 @@ class Reader final : public AccessUnits {
   AvInputPtr input_;
   AVStream* stream_ = nullptr;
   FilterPtr filter_;
+  std::optional<ByteStream> byte_stream_;  // with the filter
+  bool has_bypassed_ = false;              // packets, since the filter had one
   AvCodecPtr decoder_;
   AvPacketPtr packet_;
   AvFramePtr picture_;

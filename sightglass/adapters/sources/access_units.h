@@ -1,5 +1,5 @@
 // Reads a media file or URL as messages carry video: encoded frames in decoding order, H.264 and HEVC as byte
-// stream with parameter sets at keyframes, each frame one AVPacket that the payload shares. Codecs which
+// stream with parameter sets at keyframes, each payload shares FFmpeg's buffer of its packet. Codecs which
 // messages do not know (MPEG-4 part 2, …) are decoded, and come as raw I420 pictures.
 //
 //   auto units = AccessUnits::open("street.mp4");

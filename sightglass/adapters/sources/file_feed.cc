@@ -62,7 +62,8 @@ Status FileFeed::play(AccessUnits& units, Deliver& out, const std::stop_token& s
       break;
     }
     if (!*next) break;
-    const AccessUnit& unit = **next;
+    AccessUnit& unit = **next;
+    const int64_t pts = unit.pts;
     if (const MediaInfo& now = units.info(); !first || now.width != info.width || now.height != info.height) {
       info = now;
       set_rate(info, options_.fps);
@@ -92,7 +93,7 @@ Status FileFeed::play(AccessUnits& units, Deliver& out, const std::stop_token& s
     }
     if (is_surplus(info, list_begin + at)) continue;
     if (!options_.pace.wait(list_begin + at, stop)) break;
-    stream::Delivery delivery = messages_.frame(info, unit, shift);
+    stream::Delivery delivery = messages_.frame(info, std::move(unit), shift);
     has_epoch_ = true;
     if (media.metadata || wall_) {
       // Nobody else has it yet.
@@ -100,7 +101,7 @@ Status FileFeed::play(AccessUnits& units, Deliver& out, const std::stop_token& s
       if (wall_) frame.captured_us = (wall_begin + at) / 1000;
       if (media.metadata) {
         const Time half = std::max<Time>(av_rescale_q(duration, base, ns) / 2, 1'000'000);
-        media.metadata->add_to(frame, number, av_rescale_q(unit.pts, base, ns), half, media.name);
+        media.metadata->add_to(frame, number, av_rescale_q(pts, base, ns), half, media.name);
       }
     }
     if (media.settlement) delivery.settlement = media.settlement();

@@ -1,4 +1,5 @@
-// A file as fast as possible, against nothing but reading its packets: the source may cost 5 % of the rate.
+// A file as fast as possible, against nothing but reading its packets. A message costs 0.3 to 0.4 us whatever
+// it carries: 5 % of the rate with packets of 40 KB (8 Mbit/s at 25/s), more with smaller ones.
 //
 //   SIGHTGLASS_BENCH_VIDEO=street.mp4 bench/file_source
 #include <benchmark/benchmark.h>

@@ -17,6 +17,7 @@
 #include "sightglass/adapters/sources/folder_list.h"
 #include "sightglass/adapters/sources/sidecar.h"
 #include "sightglass/elements/ffmpeg_media/http_test_server.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -97,11 +98,6 @@ std::string png(int width, int height) {
 
 class Files : public testing::Test {
  protected:
-  void SetUp() override {
-    char name[] = "/tmp/sightglass-files-XXXXXX";
-    folder = mkdtemp(name);
-  }
-  void TearDown() override { fs::remove_all(folder); }
   fs::path write(const fs::path& name, const std::string& bytes) const {
     const fs::path path = folder / name;
     fs::create_directories(path.parent_path());
@@ -115,7 +111,8 @@ class Files : public testing::Test {
     std::ranges::sort(found);
     return found;
   }
-  fs::path folder;
+  const sightglass::test::TemporaryFolder temporary{};
+  const fs::path folder = temporary.path();
 };
 
 using ImageFile = Files;

@@ -1,6 +1,9 @@
 #include "sightglass/adapters/sources/frame_messages.h"
 
+#include <array>
 #include <chrono>
+#include <mutex>
+#include <new>
 
 #include "sightglass/stream/uuid.h"
 
@@ -11,6 +14,50 @@ int64_t wall_clock_us() {
   using namespace std::chrono;
   return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
 }
+
+// Messages are larger than what malloc keeps at hand (1 KiB), and come and go with each frame: the blocks of
+// some are kept for the next ones, of whatever stream and thread.
+class Blocks {
+ public:
+  void* take(size_t size) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (size == size_ && count_ > 0) return blocks_[--count_];
+    }
+    return ::operator new(size);
+  }
+  void give(void* block, size_t size) noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      if (count_ == 0) size_ = size;
+      if (size == size_ && count_ < blocks_.size()) {
+        blocks_[count_++] = block;
+        return;
+      }
+    }
+    ::operator delete(block);
+  }
+  static Blocks& shared() {
+    static Blocks& one = *new Blocks;  // outlives every message
+    return one;
+  }
+
+ private:
+  std::mutex mutex_;
+  size_t size_ = 0, count_ = 0;
+  std::array<void*, 128> blocks_;
+};
+
+template <class T>
+struct Recycled {
+  using value_type = T;
+  Recycled() = default;
+  template <class U>
+  Recycled(const Recycled<U>&) {}
+  T* allocate(size_t count) { return static_cast<T*>(Blocks::shared().take(count * sizeof(T))); }
+  void deallocate(T* block, size_t count) noexcept { Blocks::shared().give(block, count * sizeof(T)); }
+  bool operator==(const Recycled&) const = default;
+};
 
 int64_t steady_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
 
@@ -24,7 +71,7 @@ void FrameMessages::begin_epoch() {
 }
 
 std::shared_ptr<stream::Message> FrameMessages::message(stream::Kind kind) {
-  auto made = std::make_shared<stream::Message>();
+  auto made = std::allocate_shared<stream::Message>(Recycled<stream::Message>());
   made->kind = kind;
   made->source_id = source_id_;
   made->producer = producer_;
@@ -34,7 +81,7 @@ std::shared_ptr<stream::Message> FrameMessages::message(stream::Kind kind) {
   return made;
 }
 
-stream::Delivery FrameMessages::frame(const MediaInfo& info, const AccessUnit& unit, int64_t shift) {
+stream::Delivery FrameMessages::frame(const MediaInfo& info, AccessUnit unit, int64_t shift) {
   auto made = message(stream::Kind::frame);
   stream::VideoFrame& frame = made->frame.emplace();
   frame.uuid = stream::make_uuid_v7();
@@ -57,7 +104,9 @@ stream::Delivery FrameMessages::frame(const MediaInfo& info, const AccessUnit& u
   previous_frame_ = frame.uuid;
   if (frame.keyframe) previous_keyframe_ = frame.uuid;
   ++frames_;
-  return {.message = std::move(made), .payloads = {unit.payload}, .received_ns = steady_ns()};
+  stream::Delivery delivery{.message = std::move(made), .received_ns = steady_ns()};
+  delivery.payloads.push_back(std::move(unit.payload));
+  return delivery;
 }
 
 stream::Delivery FrameMessages::update(stream::StreamState state, const MediaInfo* info, bool discontinuity,

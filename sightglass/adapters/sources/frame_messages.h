@@ -19,7 +19,7 @@ class FrameMessages {
       : source_id_(std::move(source_id)), producer_(producer) {}
 
   // The frame travels as payload part 0. Times are moved by `shift` (of the media's time base).
-  stream::Delivery frame(const MediaInfo& info, const AccessUnit& unit, int64_t shift = 0);
+  stream::Delivery frame(const MediaInfo& info, AccessUnit unit, int64_t shift = 0);
   // What is said of the stream between its frames; `info` may be null.
   stream::Delivery update(stream::StreamState state, const MediaInfo* info, bool discontinuity,
                           std::string reason);

@@ -218,7 +218,7 @@ class Multi final : public Source {
       stream.messages.skip_seq();
       return true;
     }
-    return send(stream, stream.messages.frame(info_, unit, shift), out);
+    return send(stream, stream.messages.frame(info_, std::move(unit), shift), out);
   }
 
   // It comes again from the beginning of the file, with a keyframe.

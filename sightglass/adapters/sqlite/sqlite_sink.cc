@@ -159,7 +159,7 @@ class SqliteSink final : public Sink {
     Statement& object = statements_.object;
     object.text(1, row.key);
     object.text(2, rows_.uuid);
-    object.integer(3, std::stoll(row.key.substr(rows_.uuid.size() + 1)));
+    object.integer(3, row.id);
     region.parent >= 0 ? object.integer(4, region.parent) : object.null(4);
     object.text(5, region.model.view());
     object.text(6, region.label.view());

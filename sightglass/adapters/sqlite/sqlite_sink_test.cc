@@ -13,6 +13,7 @@
 
 #include "sightglass/adapters/adapter.h"
 #include "sightglass/adapters/test_records.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -23,13 +24,6 @@ using Json = nlohmann::json;
 
 class SqliteSink : public ::testing::Test {
  protected:
-  SqliteSink() {
-    std::string name = (fs::temp_directory_path() / "sqlite-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-    path_ = folder_ + "/events.db";
-  }
-  ~SqliteSink() override { fs::remove_all(folder_); }
-
   std::unique_ptr<Sink> make(std::vector<std::pair<std::string, std::string>> options = {}) const {
     const SinkDesc& desc = *find_sink("sqlite");
     ParamSet params(desc.params);
@@ -70,7 +64,8 @@ class SqliteSink : public ::testing::Test {
     return Json::parse(text, nullptr, false);
   }
 
-  std::string folder_, path_;
+  const sightglass::test::TemporaryFolder temporary_{};
+  const std::string folder_ = temporary_.path(), path_ = folder_ + "/events.db";
 };
 
 TEST_F(SqliteSink, AnotherProgramReadsFramesObjectsAttributesEventsAndCounters) {

@@ -16,31 +16,14 @@
 #include "sightglass/memory/ffmpeg/swscale.h"
 #include "sightglass/memory/module.h"
 #include "sightglass/memory/system/system_frame.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::test {
 
 // The linker may leave out a library of which nothing is called by name.
 inline const Status media_module = load_module("ffmpeg-media");
 
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "sightglass-media-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path_ = name;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  std::string operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using Folder = TemporaryFolder;
 
 // A soft gradient that moves, so that every codec does well on it and no two frames are the same.
 inline Frame moving_picture(const VideoInfo& video, int number) {

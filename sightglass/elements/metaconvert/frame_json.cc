@@ -8,6 +8,7 @@
 #include <span>
 
 #include "sightglass/core/json_writer.h"
+#include "sightglass/elements/metaconvert/frame_fields.h"
 #include "sightglass/memory/mapping.h"
 
 namespace sightglass {
@@ -106,36 +107,11 @@ void write_elements(JsonWriter& json, const Mapping& mapping, const std::byte* f
     write_elements(json, mapping, from + i * mapping.strides()[axis], axis + 1);
 }
 
-void write_numbers(JsonWriter& json, std::string_view name, std::span<const float> numbers) {
-  json.key(name);
-  json.begin_array();
-  for (const float number : numbers) json.value(number);
-  json.end_array();
-}
-
-// [[x, y, score], …] or [[x, y], …]
-void write_points(JsonWriter& json, std::span<const float> values, size_t per_point) {
-  json.key("points");
-  json.begin_array();
-  for (; values.size() >= per_point; values = values.subspan(per_point)) {
-    json.begin_array();
-    for (size_t i = 0; i < per_point; ++i) json.value(values[i]);
-    json.end_array();
-  }
-  json.end_array();
-}
-
 // The text of a number that came without one.
 void write_number_as_label(JsonWriter& json, double number) {
   char digits[32];
   const auto [end, error] = std::to_chars(digits, digits + sizeof digits, number);
   if (error == std::errc{} && std::isfinite(number)) json.field("label", std::string_view(digits, end));
-}
-
-void write_attribute(JsonWriter& json, const Attribute& attribute) {
-  json.begin_object();
-  write_attribute_fields(json, attribute);
-  json.end_object();
 }
 
 void write_tensor(JsonWriter& json, const Attribute& attribute) {
@@ -154,7 +130,7 @@ void write_tensor(JsonWriter& json, const Attribute& attribute) {
     json.begin_array();
     json.value(attribute.values.size());
     json.end_array();
-    write_numbers(json, "data", attribute.values);
+    fields::numbers(json, "data", attribute.values);
     json.end_object();
     return;
   }
@@ -194,27 +170,12 @@ void write_tensors(JsonWriter& json, const AttributesRef& list, bool vectors_too
   json.end_array();
 }
 
-bool is_tag(const Attribute& attribute) { return attribute.model.view() == "tag"; }
-
-// What stands for something else in a module's record, or is a fact for its selectors only.
-bool is_reserved(const Attribute& attribute) {
-  const std::string_view model = attribute.model.view();
-  return model == "tag" || model == "stream" || model == "draw";
-}
-
 void write_attributes(JsonWriter& json, const AttributesRef& list, const FrameJsonOptions& options) {
   if (!list) return;
-  const auto wanted = [&](const Attribute& attribute) {
+  fields::attributes(json, list, [&](const Attribute& attribute) {
     return attribute.kind != AttributeKind::tensor && (options.add_tensor_data || !is_raw(attribute)) &&
-           !(options.identity && is_reserved(attribute));
-  };
-  if (std::ranges::any_of(list->items(), wanted)) {
-    json.key("attributes");
-    json.begin_array();
-    for (const Attribute& attribute : list->items())
-      if (wanted(attribute)) write_attribute(json, attribute);
-    json.end_array();
-  }
+           !(options.identity && fields::is_reserved(attribute));
+  });
   if (options.add_tensor_data) write_tensors(json, list, false);
 }
 
@@ -251,11 +212,6 @@ void write_attribute_keys(JsonWriter& json, const AttributesRef& list, const Fra
   if (options.add_tensor_data) write_tensors(json, list, true);
 }
 
-int64_t to_pixels(float part, int size) {
-  const double pixels = double(part) * size;
-  return std::isfinite(pixels) ? int64_t(std::llround(std::clamp(pixels, -1e9, 1e9))) : 0;
-}
-
 void write_object(JsonWriter& json, const Frame& frame, const Region& region,
                   const FrameJsonOptions& options) {
   json.begin_object();
@@ -275,93 +231,15 @@ void write_frame_object(JsonWriter& json, const Frame& frame, const FrameJsonOpt
   json.end_object();
 }
 
-// {"crossing":true}
-void write_tags(JsonWriter& json, const Frame& frame) {
-  if (!frame.attributes || std::ranges::none_of(frame.attributes->items(), is_tag)) return;
-  json.key("tags");
-  json.begin_object();
-  for (const Attribute& attribute : frame.attributes->items())
-    if (is_tag(attribute)) json.field(attribute.name.view(), true);
-  json.end_object();
-}
-
 }  // namespace
 
 void write_attribute_fields(JsonWriter& json, const Attribute& attribute) {
-  json.field("name", attribute.name.view());
-  json.field("kind", to_string(attribute.kind));
-  switch (attribute.kind) {
-    case AttributeKind::classification:
-    case AttributeKind::multi:
-      json.field("label", attribute.text);
-      if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
-      json.field("confidence", attribute.confidence);
-      // Id and score of each class, best first.
-      if (!attribute.values.empty()) write_numbers(json, "value", attribute.values);
-      break;
-    case AttributeKind::text:
-      json.field("label", attribute.text);
-      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
-      break;
-    case AttributeKind::number:
-      json.field("value", attribute.number);
-      if (!attribute.text.empty()) json.field("label", attribute.text);
-      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
-      break;
-    case AttributeKind::box:
-    case AttributeKind::vector:
-      write_numbers(json, "value", attribute.values);
-      break;
-    case AttributeKind::mask: {
-      static constexpr float all[] = {0, 0, 1, 1};
-      if (!attribute.text.empty()) json.field("label", attribute.text);
-      if (attribute.label_id >= 0) json.field("label_id", attribute.label_id);
-      if (attribute.confidence > 0) json.field("confidence", attribute.confidence);
-      write_numbers(json, "value", attribute.values.empty() ? std::span<const float>(all) : attribute.values);
-      break;
-    }
-    case AttributeKind::keypoints:
-      write_points(json, attribute.values, 3);
-      break;
-    case AttributeKind::contour:
-      write_points(json, attribute.values, 2);
-      break;
-    case AttributeKind::tensor:
-      break;
-  }
-  if (!attribute.model.empty()) json.field("model", attribute.model.view());
-  if (attribute.age > 0) json.field("age", attribute.age);
+  fields::attribute(json, attribute);
 }
 
 void write_object_fields(JsonWriter& json, const Frame& frame, const Region& region,
                          const FrameJsonOptions& options) {
-  const Box& box = region.box;
-  if (frame.video) {
-    json.field("x", to_pixels(box.x, frame.video->width));
-    json.field("y", to_pixels(box.y, frame.video->height));
-    json.field("w", to_pixels(box.w, frame.video->width));
-    json.field("h", to_pixels(box.h, frame.video->height));
-  }
-  if (region.id >= 0) json.field("region_id", region.id);
-  if (region.parent >= 0) json.field("parent_id", region.parent);
-  if (region.track != 0) json.field("id", region.track);
-  if (!region.label.empty()) json.field("roi_type", region.label.view());
-  json.key("detection");
-  json.begin_object();
-  if (options.add_bounding_box) {
-    json.key("bounding_box");
-    json.begin_object();
-    json.field("x_min", box.x);
-    json.field("y_min", box.y);
-    json.field("x_max", box.right());
-    json.field("y_max", box.bottom());
-    json.end_object();
-  }
-  json.field("confidence", region.confidence);
-  if (region.label_id >= 0) json.field("label_id", region.label_id);
-  if (!region.label.empty()) json.field("label", region.label.view());
-  json.end_object();
-  if (region.angle != 0) json.field("angle", region.angle);
+  fields::object(json, frame, region, options.add_bounding_box);
   if (options.layout == JsonLayout::sightglass)
     write_attributes(json, region.attributes, options);
   else
@@ -369,11 +247,7 @@ void write_object_fields(JsonWriter& json, const Frame& frame, const Region& reg
 }
 
 void write_identity_fields(JsonWriter& json, const FrameIdentity& identity) {
-  json.field("uuid", identity.uuid);
-  json.field("source_id", identity.source_id);
-  json.field("epoch", identity.epoch);
-  json.field("seq", identity.seq);
-  if (identity.pts != no_time) json.field("pts", identity.pts);
+  fields::identity(json, identity);
 }
 
 bool has_results(const Frame& frame, const FrameJsonOptions& options) {
@@ -387,20 +261,14 @@ void write_frame_json(const Frame& frame, const FrameJsonOptions& options, std::
   const bool ours = options.layout == JsonLayout::sightglass;
   JsonWriter json(text, options.indent);
   json.begin_object();
-  if (ours) json.field("schema", "sightglass.frame/1");
-  if (frame.video) {
-    json.key("resolution");
-    json.begin_object();
-    json.field("width", frame.video->width);
-    json.field("height", frame.video->height);
-    json.end_object();
-  }
+  if (ours) fields::schema(json);
+  fields::resolution(json, frame);
   if (!options.source.empty()) json.field("source", options.source);
   if (!options.tags.empty()) {
     json.key("tags");
     json.raw(options.tags);
   } else if (options.identity) {
-    write_tags(json, frame);
+    fields::tags(json, frame);
   }
   if (frame.pts != no_time) json.field("timestamp", frame.pts);
   if (options.identity) write_identity_fields(json, *options.identity);

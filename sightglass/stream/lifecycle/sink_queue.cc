@@ -27,18 +27,15 @@ bool SinkQueue::fits(const SinkItem& item) const {
 
 SinkQueue::Status SinkQueue::push(SinkItem& item, std::chrono::nanoseconds timeout) {
   std::unique_lock lock(mutex_);
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
   const bool blocks = limits_.policy == QueuePolicy::block;
   const auto has_place = [&] {
     if (limits_.policy == QueuePolicy::spill) return true;
     return item.keep ? fits_reserve() : !blocks || fits(item);
   };
   // Room is waited for where dropping is not allowed; everything else finds an answer at once.
-  while (!is_closed_ && !has_place())
-    if (timeout.count() <= 0 || room_.wait_until(lock, deadline) == std::cv_status::timeout) {
-      if (is_closed_ || !has_place()) return is_closed_ ? Status::closed : Status::full;
-    }
+  if (timeout.count() > 0) room_.wait_for(lock, timeout, [&] { return is_closed_ || has_place(); });
   if (is_closed_) return Status::closed;
+  if (!has_place()) return Status::full;
 
   ++counts_.pushed;
   if (limits_.policy == QueuePolicy::spill) {
@@ -68,7 +65,8 @@ SinkQueue::Status SinkQueue::push(SinkItem& item, std::chrono::nanoseconds timeo
 void SinkQueue::take(SinkItem& item, uint32_t disk_records) {
   bytes_ += item.bytes;
   at(count_++) = {std::move(item), disk_records};
-  filled_.notify_one();
+  // Waking the sink's thread costs more than all the rest: once for what it waits for.
+  if (has_enough()) filled_.notify_one();
 }
 
 SinkQueue::Status SinkQueue::drop(SinkItem& item) {
@@ -107,9 +105,9 @@ SinkQueue::Status SinkQueue::spill(SinkItem& item) {
   sightglass::Status written = buffer_.empty()
                                    ? fail(ErrorCode::unsupported, "a record that cannot be spilled")
                                    : spill_.file->append(buffer_);
-  // The limit or a full disk: the oldest make room.
-  for (int i = 0;
-       i < 3 && !written && written.error().code == ErrorCode::exhausted && spill_.file->unread() > 0; ++i) {
+  // The limit or a full disk: the oldest make room. Those that memory has as well stay, if it takes this one.
+  const auto may_drop = [&] { return !is_read() || (spill_.file->records() > 0 && !fits(item)); };
+  for (int i = 0; i < 3 && !written && written.error().code == ErrorCode::exhausted && may_drop(); ++i) {
     auto lost = spill_.file->drop_oldest();
     if (!lost) break;
     counts_.spill_dropped += *lost;
@@ -117,8 +115,15 @@ SinkQueue::Status SinkQueue::spill(SinkItem& item) {
   }
   if (written) {
     ++counts_.spilled;
+    // All that is older is in memory: this one too, where there is room, and it need not be read.
+    if (spill_.file->unread() == 1 && fits(item)) {
+      spill_.file->skip();
+      item.on_disk = true;
+      take(item, 1 + std::exchange(undecoded_, 0));
+    } else {
+      filled_.notify_one();
+    }
     item = {};
-    filled_.notify_one();
     return Status::spilled;
   }
   note_error(written.error());
@@ -140,18 +145,22 @@ void SinkQueue::read_back() {
       ++undecoded_;
       continue;
     }
+    item->on_disk = true;
     take(*item, 1 + std::exchange(undecoded_, 0));
   }
 }
 
-bool SinkQueue::pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout) {
+bool SinkQueue::pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout,
+                    size_t least) {
   std::unique_lock lock(mutex_);
-  const auto has_more = [&] { return count_ > popped_ || (spill_.file && spill_.file->unread() > 0); };
-  if (!filled_.wait_for(lock, timeout, [&] { return is_closed_ || has_more(); })) return false;
-  if (spill_.file && spill_.file->unread() > 0) read_back();
+  wanted_ = std::max<size_t>(least, 1);
+  filled_.wait_for(lock, timeout, [&] { return is_closed_ || has_enough(); });
+  wanted_ = 1;
+  const bool reads = !is_read();
+  if (reads) read_back();
   const size_t end = std::min(count_, popped_ + most);
   if (end == popped_) {  // the disk cannot be read just now: not at once again
-    if (!is_closed_) filled_.wait_for(lock, timeout);
+    if (reads && !is_full() && !is_closed_) filled_.wait_for(lock, timeout);
     return false;
   }
   for (; popped_ < end; ++popped_) items.push_back(at(popped_).item);

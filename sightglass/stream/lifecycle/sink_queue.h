@@ -12,7 +12,8 @@
 //   drop_oldest       the oldest records go
 //   drop_to_keyframe  a stream's records go until its next keyframe; that replaces what waits of its stream
 //   spill             to disk, in order, up to its limit; then its oldest segment goes. What is on disk
-//                     survives a crash and counts as stored. A disk that fails is drop_oldest, too
+//                     survives a crash and counts as stored; while memory has room it stays there as well,
+//                     and is not read back. A disk that fails is drop_oldest, too
 // Records marked `keep` (EOS, StreamUpdate) are never dropped: a reserve of places is theirs; when even that
 // is used up, push() waits like block. Every record that is dropped from memory is told to on_dropped, once.
 //
@@ -44,6 +45,7 @@ struct SinkItem {
   uint64_t stream = 0;    // any number per source id
   bool keyframe = false;  // its picture stands alone, or it has none
   bool keep = false;      // EOS, StreamUpdate
+  bool on_disk = false;   // of popped ones: push() has said `spilled`, its writer waits no longer
 
   template <class Record>
   std::shared_ptr<const Record> as() const {
@@ -83,8 +85,9 @@ class SinkQueue {
 
   // `item` is moved from unless the answer is full or closed. Time-out 0: does not wait.
   Status push(SinkItem& item, std::chrono::nanoseconds timeout = {});
-  // Appends up to `most` to `items`, waiting for the first. False: none in time, or closed and empty.
-  bool pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout);
+  // Appends up to `most` to `items`, waiting until `least` are there, the queue is full or closed, or the
+  // time is up. False: there was none.
+  bool pop(std::vector<SinkItem>& items, size_t most, std::chrono::nanoseconds timeout, size_t least = 1);
   void done(size_t items);  // the oldest popped ones are stored
   void retry();             // the popped ones come again
   bool has_room() const;
@@ -107,6 +110,9 @@ class SinkQueue {
   template <class Condition>
   void drop_waiting(const SinkItem& newcomer, Condition&& condition);
   void read_back();
+  bool is_read() const { return !spill_.file || spill_.file->unread() == 0; }
+  bool is_full() const { return count_ > 0 && (count_ >= limits_.records || bytes_ >= limits_.bytes); }
+  bool has_enough() const { return count_ - popped_ >= wanted_ || is_full() || !is_read(); }
   void note_error(const Error& error);
   bool awaits_key(uint64_t stream) const;
   void set_awaits_key(uint64_t stream, bool awaits);
@@ -118,6 +124,7 @@ class SinkQueue {
   SinkSpill spill_;
   std::vector<Place> ring_;
   size_t first_ = 0, count_ = 0, popped_ = 0;  // the first `popped_` are with the sink
+  size_t wanted_ = 1;                          // records that pop() waits for
   uint64_t bytes_ = 0;
   uint32_t undecoded_ = 0;          // records from disk that nobody understood, since the last good one
   std::vector<uint64_t> awaiting_;  // streams that wait for a keyframe

@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
 #include <thread>
 
 #include "sightglass/core/allocation_count.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::stream {
 namespace {
@@ -154,6 +156,29 @@ TEST(SinkQueue, ClosedQueueGivesWhatItHas) {
   EXPECT_EQ(sink.push(1), Status::closed);
 }
 
+TEST(SinkQueue, PopWaitsForAsManyAsWereAskedFor) {
+  Sink sink({.records = 100, .policy = QueuePolicy::block});
+  std::vector<SinkItem> items;
+  std::thread waits([&] { EXPECT_TRUE(sink.queue.pop(items, 10, 1h, 10)); });
+  for (int i = 0; i < 10; ++i) sink.push(i);
+  waits.join();
+  EXPECT_EQ(items.size(), 10u);
+  sink.push(10);
+  EXPECT_TRUE(sink.queue.pop(items, 10, 0ns, 10)) << "what there is when the time is up";
+  EXPECT_EQ(items.size(), 11u);
+}
+
+TEST(SinkQueue, FullQueueGivesFewerThanWereAskedFor) {
+  Sink sink({.records = 4, .policy = QueuePolicy::block});
+  for (int i = 0; i < 4; ++i) sink.push(i);
+  std::vector<SinkItem> items;
+  ASSERT_TRUE(sink.queue.pop(items, 10, 1h, 10)) << "no more can come";
+  EXPECT_EQ(items.size(), 4u);
+  EXPECT_FALSE(sink.queue.pop(items, 6, 1h, 6)) << "before these are stored";
+  sink.queue.done(4);
+  EXPECT_TRUE(sink.queue.is_empty());
+}
+
 TEST(SinkQueue, AllocatesNothingOnceWarm) {
   Sink sink({.policy = QueuePolicy::drop_oldest});
   const SinkItem made = item(1);
@@ -178,11 +203,6 @@ TEST(SinkQueue, AllocatesNothingOnceWarm) {
 
 class SinkSpillTest : public testing::Test {
  protected:
-  SinkSpillTest() {
-    std::string name = (fs::temp_directory_path() / "sink-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~SinkSpillTest() override { fs::remove_all(folder_); }
   SinkSpill spill(uint64_t most_bytes = 64 << 10) {
     auto file = SpillFile::open(folder_, {.most_bytes = most_bytes, .segment_bytes = 4096});
     EXPECT_TRUE(file);
@@ -192,14 +212,17 @@ class SinkSpillTest : public testing::Test {
               const int value = number(from);
               std::memcpy(bytes.data(), &value, sizeof(value));
             },
-            [](std::span<const uint8_t> bytes) -> Result<SinkItem> {
+            [this](std::span<const uint8_t> bytes) -> Result<SinkItem> {
+              ++decoded_;
               int value = 0;
               if (bytes.size() != 100) return fail(ErrorCode::corrupt, "not a record");
               std::memcpy(&value, bytes.data(), sizeof(value));
               return item(value);
             }};
   }
-  std::string folder_;
+  const test::TemporaryFolder temporary_{};
+  const std::string folder_ = temporary_.path();
+  int decoded_ = 0;
   static constexpr SinkQueueLimits limits{.records = 4, .policy = QueuePolicy::spill};
 };
 
@@ -259,6 +282,79 @@ TEST_F(SinkSpillTest, DurableOneKeepsOnDiskWhatMemoryHadRoomFor) {
   Sink sink(durable, spill());
   EXPECT_EQ(sink.take(), range(1, 3));
   EXPECT_TRUE(sink.queue.is_empty());
+}
+
+TEST_F(SinkSpillTest, WhatMemoryHasRoomForIsNotReadBack) {
+  SinkQueueLimits durable = limits;
+  durable.durable = true;
+  Sink sink(durable, spill());
+  int next = 0, got = 0;
+  std::vector<SinkItem> items;
+  for (int round = 0; round < 50; ++round) {
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(sink.push(next++), Status::spilled);
+    ASSERT_TRUE(sink.queue.pop(items, 2, 0ns));
+    sink.queue.retry();
+    items.clear();
+    ASSERT_TRUE(sink.queue.pop(items, 10, 0ns));
+    for (const SinkItem& item : items) {
+      EXPECT_EQ(number(item), got++) << "also after a retry";
+      EXPECT_TRUE(item.on_disk) << "settled already";
+    }
+    sink.queue.done(items.size());
+    items.clear();
+    EXPECT_EQ(sink.queue.counts().spill_bytes, 0u) << "stored: the disk is free again";
+  }
+  EXPECT_EQ(got, 150);
+  EXPECT_EQ(decoded_, 0);
+  for (int i = 0; i < 20; ++i) sink.push(next++);
+  while (!sink.queue.is_empty())
+    for (const int more : sink.take()) EXPECT_EQ(more, got++) << "in order";
+  EXPECT_EQ(got, next);
+  EXPECT_EQ(decoded_, 16) << "those that memory had no room for";
+}
+
+TEST_F(SinkSpillTest, DurableOneWithALargerMemoryThanDiskLosesNothingThatIsInMemory) {
+  SinkQueueLimits durable = limits;
+  durable.durable = true, durable.records = 1000;
+  Sink sink(durable, spill(32 << 10));
+  for (int i = 0; i < 500; ++i) {
+    const Status status = sink.push(i);
+    EXPECT_TRUE(status == Status::spilled || status == Status::taken) << "not on disk: its writer waits";
+  }
+  EXPECT_EQ(sink.take(), range(0, 500));
+  EXPECT_TRUE(sink.dropped.empty());
+  EXPECT_EQ(sink.queue.counts().spill_dropped, 0u);
+  EXPECT_EQ(sink.queue.counts().spill_bytes, 0u);
+}
+
+TEST_F(SinkSpillTest, WritersAndTheSinkWorkAtTheSameTime) {
+  for (const bool is_durable : {false, true}) {
+    SinkQueueLimits both = limits;
+    both.durable = is_durable, both.records = 32;
+    SinkQueue queue(both, spill(16 << 20));
+    constexpr int writers = 3, records = 2000;
+    std::vector<std::thread> threads;
+    for (int writer = 0; writer < writers; ++writer)
+      threads.emplace_back([&, writer] {
+        for (int i = 0; i < records; ++i) {
+          SinkItem made = item(writer * records + i);
+          queue.push(made);
+        }
+      });
+    std::array<int, writers> next{};
+    std::vector<SinkItem> items;
+    for (int got = 0; got < writers * records;) {
+      if (!queue.pop(items, 20, 10ms, 20)) continue;
+      for (const SinkItem& taken : items)
+        EXPECT_EQ(number(taken) % records, next[size_t(number(taken) / records)]++) << "in order";
+      got += int(items.size());
+      queue.done(items.size());
+      items.clear();
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_TRUE(queue.is_empty());
+    EXPECT_EQ(queue.counts().spill_bytes, 0u);
+  }
 }
 
 TEST_F(SinkSpillTest, OldestSegmentGoesAtTheLimitOfTheDisk) {

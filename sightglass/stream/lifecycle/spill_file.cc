@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -98,7 +99,7 @@ SpillFile::SpillFile(std::string folder, const Limits& limits)
     : folder_(std::move(folder)), limits_(limits) {}
 
 SpillFile::~SpillFile() {
-  if (write_ >= 0 && limits_.sync != SpillSync::none) fdatasync(write_);
+  if (write_ >= 0 && limits_.sync != SpillSync::none) fdatasync(write_), sync_names();
   for (int* file : {&write_, &read_, &position_, &lock_}) close_file(*file);
 }
 
@@ -237,19 +238,22 @@ Status SpillFile::start_segment() {
   last_segment_ = number;
   segments_.push_back({.number = number, .bytes = data_start});
   bytes_ += data_start;
-  if (limits_.sync != SpillSync::none) {  // the name as well
-    const int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder >= 0) {
-      fsync(folder);
-      close(folder);
-    }
-  }
+  if (limits_.sync == SpillSync::every_record) sync_names();
   return {};
+}
+
+// Of the segments: what is in a file without a name is lost in a power cut.
+void SpillFile::sync_names() const {
+  int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) fsync(folder);
+  close_file(folder);
 }
 
 Status SpillFile::finish_segment() {
   if (write_ >= 0 && limits_.sync == SpillSync::per_segment && fdatasync(write_) != 0)
     return failed("syncing", path(segments_.back().number));
+  // Only now: a segment that is delivered before it is full never has to be on the disk itself.
+  if (write_ >= 0 && limits_.sync == SpillSync::per_segment) sync_names();
   close_file(write_);
   return {};
 }
@@ -323,6 +327,14 @@ Result<bool> SpillFile::read(std::vector<uint8_t>& record) {
     return true;
   }
   return false;
+}
+
+void SpillFile::skip() {
+  assert(unread_ == 1 && !segments_.empty());
+  Segment& segment = segments_.back();
+  read_place_ = {segment.number, segment.bytes};
+  segment.unread = unread_ = 0;
+  reading_.push_back(read_place_);
 }
 
 void SpillFile::remove_front() {

@@ -43,6 +43,8 @@ class SpillFile {
   SpillFile& operator=(const SpillFile&) = delete;
 
   Status append(std::span<const uint8_t> record);
+  // The one record that is not read counts as read: who has appended it has it still.
+  void skip();
   // The next record into `record`; false: there is none (for now).
   Result<bool> read(std::vector<uint8_t>& record);
   // The oldest `records` that were read are delivered: they will not be read again.
@@ -69,6 +71,7 @@ class SpillFile {
   Status recover();
   Status start_segment();
   Status finish_segment();
+  void sync_names() const;
   Status write_position();
   Result<Found> look(int file, const Segment& segment, uint64_t offset, std::vector<uint8_t>& record) const;
   void remove_front();

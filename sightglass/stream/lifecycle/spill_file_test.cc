@@ -1,4 +1,5 @@
 #include "sightglass/stream/lifecycle/spill_file.h"
+#include "tests/temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -19,12 +20,6 @@ namespace fs = std::filesystem;
 
 class SpillFileTest : public testing::Test {
  protected:
-  SpillFileTest() {
-    std::string name = (fs::temp_directory_path() / "spill-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
-  }
-  ~SpillFileTest() override { fs::remove_all(folder_); }
-
   using Limits = SpillFile::Limits;
   std::unique_ptr<SpillFile> open(const Limits& limits = {}) {
     auto file = SpillFile::open(folder_, limits);
@@ -65,7 +60,8 @@ class SpillFileTest : public testing::Test {
     file.put(with);
   }
 
-  std::string folder_;
+  const test::TemporaryFolder temporary_{};
+  const std::string folder_ = temporary_.path();
   static constexpr Limits small{.most_bytes = 64 << 10, .segment_bytes = 4096};
 };
 
@@ -111,6 +107,24 @@ TEST_F(SpillFileTest, LimitIsAnErrorThatDroppingTheOldestCures) {
   EXPECT_GT(*lost, 0u);
   EXPECT_TRUE(file->append(record(next)));
   EXPECT_EQ(read_all(*file), range(uint32_t(*lost), next + 1));
+}
+
+TEST_F(SpillFileTest, SkippedRecordIsReadOnlyAfterARestart) {
+  {
+    auto file = open(small);
+    for (uint32_t i = 0; i < 100; ++i) {
+      ASSERT_TRUE(file->append(record(i)));
+      file->skip();
+      EXPECT_EQ(file->unread(), 0u);
+    }
+    ASSERT_TRUE(file->append(record(100)));
+    EXPECT_EQ(read_all(*file), std::vector<uint32_t>{100});
+    ASSERT_TRUE(file->commit(40));
+  }
+  auto file = open(small);
+  EXPECT_EQ(read_all(*file), range(40, 101));
+  ASSERT_TRUE(file->commit(61));
+  EXPECT_TRUE(segments().empty());
 }
 
 TEST_F(SpillFileTest, RecordsInFlightMayBeDeliveredAfterTheirSegmentWasDropped) {

@@ -149,7 +149,7 @@ StreamTable::Found StreamTable::find_or_make(std::string_view source_id, Time no
 std::shared_ptr<StreamEntry> StreamTable::make_room_locked() {
   std::shared_ptr<StreamEntry> oldest;
   for (const auto& [id, entry] : entries_)
-    if (!entry->needed_ && !entry->has_slot_ && entry->pins_ == 0 &&
+    if (!entry->needed_ && !entry->has_slot_ && entry->pins_ == 0 && !entry->is_occupied() &&
         (!oldest || entry->last_used_ < oldest->last_used_))
       oldest = entry;
   if (oldest && remove_locked(*oldest)) return oldest;

@@ -65,6 +65,8 @@ class StreamEntry {
   virtual void on_slot_granted() = 0;  // → if has_slot() still: StreamMachine::slot_granted()
   virtual void on_evict() = 0;         // → Command::evict
   virtual void on_forgotten() = 0;     // is no longer in the table; nothing will come any more
+  // Has messages that nobody has looked at yet, and so nobody has refused. Any thread.
+  virtual bool is_occupied() const = 0;
 
  private:
   const std::string id_;

@@ -14,8 +14,10 @@ struct Entry final : StreamEntry {
   void on_slot_granted() override { ++granted; }
   void on_evict() override { ++evicted; }
   void on_forgotten() override { ++forgotten; }
+  bool is_occupied() const override { return occupied; }
   std::shared_ptr<const StreamRules> rules;
   std::atomic<int> granted = 0, evicted = 0, forgotten = 0;
+  std::atomic<bool> occupied = false;
 };
 
 struct Table : StreamTable {
@@ -68,14 +70,16 @@ TEST(W13, FloodOfNewIdsPassesATokenBucketAndMakesNoState) {
 
 TEST(W13, AtMostTenTimesMaxStreamsAreRemembered) {
   Table table(with(open_rules(4)));
-  auto first = table.make("first", 1), needed = table.make("needed", 0);
+  auto first = table.make("first", 1), needed = table.make("needed", 0), waits = table.make("waits", 0);
   needed->set_needed(true);
+  waits->occupied = true;
   for (int i = 0; i < 100; ++i) table.make(std::format("id{}", i), 10 + i);
   EXPECT_EQ(table.entries().size(), 40u);
   EXPECT_EQ(first->forgotten, 1);
   EXPECT_EQ(table.get("first"), nullptr);
   EXPECT_EQ(needed->forgotten, 0);
   EXPECT_EQ(table.get("needed"), needed);
+  EXPECT_EQ(waits->forgotten, 0) << "its messages have not been looked at";
   for (const auto& entry : table.entries()) entry->set_needed(true);
   EXPECT_EQ(StreamTable::Reader(table).find("one-more", 0).refusal, Denial::source_flood);
 }

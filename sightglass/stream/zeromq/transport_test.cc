@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "sightglass/stream/zeromq/transport_test_support.h"
+#include "tests/long_form.h"
 
 namespace sightglass::stream {
 namespace {
@@ -137,7 +138,7 @@ class Store {
 TEST(F07, NothingIsLostOverDealerAndRouterWithStallsAndRestarts) {
   TempFolder folder;
   const Url url = test_url("router+bind", "ipc", folder.path);
-  constexpr int frames = 1000;
+  const int frames = test::long_or(10'000, 1000);
   std::map<Uuid, int> sent;
   std::atomic<bool> finished{false};
   auto options = quick();
@@ -160,7 +161,9 @@ TEST(F07, NothingIsLostOverDealerAndRouterWithStallsAndRestarts) {
   std::mt19937 random(7);
   Store store;
   uint64_t duplicates = 0;
-  for (const size_t until : {300U, 650U, 100'000U}) {
+  auto restarts = test::long_or<std::vector<size_t>>({3000, 6500, 8000}, {300, 650});
+  restarts.push_back(size_t(frames) + 1);  // the last one goes on to the end
+  for (const size_t until : restarts) {
     auto reader = reader_at(url);
     ASSERT_TRUE(reader);
     EXPECT_TRUE(soon([&] { return store.take(*reader, random), store.stored.size() >= until || finished; }));
@@ -236,7 +239,7 @@ TEST(F08, RandomLossIsSeenAsGapsAndCounted) {
 TEST(F10, EverySourceOfARestartedWriterIsTakenAgain) {
   TempFolder folder;
   auto reader = reader_at(test_url("router+bind", "ipc", folder.path));
-  for (int restart = 0; restart < 4; ++restart) {
+  for (int restart = 0; restart <= test::long_or(20, 3); ++restart) {
     auto writer = writer_to(reader->url(), SocketType::dealer);
     std::set<std::string> seen;
     for (int i = 0; i < 8; ++i) {
@@ -255,8 +258,7 @@ TEST(F10, EverySourceOfARestartedWriterIsTakenAgain) {
 }
 
 TEST(F11, WriterStaysBlockedWhileTheModuleIsAwayAndGoesOn) {
-  // In the long run 5 min.
-  const auto away = std::getenv("SIGHTGLASS_TEST_LONG") ? 300s : 10s;
+  const auto away = test::long_or(300s, 10s);
   TempFolder folder;
   for (const auto& [writes, reads] : {std::pair{"dealer", "router"}, std::pair{"push", "pull"}}) {
     const Url url = test_url(std::string(reads) + "+bind", "ipc", folder.path);

@@ -12,18 +12,15 @@
 #include <thread>
 
 #include "sightglass/stream/zeromq/url.h"
+#include "tests/temporary_folder.h"
 
 namespace sightglass::stream {
 
 using namespace std::chrono_literals;
 
 struct TempFolder {
-  TempFolder() {
-    std::string text = (std::filesystem::temp_directory_path() / "sg_zmq_XXXXXX").string();
-    path = mkdtemp(text.data());
-  }
-  ~TempFolder() { std::filesystem::remove_all(path); }
-  std::string path;
+  const test::TemporaryFolder temporary{};
+  const std::string path = temporary.path();
 };
 
 // An address of its own for every call. `what`: "pull+bind".

@@ -59,7 +59,7 @@ class FfmpegInput final : public LiveInput {
   Result<std::optional<LiveUnit>> next() override {
     is_pacing_ = false;
     for (;;) {
-      auto unit = units_->next();
+      auto unit = next_whole();
       if (!unit) return forward_error(unit);
       if (!*unit) return std::nullopt;
       if ((*unit)->keyframe) renew_info((*unit)->payload.bytes);
@@ -78,6 +78,18 @@ class FfmpegInput final : public LiveInput {
   bool is_pacing() const override { return is_pacing_; }
 
  private:
+  // Where a connection breaks FFmpeg gives the beginning of a frame as if it were one. Of a recording the
+  // frame comes again, whole; so each waits until something stands behind it.
+  Result<std::optional<AccessUnit>> next_whole() {
+    if (!progress_) return units_->next();
+    for (;;) {
+      auto read = units_->next();
+      if (!read) return forward_error(read);
+      auto unit = std::exchange(last_read_, std::move(*read));
+      if (unit || !last_read_) return unit;
+    }
+  }
+
   // The headers that FFmpeg read first are not those of what comes later.
   void renew_info(std::span<const uint8_t> bytes) {
     MediaInfo now = units_->info();
@@ -96,6 +108,7 @@ class FfmpegInput final : public LiveInput {
   std::unique_ptr<AccessUnits> units_;
   std::shared_ptr<const MediaInfo> info_;
   std::optional<int64_t> skip_through_;
+  std::optional<AccessUnit> last_read_;  // of a recording
 };
 
 Result<std::unique_ptr<Source>> create(const ParamSet& set, const SourceContext& context) {
