@@ -21,6 +21,9 @@
 #       the GStreamer plug-in libgstNAME.so in gstreamer-1.0/ of the build folder, linked with libsightglass.so.
 #   sg_program(NAME SOURCES file… [DEPENDS dep…])
 #       bin/NAME, linked with libsightglass.so.
+#   sg_cuda(NAME file.cu LIBRARY name [HEADERS file…])
+#       `extern const CudaSource NAME` (memory/cuda/cuda_module.h) as part of an sg_library: the text of the kernels, and
+#       their machine code where nvcc is found.
 
 # What our own code is compiled with, and nobody else's.
 add_library(sg_options INTERFACE)
@@ -199,4 +202,40 @@ function(sg_program name)
   add_executable(${name}_program ${arg_SOURCES})
   _sg_link_program(${name}_program ${arg_DEPENDS})
   set_target_properties(${name}_program PROPERTIES OUTPUT_NAME ${name})
+endfunction()
+
+# As the build, not the target, has them; nvcc of another version has other architectures.
+set(SIGHTGLASS_CUDA_ARCHITECTURES "75;80;86;89;90" CACHE STRING "GPUs that kernels are compiled for; others get PTX of the last")
+find_program(SIGHTGLASS_NVCC nvcc HINTS /usr/local/cuda/bin DOC "CUDA compiler, optional")
+
+function(sg_cuda name source)
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "LIBRARY" "HEADERS")
+  set(NAME ${name})
+  set(SOURCE ${source})
+  set(TEXT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cu)
+  set(headers ${arg_HEADERS})
+  list(TRANSFORM headers PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+  add_custom_command(OUTPUT ${TEXT}
+    COMMAND python3 ${PROJECT_SOURCE_DIR}/cmake/kernel_text.py ${CMAKE_CURRENT_SOURCE_DIR}/${source} ${PROJECT_SOURCE_DIR} ${TEXT}
+    DEPENDS ${source} ${headers} ${PROJECT_SOURCE_DIR}/cmake/kernel_text.py VERBATIM)
+  set(parts ${TEXT})
+  set(INCLUDE_BINARY "")
+  if(SIGHTGLASS_NVCC)
+    set(binary ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin)
+    set(architectures "")
+    foreach(number IN LISTS SIGHTGLASS_CUDA_ARCHITECTURES)
+      list(APPEND architectures -gencode arch=compute_${number},code=sm_${number})
+    endforeach()
+    list(GET SIGHTGLASS_CUDA_ARCHITECTURES -1 last)
+    list(APPEND architectures -gencode arch=compute_${last},code=compute_${last})
+    add_custom_command(OUTPUT ${binary}
+      COMMAND ${SIGHTGLASS_NVCC} -std=c++17 -O3 --compress-mode=size ${architectures} -fatbin -o ${binary} ${TEXT}
+      DEPENDS ${TEXT} COMMENT "Compiling CUDA kernels ${name}" VERBATIM)
+    list(APPEND parts ${binary})
+    set(INCLUDE_BINARY "  .incbin \"${binary}\"")
+  endif()
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/cuda_source.S.in ${name}.S @ONLY)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/cuda_source.cc.in ${name}.cc @ONLY)
+  set_source_files_properties(${CMAKE_CURRENT_BINARY_DIR}/${name}.S PROPERTIES LANGUAGE ASM OBJECT_DEPENDS "${parts}")
+  target_sources(sg_${arg_LIBRARY} PRIVATE ${CMAKE_CURRENT_BINARY_DIR}/${name}.S ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc)
 endfunction()

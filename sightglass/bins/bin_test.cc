@@ -70,7 +70,8 @@ TEST(Bins, LiveValuesGoToTheElementsThatHaveThem) {
 TEST(Bins, SayWhatIsMissing) {
   const auto text = [](const auto& result) { return result ? "" : result.error().message; };
   EXPECT_THAT(text(build("object_detect", {{"model", "/nowhere.onnx"}})), HasSubstr("/nowhere.onnx"));
-  EXPECT_THAT(text(build("object_detect", {{"pre-process-backend", "cuda"}})), HasSubstr("cuda"));
+  EXPECT_THAT(text(build("object_detect", {{"pre-process-backend", "cuda"}})),
+              HasSubstr("the model does not run on an NVIDIA device"));
   EXPECT_THAT(text(build("object_track", {{"tracking-type", "sideways"}})), HasSubstr("sideways"));
 }
 

@@ -37,7 +37,10 @@ class Planner {
     plan_.stages[aggregate] = {{"meta_aggregate",
                                 {{"attach-tensor-data", wishes_.attach_tensors ? "true" : "false"},
                                  {"write-roi-meta", params_.write_roi_meta ? "true" : "false"}}}};
-    const unsigned batch = batch_size_, requests = params_.nireq ? params_.nireq : 2 * usable_cores();
+    // On a device two workers with two batches each; every frame that waits for them is a surface of the
+    // decoder.
+    const unsigned usual = wishes_.is_on_cuda ? 4 : 2 * usable_cores();
+    const unsigned batch = batch_size_, requests = params_.nireq ? params_.nireq : usual;
     plan_.queues = {batch + 2, batch + 2, batch * requests + 2, batch * requests + batch + 2, std::nullopt};
     return std::move(plan_);
   }
@@ -142,6 +145,8 @@ class Planner {
       return fail(ErrorCode::not_found, "nobody has opened the model {}", params_.model_instance_id);
     signature_ = session->signature();
     batch_size_ = unsigned(session->batch_size());
+    const ContextRef device = session->device();
+    wishes_.is_on_cuda = device && device->kind() == MemoryKind::cuda;
     // What differs from others' wishes the inference element itself says.
     if (!inference->joined())
       std::ranges::move(inference->take_warnings(), std::back_inserter(plan_.warnings));

@@ -132,7 +132,11 @@ TEST_F(InferenceBins, AutoGoesByTheMemoryOfTheFrames) {
   EXPECT_THAT(names(va->stage), Contains("vapostproc"));
   EXPECT_THAT(not_usable(va->needs, {"vapostproc"}).message,
               HasSubstr("pre-process-backend=vaapi (auto, for frames in va memory) is not usable"));
-  EXPECT_THAT(error_of(stages.preprocess_for(MemoryKind::cuda)),
+  // For a model on the CPU they are brought there, once per frame.
+  const auto cuda = stages.preprocess_for(MemoryKind::cuda);
+  ASSERT_TRUE(cuda);
+  EXPECT_THAT(names(cuda->stage), ElementsAre("capsrelax", "cudadownload", "video_to_tensor"));
+  EXPECT_THAT(not_usable(cuda->needs, {"cudadownload"}).message,
               HasSubstr("pre-process-backend=cuda (auto, for frames in cuda memory) is not usable"));
   EXPECT_FALSE(built("object_detect", "det", {{"pre-process-backend", "fused"}}).preprocess_for);
 }

@@ -84,6 +84,7 @@ struct InferenceWishes {
   bool has_user_prepare = false;  // among prepare_functions, which may lack their size
   std::string letterbox;          // a `resize` of video_to_tensor; empty: as described
   int pad_value = 0;
+  bool is_on_cuda = false;  // the model reads tensors in CUDA memory
 };
 // `values` are those of `params`, whatever their type.
 Result<InferenceWishes> wishes(const InferenceParams& values, const ParamSet& params);

@@ -1,6 +1,7 @@
 #include "sightglass/bins/preprocess_plan.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/availability.h"
@@ -66,7 +67,7 @@ class Planner {
         status = vaapi();
         break;
       case Backend::cuda:
-        status = not_built({Facility::cuda});
+        status = cuda();
         break;
       case Backend::vaapi_tensors:
       case Backend::vaapi_surface_sharing:
@@ -125,6 +126,7 @@ class Planner {
     if (!wishes_.when.empty()) frames.emplace_back("when", wishes_.when);
     if (!frames.empty()) add("rate_adjust", std::move(frames));
     if (downloads_first) download({});
+    std::ranges::copy(downloads_, std::back_inserter(plan_.stage));
     if (wishes_.has_user_prepare) {
       // What a user's function is given is one array of pixels, whatever the frames are.
       add("videoconvert");
@@ -250,6 +252,38 @@ class Planner {
     return settings;
   }
 
+  // On the device where the model and the way of scaling are there as well, else on the CPU.
+  Status cuda() {
+    plan_.needs.missing = missing({Facility::cuda});
+    const std::string method = scaling(&ScaleNames::video_to_tensor);
+    const bool stays = wishes_.is_on_cuda && wishes_.prepare_functions.empty() && is_sampled_on_cuda(method);
+    if (stays) {
+      if (params().backend == Backend::cuda)
+        plan_.stage.push_back(caps_filter("video/x-raw(memory:CUDAMemory)"));
+      select();
+      to_tensor(method);
+      return {};
+    }
+    if (params().backend == Backend::cuda)
+      return std::unexpected(availability_error(
+          plan_.needs.asked,
+          {!wishes_.is_on_cuda ? std::string("the model does not run on an NVIDIA device (device=CUDA:0)")
+           : !wishes_.prepare_functions.empty() ? "preprocess-functions run on the CPU"
+                                                : "pictures are sampled bilinear or nearest there"},
+          {"fused", "gst-opencv"}));
+    downloads_ = {{"cudadownload", {}}};
+    select();
+    to_tensor(method);
+    return {};
+  }
+
+  bool is_sampled_on_cuda(std::string method) const {
+    if (method.empty())
+      for (const auto& [name, value] : preprocess_params(info_))
+        if (name == "interpolation") method = value;
+    return method.empty() || method == "auto" || method == "bilinear" || method == "nearest";
+  }
+
   // From VA memory to system memory, `size` in the middle.
   void download(const std::string& size) {
     plan_.stage.push_back(caps_filter("video/x-raw(memory:VAMemory)"));
@@ -276,6 +310,7 @@ class Planner {
   const InferenceWishes& wishes_;
   ModelInfo info_;
   std::string resize_, color_;
+  Stage downloads_;  // in front of what looks at pixels
   MemoryStage plan_;
 };
 

@@ -1,6 +1,7 @@
 #include "sightglass/flow/frame_maker.h"
 
 #include "sightglass/flow/node.h"
+#include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/system/system_memory.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 
@@ -26,7 +27,13 @@ Status FrameMaker::make(RunState& run, Port* next, uint64_t stream, Frame& frame
     auto theirs = next ? next->pool(stream) : nullptr;
     if (theirs && theirs->block_size() >= bytes_)
       pool_ = std::move(theirs);
-    else if (format_.memory != MemoryKind::system)
+    else if (format_.memory == MemoryKind::cuda) {
+      if (!pool_ || pool_->block_size() != bytes_) {
+        auto on_device = make_cuda_pool(nullptr, bytes_);
+        if (!on_device) return forward_error(on_device);
+        pool_ = *std::move(on_device);
+      }
+    } else if (format_.memory != MemoryKind::system)
       pool_ = nullptr;
     else if (!pool_ || pool_->block_size() != bytes_)
       pool_ = make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes_});

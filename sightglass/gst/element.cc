@@ -2,6 +2,7 @@
 
 #include <gst/base/gstbasetransform.h>
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
 
@@ -14,6 +15,8 @@
 #include "sightglass/gst/frame_meta.h"
 #include "sightglass/gst/properties.h"
 #include "sightglass/gst/tensor_meta.h"
+#include "sightglass/memory/cuda/cuda.h"
+#include "sightglass/memory/gst/gst_cuda.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 
 namespace sightglass::gst {
@@ -271,7 +274,15 @@ Status Wrapper::allocate(Frame& out) {
   if (!pool) {
     const size_t bytes = output.frame_bytes();
     if (bytes == 0) return fail(ErrorCode::not_negotiated, "the output has no fixed size");
-    pool.reset(make_buffer_pool(make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes})));
+    Ref<MemoryPool> blocks;
+    if (output.format().memory == MemoryKind::cuda) {
+      auto on_device = make_cuda_pool(nullptr, bytes);
+      if (!on_device) return forward_error(on_device);
+      blocks = *std::move(on_device);
+    } else {
+      blocks = make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes});
+    }
+    pool.reset(make_buffer_pool(blocks));
   }
   if (!pool_ready) {
     auto* config = gst_buffer_pool_get_config(pool.get());
@@ -495,6 +506,13 @@ GstCaps* transform_caps(GstBaseTransform* self, GstPadDirection direction, GstCa
   return result;
 }
 
+gboolean query(GstBaseTransform* self, GstPadDirection direction, GstQuery* query) {
+  const auto& inputs = wrapper_of(self).desc.input;
+  if (std::ranges::contains(inputs, MemoryKind::cuda, &FormatSpec::memory) && answer_cuda_context(query))
+    return TRUE;
+  return GST_BASE_TRANSFORM_CLASS(parent_class)->query(self, direction, query);
+}
+
 gboolean set_caps(GstBaseTransform* self, GstCaps* input, GstCaps* output) {
   if (auto status = wrapper_of(self).configure(input, output); !status) {
     post_error(GST_ELEMENT(self), status.error());
@@ -675,6 +693,7 @@ void class_init(gpointer klass, gpointer data) {
   } else {
     base->transform_caps = transform_caps;
     base->generate_output = generate_output;
+    base->query = query;
     base->get_unit_size = [](GstBaseTransform*, GstCaps*, gsize* size) -> gboolean {
       return *size = 1, TRUE;
     };

@@ -4,6 +4,7 @@
 
 #include "sightglass/gst/caps.h"
 #include "sightglass/gst/frame_meta.h"
+#include "sightglass/memory/gst/gst_cuda.h"
 
 namespace sightglass::gst {
 
@@ -46,6 +47,15 @@ Status FrameBridge::attach_output(GstBuffer* buffer, Frame& frame) {
   return attach(buffer, true, frame);
 }
 
+// Blocks of a device are themselves, whatever GStreamer holds around them.
+Result<MemoryRef> FrameBridge::wrap_block(GstBuffer* buffer, GstMemory* memory, bool output) {
+  if (format_.memory == MemoryKind::cuda) {
+    if (MemoryRef own = unwrap_memory(memory); own && own->kind() == MemoryKind::cuda) return own;
+    if (is_cuda_memory(memory)) return wrap_cuda_memory(buffer, memory);
+  }
+  return output ? memories_->wrap_output(memory) : memories_->wrap(buffer, memory);
+}
+
 // Appends the tensor that starts `offset` bytes into the buffer.
 Status FrameBridge::locate(GstBuffer* buffer, bool output, size_t offset, const TensorInfo& info,
                            Frame& frame) {
@@ -57,11 +67,11 @@ Status FrameBridge::locate(GstBuffer* buffer, bool output, size_t offset, const 
                 to_string(format_));
   }
   auto* memory = gst_buffer_peek_memory(buffer, index);
-  const bool known = !frame.tensors.empty() && foreign_memory(*frame.tensors.back().memory) == memory;
-  auto ref = known    ? frame.tensors.back().memory
-             : output ? memories_->wrap_output(memory)
-                      : memories_->wrap(buffer, memory);
-  frame.tensors.push_back({std::move(ref), skip, info.type, info.layout, info.shape,
+  auto ref = !frame.tensors.empty() && last_ == memory ? Result<MemoryRef>(frame.tensors.back().memory)
+                                                       : wrap_block(buffer, memory, output);
+  if (!ref) return forward_error(ref);
+  last_ = memory;
+  frame.tensors.push_back({*std::move(ref), skip, info.type, info.layout, info.shape,
                            info.strides.empty() ? dense_strides(info.shape, info.type) : info.strides});
   return {};
 }

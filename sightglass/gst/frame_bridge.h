@@ -33,11 +33,13 @@ class FrameBridge {
 
  private:
   Status attach(GstBuffer* buffer, bool output, Frame& frame);
+  Result<MemoryRef> wrap_block(GstBuffer* buffer, GstMemory* memory, bool output);
   Status locate(GstBuffer* buffer, bool output, size_t offset, const TensorInfo& info, Frame& frame);
 
   Format format_;
   GstVideoInfo video_{};
   Ref<BufferMemories> memories_;
+  GstMemory* last_ = nullptr;  // of the tensor that was located last; only compared
 };
 
 }  // namespace sightglass::gst

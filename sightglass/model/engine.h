@@ -21,9 +21,12 @@
 
 #include "sightglass/core/result.h"
 #include "sightglass/core/tensor.h"
+#include "sightglass/memory/context.h"
 #include "sightglass/model/signature.h"
 
 namespace sightglass {
+
+class CudaStream;
 
 // What is wanted of the machine: most frames per second in all (several single-threaded requests side by
 // side, nobody spins), or the soonest answer to each (one request has all cores, and its threads may spin).
@@ -46,7 +49,8 @@ struct LoadOptions {
 struct Binding {
   void* data = nullptr;
   Shape shape;
-  MemoryRef memory;  // of an output that the engine has made itself; `data` lies in it
+  MemoryRef memory;        // of an output that the engine has made itself; `data` lies in it
+  bool is_placed = false;  // of an input: it has been written to ModelRequest::place(), `data` does not count
 };
 
 // What one thread needs to run a model; make one per thread and keep it, it remembers what would else be made
@@ -61,6 +65,23 @@ class ModelRequest {
   // From any thread. True: the run under way, and later ones, fail as soon as the engine can give them up, or
   // go on where it cannot; false: no more.
   virtual void set_interrupted(bool) {}
+
+  // The rest is for models on a device (LoadedModel::device()).
+  //
+  // Gets ready for runs of these shapes, on the thread that is going to make all of them: what the device has
+  // to do is recorded, so that a run only has to be started. Larger shapes first. The outputs are such as
+  // run() is given addresses for. Takes seconds. After an error runs work as before, only not recorded.
+  virtual Status prepare(std::span<const Shape> inputs, std::span<const Shape> outputs) {
+    (void)inputs, (void)outputs;
+    return {};
+  }
+  // What works on the device run by run; work on inputs is put in as well. Null: the CPU.
+  virtual CudaStream* stream() { return nullptr; }
+  // Address on the device of an input of the next run, to be written in stream().
+  virtual Result<uint64_t> place(size_t input, const Shape& shape) {
+    (void)input, (void)shape;
+    return fail(ErrorCode::unsupported, "the model does not run on a device");
+  }
 };
 
 // A model ready to run. Thread-safe. Its requests must not outlive it; tensors that they have made may.
@@ -72,6 +93,8 @@ class LoadedModel {
   virtual std::unique_ptr<ModelRequest> request() = 0;
   // So many requests at the same time use the device fully.
   virtual unsigned parallel_requests() const = 0;
+  // The device whose memory it reads inputs from; null: the CPU. Its requests belong to one thread each.
+  virtual ContextRef device() const { return nullptr; }
   // What a user should know though it is no fault: which device AUTO has chosen, and why.
   virtual std::vector<std::string> notes() const { return {}; }
 };

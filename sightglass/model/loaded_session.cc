@@ -4,9 +4,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
+#include <latch>
+#include <mutex>
 #include <thread>
 
 #include "sightglass/memory/copy_ledger.h"
+#include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 #include "sightglass/model/gather.h"
 #include "sightglass/model/session_forms.h"
@@ -51,6 +55,14 @@ class RunningSession final : public Session, public std::enable_shared_from_this
                                                           .timeout = options_.batch_timeout,
                                                           .clock = options_.clock,
                                                           .max_per_stream = options_.max_per_stream});
+    if (model_->device())
+      start_on_device();
+    else
+      start_on_cpu();
+    return {};
+  }
+
+  void start_on_cpu() {
     std::vector<RequestQueue::Runner*> spares;
     for (unsigned i = 0; i < worker_count_; ++i)
       spares.push_back(spares_
@@ -60,10 +72,34 @@ class RunningSession final : public Session, public std::enable_shared_from_this
     queue_->set_spare_runners(std::move(spares));
     for (unsigned i = 0; i < worker_count_; ++i)
       workers_.emplace_back([this, i] {
-        pthread_setname_np(pthread_self(), std::format("sg-infer-{}", i).c_str());
+        name_thread(i);
         SessionWorker(*model_, forms_, *queue_, input_hop_, short_name_).work();
       });
-    return {};
+  }
+
+  // What is recorded on a device belongs to its thread, so nobody helps, and streams start when all is done.
+  void start_on_device() {
+    std::latch prepared(ptrdiff_t{worker_count_});
+    std::mutex mutex;  // of notes_, and of the device: one after the other
+    for (unsigned i = 0; i < worker_count_; ++i)
+      workers_.emplace_back([&, this, i] {
+        name_thread(i);
+        std::unique_ptr<SessionWorker> worker;
+        {
+          const std::lock_guard lock(mutex);
+          worker = std::make_unique<SessionWorker>(*model_, forms_, *queue_, input_hop_, short_name_);
+          for (const Form& form : forms_.known())
+            if (const Status recorded = worker->prepare(form); !recorded && notes_.empty())
+              notes_.push_back("runs are not recorded as CUDA graphs: " + recorded.error().message);
+        }
+        prepared.count_down();
+        worker->work();
+      });
+    prepared.wait();
+  }
+
+  static void name_thread(unsigned number) {
+    pthread_setname_np(pthread_self(), std::format("sg-infer-{}", number).c_str());
   }
 
   const ModelSignature& signature() const override { return forms_.signature(); }
@@ -71,6 +107,7 @@ class RunningSession final : public Session, public std::enable_shared_from_this
     return forms_.signature_with_constants();
   }
   const std::string& model() const override { return options_.model; }
+  ContextRef device() const override { return model_->device(); }
   size_t batch_size() const override { return forms_.batch(); }
   void set_batch_timeout(int milliseconds) override { queue_->set_timeout(milliseconds); }
   SessionTotals totals() const override {
@@ -83,8 +120,13 @@ class RunningSession final : public Session, public std::enable_shared_from_this
             .runs = totals.runs.counts()};
   }
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) override;
-  Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs) override;
-  const std::vector<std::string>& notes() const { return forms_.notes(); }
+  Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs,
+                                                     MemoryKind memory) override;
+  std::vector<std::string> notes() const {
+    std::vector<std::string> all = forms_.notes();
+    std::ranges::copy(notes_, std::back_inserter(all));
+    return all;
+  }
 
  private:
   friend class Stream;
@@ -96,13 +138,15 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   SessionForms forms_;
   Ref<RequestQueue> queue_;
   CopyLedger::Hop& input_hop_;
+  std::vector<std::string> notes_;
   std::vector<std::unique_ptr<SessionWorker>> spares_;
   std::vector<std::jthread> workers_;
 };
 
 class Stream final : public SessionStream {
  public:
-  Stream(std::shared_ptr<RunningSession> session, std::span<const TensorInfo> inputs, Form& form)
+  Stream(std::shared_ptr<RunningSession> session, std::span<const TensorInfo> inputs, MemoryKind memory,
+         Form& form)
       : session_(std::move(session)),
         queue_(*session_->queue_),
         form_(form),
@@ -110,7 +154,9 @@ class Stream final : public SessionStream {
         waits_(form.depends_on_data()) {
     const std::vector<TensorInfo>& wanted = session_->signature().inputs;
     for (size_t i = 0; i < inputs_.size(); ++i)
-      input_pools_.push_back(pool_for(inputs_[i], inputs_[i].type == wanted[i].type ? form.capacity : 1));
+      input_pools_.push_back(memory == MemoryKind::system
+                                 ? pool_for(inputs_[i], inputs_[i].type == wanted[i].type ? form.capacity : 1)
+                                 : pool_on_device(inputs_[i]));
     for (const TensorInfo& output : outputs())
       result_pools_.push_back(
           waits_ ? nullptr : make_ref<ResultPool>(size_t(output.shape.elements()) * size_of(output.type)));
@@ -134,6 +180,11 @@ class Stream final : public SessionStream {
     const size_t bytes = size_t(elements) * size_of(info.type);
     if (samples > 1 && bytes % SystemMemory::alignment == 0) return make_ref<SlotPool>(bytes, samples);
     return make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes});
+  }
+  Ref<MemoryPool> pool_on_device(const TensorInfo& info) const {
+    const int64_t elements = info.shape.elements();
+    auto pool = make_cuda_pool(session_->device(), elements > 0 ? size_t(elements) * size_of(info.type) : 0);
+    return pool ? *std::move(pool) : nullptr;
   }
   Status check(std::span<const Tensor> inputs) const;
   Ref<CompletionFence> closed_fence();
@@ -214,19 +265,27 @@ Status Stream::collect(RequestQueue::Request& request, CompletionFence& done, st
   return status;
 }
 
-Result<std::unique_ptr<SessionStream>> RunningSession::open_stream(std::span<const TensorInfo> inputs) {
+Result<std::unique_ptr<SessionStream>> RunningSession::open_stream(std::span<const TensorInfo> inputs,
+                                                                   MemoryKind memory) {
   const std::vector<TensorInfo>& wanted = signature().inputs;
+  const bool on_device = memory != MemoryKind::system;
+  if (on_device && (!device() || device()->kind() != memory))
+    return fail(ErrorCode::not_negotiated, "{} takes tensors in {} memory, not in {} memory", short_name_,
+                device() ? "system or " + std::string(to_string(device()->kind())) : "system",
+                to_string(memory));
   if (inputs.size() != wanted.size())
     return fail(ErrorCode::not_negotiated, "{} has {} inputs, {} tensors are offered", short_name_,
                 wanted.size(), inputs.size());
   std::vector<Shape> shapes;
   std::optional<size_t> misfit;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i].shape.fixed() || !can_gather(inputs[i].type, wanted[i].type)) misfit = i;
+    if (!inputs[i].shape.fixed() || !can_gather(inputs[i].type, wanted[i].type) ||
+        (on_device && (inputs[i].type != wanted[i].type || !inputs[i].dense())))
+      misfit = i;
     shapes.push_back(inputs[i].shape);
   }
   auto form = misfit ? Result<Form*>(nullptr) : forms_.form_for(shapes);
-  if (form && *form) return std::make_unique<Stream>(shared_from_this(), inputs, **form);
+  if (form && *form) return std::make_unique<Stream>(shared_from_this(), inputs, memory, **form);
   if (!form && form.error().code != ErrorCode::not_negotiated) return forward_error(form);
   for (size_t i = 0; !misfit && i < inputs.size(); ++i)
     if (!forms_.takes(i, shapes[i])) misfit = i;
@@ -256,7 +315,7 @@ Result<std::shared_ptr<Session>> start_session(std::unique_ptr<LoadedModel> mode
                                                std::vector<std::string>& notes) {
   auto session = std::make_shared<RunningSession>(std::move(model), options);
   if (Status started = session->start(); !started) return forward_error(started);
-  std::ranges::copy(session->notes(), std::back_inserter(notes));
+  std::ranges::move(session->notes(), std::back_inserter(notes));
   return session;
 }
 

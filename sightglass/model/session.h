@@ -83,6 +83,8 @@ class Session {
   virtual const ModelSignature& signature() const = 0;
   virtual const ModelSignature& signature_with_constants() const = 0;
   virtual const std::string& model() const = 0;
+  // The device that it runs on, from whose memory inputs are taken as well; null: the CPU.
+  virtual ContextRef device() const = 0;
   // The most samples of a run. Tensors that hold so many, or with a free batch axis any number, are taken as
   // well, and run as they are.
   virtual size_t batch_size() const = 0;
@@ -93,7 +95,9 @@ class Session {
   virtual Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) = 0;
   // Inputs of the model's shapes, with or without outer axes of 1; of its types, or of others that can be
   // converted (see gather.h).
-  virtual Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs) = 0;
+  // `memory`: where they lie; that of the device has to be of the model's types.
+  virtual Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs,
+                                                             MemoryKind memory = MemoryKind::system) = 0;
 };
 
 class SessionStream {
@@ -102,7 +106,7 @@ class SessionStream {
   virtual const std::vector<TensorInfo>& outputs() const = 0;
   // Why its samples are run one by one though batches were wanted; else empty.
   virtual const std::string& note() const = 0;
-  // Blocks that the engine reads directly, as many as are asked for.
+  // Blocks that the engine reads directly, or copies once within its device; as many as are asked for.
   virtual Ref<MemoryPool> input_pool(size_t input) const = 0;
   // `outputs` are replaced. When the size of an output depends on the data, this waits until they are there.
   virtual Status submit(std::span<const Tensor> inputs, Time pts, std::vector<Tensor>& outputs) = 0;

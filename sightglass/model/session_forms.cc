@@ -4,6 +4,7 @@
 #include <cstring>
 #include <format>
 
+#include "sightglass/memory/cuda/cuda_stream.h"
 #include "sightglass/model/gather.h"
 
 namespace sightglass {
@@ -230,10 +231,16 @@ Status SessionForms::make_form(Form& form) {
   }
   for (const TensorInfo& output : form.outputs) {
     const int64_t elements = output.shape.elements();
-    form.places.push_back(elements > 0
-                              ? make_ref<SystemMemoryPool>(SystemMemoryPool::Options{
-                                    .block_size = size_t(elements) * size_of(output.type) * form.capacity})
-                              : nullptr);
+    Ref<MemoryPool>& places = form.places.emplace_back();
+    if (elements <= 0) continue;
+    const size_t bytes = size_t(elements) * size_of(output.type) * form.capacity;
+    if (const ContextRef device = model_.device()) {
+      auto pinned = make_pinned_pool(device, bytes);
+      if (!pinned) return forward_error(pinned);
+      places = *std::move(pinned);
+    } else {
+      places = make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes});
+    }
   }
   return {};
 }

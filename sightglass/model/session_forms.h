@@ -24,11 +24,16 @@ struct Form final : RequestQueue::Form {
   bool batches = false;             // the first axis counts requests; else a run is one request as it is
   bool padded = false;              // a run always holds `capacity` of them
   std::vector<Ref<SystemMemory>> constants;  // for a full run; null: an input that is not constant
-  std::vector<Ref<SystemMemoryPool>>
-      places;        // for the outputs of a full run; null: the size depends on the data
+  std::vector<Ref<MemoryPool>> places;  // SystemMemory for the outputs of a full run, pinned where the model
+                                        // is on a device; null: the size depends on the data
   std::string note;  // why there are no batches though they were wanted; else empty
 
   bool depends_on_data() const;
+  // The rows of a run of so many samples. On a device there are runs of one and of all only: those are
+  // recorded (ModelRequest::prepare()).
+  size_t rows_for(size_t samples, bool on_device) const {
+    return padded || (on_device && batches && samples > 1) ? capacity : samples;
+  }
 };
 
 class SessionForms {
@@ -55,6 +60,8 @@ class SessionForms {
 
   // Whether one sample may have this shape, as far as it is fixed.
   bool takes(size_t input, const Shape& offered) const;
+  // Those that are known so far; while nobody asks for others.
+  const std::deque<Form>& known() const { return forms_; }
   // Of fixed shapes, one per input of the signature: a sample each, with or without outer axes of 1, or
   // several. Remembered for the life of this object. Thread-safe.
   Result<Form*> form_for(std::span<const Shape> offered);

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "sightglass/memory/cuda/cuda.h"
+#include "sightglass/memory/cuda/cuda_stream.h"
 #include "sightglass/model/gather.h"
 
 namespace sightglass {
@@ -31,6 +33,10 @@ SessionWorker::SessionWorker(LoadedModel& model, const SessionForms& forms, Requ
       forms_(forms),
       queue_(queue),
       hop_(hop),
+      device_(model.device()),
+      on_device_(device_ ? &CopyLedger::process().hop(name + " input on the device") : nullptr),
+      to_device_(device_ ? &CopyLedger::process().hop(name + " input to the device") : nullptr),
+      results_(device_ ? &CopyLedger::process().hop(name + " results to the CPU") : nullptr),
       name_(std::move(name)),
       model_request_(model.request()),
       inputs_(model.signature().inputs.size()),
@@ -38,6 +44,24 @@ SessionWorker::SessionWorker(LoadedModel& model, const SessionForms& forms, Requ
       places_(outputs_.size()),
       scratch_(inputs_.size()) {
   batch.reserve(forms.batch());
+}
+
+Status SessionWorker::prepare(const Form& form) {
+  if (form.depends_on_data()) return {};
+  const std::vector<TensorInfo>& model = model_.signature().inputs;
+  const auto prepare_for = [&](size_t rows) {
+    std::vector<Shape> inputs, outputs;
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      inputs.push_back(form.batches && model[i].shape[0] != 1 ? with_samples(form.inputs[i], rows)
+                                                              : form.inputs[i]);
+    for (const TensorInfo& output : form.outputs)
+      outputs.push_back(form.batches ? with_samples(output.shape, rows * size_t(output.shape[0]))
+                                     : output.shape);
+    return model_request_->prepare(inputs, outputs);
+  };
+  const Status status = prepare_for(form.rows_for(form.capacity, true));
+  if (!status || form.rows_for(1, true) == form.capacity) return status;
+  return prepare_for(1);
 }
 
 void SessionWorker::work() {
@@ -80,6 +104,7 @@ void SessionWorker::run(std::vector<Request*>& taken) {
 
 Status SessionWorker::map_inputs(Mapped& mapped) {
   for (size_t i = 0; i < mapped.inputs.size(); ++i) {
+    if (is_on_device(mapped.request->inputs[i])) continue;
     auto mapping = map(mapped.request->inputs[i], Access::read);
     if (!mapping) return forward_error(mapping);
     mapped.inputs[i] = *std::move(mapping);
@@ -89,7 +114,7 @@ Status SessionWorker::map_inputs(Mapped& mapped) {
 
 Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   const Form& form = static_cast<const Form&>(*samples.front()->request->form);
-  const size_t rows = form.padded ? form.capacity : samples.size();
+  const size_t rows = form.rows_for(samples.size(), bool(device_));
   if (Status bound = bind_inputs(form, samples, rows); !bound) return bound;
   if (Status bound = bind_outputs(form, rows); !bound) return bound;
   requests_.clear();
@@ -133,8 +158,13 @@ Status SessionWorker::bind_inputs(const Form& form, std::span<Mapped* const> sam
     // A constant may be the same for the whole run.
     const bool has_rows = form.batches && model[i].shape[0] != 1;
     binding.shape = has_rows ? with_samples(form.inputs[i], rows) : form.inputs[i];
+    binding.is_placed = device_ && !form.constants[i];
     if (form.constants[i]) {
       binding.data = form.constants[i]->data();
+      continue;
+    }
+    if (binding.is_placed) {
+      if (Status placed = place_input(form, samples, i); !placed) return placed;
       continue;
     }
     const size_t source = *forms_.sources()[i], bytes = bytes_of(form.inputs[i], model[i].type);
@@ -159,12 +189,9 @@ Status SessionWorker::gather_input(const Form& form, std::span<Mapped* const> sa
                                    size_t rows) {
   const DataType type = model_.signature().inputs[input].type;
   const size_t source = *forms_.sources()[input], bytes = bytes_of(form.inputs[input], type);
-  if (!scratch_[input] || scratch_[input]->size() < bytes * rows) {
-    auto block = allocate_memory(bytes * rows);
-    if (!block) return forward_error(block);
-    scratch_[input] = *std::move(block);
-  }
-  std::byte* const target = scratch_[input]->data();
+  auto scratch = scratch_for(input, bytes * rows);
+  if (!scratch) return forward_error(scratch);
+  std::byte* const target = *scratch;
   for (size_t k = 0; k < samples.size(); ++k) {
     gather(samples[k]->request->inputs[source], samples[k]->inputs[source].data(), type, target + k * bytes);
     hop_.copied(bytes);
@@ -172,6 +199,55 @@ Status SessionWorker::gather_input(const Form& form, std::span<Mapped* const> sa
   // What a model makes of the padding does not matter, but it should be something that it knows.
   for (size_t k = samples.size(); k < rows; ++k) std::memcpy(target + k * bytes, target, bytes);
   return {};
+}
+
+// Sample by sample to where the model reads it on the device.
+Status SessionWorker::place_input(const Form& form, std::span<Mapped* const> samples, size_t input) {
+  const DataType type = model_.signature().inputs[input].type;
+  const size_t source = *forms_.sources()[input], bytes = bytes_of(form.inputs[input], type);
+  auto place = model_request_->place(input, inputs_[input].shape);
+  if (!place) return forward_error(place);
+  CudaStream& stream = *model_request_->stream();
+  for (size_t k = 0; k < samples.size(); ++k) {
+    const Tensor& tensor = samples[k]->request->inputs[source];
+    const uint64_t target = *place + k * bytes;
+    uint64_t from = 0;
+    if (is_on_device(tensor)) {
+      if (tensor.type != type || !dense(tensor))
+        return fail(ErrorCode::not_negotiated, "on the device inputs are dense {}, not {}", to_string(type),
+                    to_string(tensor.type));
+      if (Status ordered = stream.wait_for(tensor); !ordered) return ordered;
+      from = cuda_pointer(tensor);
+      on_device_->copied(bytes);
+    } else {
+      const std::byte* data = samples[k]->inputs[source].data();
+      if (tensor.type != type || !dense(tensor)) {
+        auto gathered = scratch_for(input, bytes * samples.size());
+        if (!gathered) return forward_error(gathered);
+        gather(tensor, data, type, *gathered + k * bytes);
+        hop_.copied(bytes);
+        data = *gathered + k * bytes;
+      }
+      from = address_of(data);
+      to_device_->copied(bytes);
+    }
+    if (Status copied = stream.copy(target, from, bytes); !copied) return copied;
+  }
+  return {};
+}
+
+bool SessionWorker::is_on_device(const Tensor& tensor) const {
+  return device_ && tensor.memory->kind() == device_->kind() && tensor.memory->context() &&
+         tensor.memory->context()->same_device(*device_);
+}
+
+Result<std::byte*> SessionWorker::scratch_for(size_t input, size_t bytes) {
+  if (!scratch_[input] || scratch_[input]->size() < bytes) {
+    auto block = allocate_memory(bytes);
+    if (!block) return forward_error(block);
+    scratch_[input] = *std::move(block);
+  }
+  return scratch_[input]->data();
 }
 
 Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
@@ -182,10 +258,11 @@ Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
         .shape = form.batches && form.places[i] ? with_samples(shape, rows * size_t(shape[0])) : shape,
         .memory = nullptr};
     if (!form.places[i]) continue;
-    auto block = form.places[i]->acquire_block();
+    auto block = form.places[i]->acquire();
     if (!block) return forward_error(block);
-    outputs_[i].data = (*block)->data();
+    outputs_[i].data = static_cast<SystemMemory&>(**block).data();
     places_[i] = *std::move(block);
+    if (results_) results_->copied(bytes_of(outputs_[i].shape, form.outputs[i].type));
   }
   return {};
 }

@@ -19,6 +19,9 @@ class SessionWorker final : public RequestQueue::Runner {
  public:
   SessionWorker(LoadedModel& model, const SessionForms& forms, RequestQueue& queue, CopyLedger::Hop& hop,
                 std::string name);
+  // On a device: what runs of this form need, on the thread that is going to make them. An error says why
+  // they are not recorded.
+  Status prepare(const Form& form);
   // Until the queue is closed.
   void work();
   void run(std::vector<RequestQueue::Request*>& taken) override;
@@ -35,6 +38,9 @@ class SessionWorker final : public RequestQueue::Runner {
   void note_times(int64_t begun_ns, int64_t ended_ns, bool has_failed);
   Status bind_inputs(const Form& form, std::span<Mapped* const> samples, size_t rows);
   Status gather_input(const Form& form, std::span<Mapped* const> samples, size_t input, size_t rows);
+  Status place_input(const Form& form, std::span<Mapped* const> samples, size_t input);
+  bool is_on_device(const Tensor& tensor) const;
+  Result<std::byte*> scratch_for(size_t input, size_t bytes);
   Status bind_outputs(const Form& form, size_t rows);
   void give_outputs(const Form& form, std::span<Mapped* const> samples);
   void finish(std::span<Mapped* const> samples, const Status& status);
@@ -43,6 +49,8 @@ class SessionWorker final : public RequestQueue::Runner {
   const SessionForms& forms_;
   RequestQueue& queue_;
   CopyLedger::Hop& hop_;
+  const ContextRef device_;                             // null: the CPU
+  CopyLedger::Hop *on_device_, *to_device_, *results_;  // null without a device
   const std::string name_;
   const std::unique_ptr<ModelRequest> model_request_;
 

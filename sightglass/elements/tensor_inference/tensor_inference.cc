@@ -136,13 +136,14 @@ void TensorInference::stop() {
 
 std::vector<std::string> TensorInference::take_warnings() { return std::exchange(warnings_, {}); }
 
-FormatSpec TensorInference::input_spec(Outer outer) const {
+FormatSpec TensorInference::input_spec(Outer outer, MemoryKind memory) const {
   TensorsSpec spec;
   for (const TensorInfo& info : session_->signature().inputs) {
     TensorSpec tensor{
         .types = {info.type}, .shape = info.shape, .layout = info.layout, .strides = {}, .name = {}};
     for (DataType also : {DataType::f32, DataType::u8})
-      if (also != info.type && can_gather(also, info.type)) tensor.types.push_back(also);
+      if (memory == MemoryKind::system && also != info.type && can_gather(also, info.type))
+        tensor.types.push_back(also);
     const bool has_outer = tensor.shape.rank() > 1 && tensor.shape[0] == 1;
     if (outer == Outer::left_out && has_outer) {
       tensor.shape = Shape(std::span(tensor.shape.begin() + 1, tensor.shape.end()));
@@ -151,7 +152,7 @@ FormatSpec TensorInference::input_spec(Outer outer) const {
     if (outer == Outer::batch && has_outer) tensor.shape[0] = int64_t(session_->batch_size());
     spec.tensors.push_back(std::move(tensor));
   }
-  return {.media = std::move(spec)};
+  return {.media = std::move(spec), .memory = memory};
 }
 
 std::vector<FormatSpec> TensorInference::transform_format(Direction from, const FormatSpec& spec) const {
@@ -174,10 +175,14 @@ std::vector<FormatSpec> TensorInference::transform_format(Direction from, const 
     std::vector<FormatSpec> specs;
     const bool has_outer = std::ranges::any_of(
         model.inputs, [](const TensorInfo& info) { return info.shape.rank() > 1 && info.shape[0] == 1; });
-    if (fits(1)) specs.push_back(input_spec(Outer::present));
-    if (fits(1) && has_outer) specs.push_back(input_spec(Outer::left_out));
     const size_t batch = session_->batch_size();
-    if (batch > 1 && fits(batch)) specs.push_back(input_spec(Outer::batch));
+    const auto add = [&](MemoryKind memory) {
+      if (fits(1)) specs.push_back(input_spec(Outer::present, memory));
+      if (fits(1) && has_outer) specs.push_back(input_spec(Outer::left_out, memory));
+      if (batch > 1 && fits(batch)) specs.push_back(input_spec(Outer::batch, memory));
+    };
+    if (const ContextRef device = session_->device()) add(device->kind());
+    add(MemoryKind::system);
     return specs;
   }
 
@@ -204,7 +209,9 @@ std::vector<FormatSpec> TensorInference::transform_format(Direction from, const 
 Status TensorInference::configure(const Format& input, const Format& output) {
   if (Status opened = open(); !opened) return opened;
   const TensorsInfo* offered = input.tensors();
-  if (!offered || input.memory != MemoryKind::system)
+  const ContextRef device = session_->device();
+  const bool is_readable = input.memory == MemoryKind::system || (device && device->kind() == input.memory);
+  if (!offered || !is_readable)
     return fail(ErrorCode::not_negotiated,
                 "tensors in system memory are wanted, {} in {} memory came; put tensor_convert or "
                 "video_to_tensor in front",
@@ -220,7 +227,7 @@ Status TensorInference::configure(const Format& input, const Format& output) {
           session_->model(), to_string(inputs[i].type), to_string(tensor.type),
           tensor.dense() ? "" : " with gaps");
   }
-  auto stream = session_->open_stream(offered->tensors);
+  auto stream = session_->open_stream(offered->tensors, input.memory);
   if (!stream) return forward_error(stream);
   if (const TensorsInfo* wanted = output.tensors();
       wanted && shapes_of(wanted->tensors) != shapes_of((*stream)->outputs()))
@@ -300,7 +307,7 @@ void TensorInference::cancel() {
 ElementDesc TensorInference::descriptor(std::string_view config_keys) {
   ElementDesc desc;
   desc.klass = "Filter/Analyzer/Tensor";
-  desc.input = {{.media = TensorsSpec{}}};
+  desc.input = {{.media = TensorsSpec{}}, {.media = TensorsSpec{}, .memory = MemoryKind::cuda}};
   desc.output = {{.media = TensorsSpec{}}};
   desc.params = ParamTable::of<Params>({
       param("model", &Params::model, "model file"),

@@ -3,7 +3,8 @@
 // in   tensors of the model's input shapes, with or without outer axes of 1; of the model's type, uint8 or
 // float32. Written into the blocks of
 //      input_pool() they are read where they lie, else converted or gathered on a worker thread, which is one
-//      counted copy
+//      counted copy. On an NVIDIA device (device=CUDA:0) also tensors in its memory, of the model's own
+//      types: they stay there
 // out  the model's outputs, named as in the model, pushed at once: each waits for its own run when it is
 // mapped. pts, duration, source,
 //      affine and batch are those of the input
@@ -82,7 +83,7 @@ class TensorInference final : public Transform {
   std::string model_name() const;
   Status open() const;
   enum class Outer : uint8_t { present, left_out, batch };  // the first axis: 1, not there, a whole batch
-  FormatSpec input_spec(Outer outer) const;
+  FormatSpec input_spec(Outer outer, MemoryKind memory) const;
   void note_time(Time pts, Time duration);
 
   const Result<SessionOptions> options_;

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "sightglass/elements/video_to_tensor/channel_math.h"
 #include "sightglass/elements/video_to_tensor/kernel_simd.h"
 #include "sightglass/elements/video_to_tensor/tables.h"
 
@@ -16,61 +17,12 @@ using namespace preprocess;
 
 namespace {
 
-// Where one component (Y, U, V or R, G, B or gray) lies.
-struct Component {
-  size_t plane = 0;
-  int offset = 0;  // bytes within the pixel
-};
-
-// Y, U, V or R, G, B, or one for gray.
-std::vector<Component> components(PixelFormat format) {
-  switch (format) {
-    case PixelFormat::i420:
-    case PixelFormat::y42b:
-    case PixelFormat::y444:
-    case PixelFormat::rgbp:
-      return {{0, 0}, {1, 0}, {2, 0}};
-    case PixelFormat::yv12:
-      return {{0, 0}, {2, 0}, {1, 0}};
-    case PixelFormat::nv12:
-      return {{0, 0}, {1, 0}, {1, 1}};
-    case PixelFormat::nv21:
-      return {{0, 0}, {1, 1}, {1, 0}};
-    case PixelFormat::rgb:
-    case PixelFormat::rgbx:
-    case PixelFormat::rgba:
-      return {{0, 0}, {0, 1}, {0, 2}};
-    case PixelFormat::bgr:
-    case PixelFormat::bgrx:
-    case PixelFormat::bgra:
-      return {{0, 2}, {0, 1}, {0, 0}};
-    case PixelFormat::bgrp:
-      return {{2, 0}, {1, 0}, {0, 0}};
-    case PixelFormat::gray8:
-      return {{0, 0}};
-    case PixelFormat::p010:
-    case PixelFormat::gray16:
-      break;  // not taken
-  }
-  return {};
-}
-
 YuvMatrix yuv_matrix(ColorMatrix matrix, bool full_range, bool blue_first) {
-  struct Weights {
-    double red, blue;
-  };
-  const Weights w = matrix == ColorMatrix::bt709    ? Weights{0.2126, 0.0722}
-                    : matrix == ColorMatrix::bt2020 ? Weights{0.2627, 0.0593}
-                                                    : Weights{0.299, 0.114};
-  const double green = 1 - w.red - w.blue;
-  const double y = full_range ? 1 : 255.0 / 219, c = full_range ? 1 : 255.0 / 224,
-               black = full_range ? 0 : 16;
-  const double red_v = 2 * (1 - w.red) * c, blue_u = 2 * (1 - w.blue) * c;
-  const double green_u = -blue_u * w.blue / green, green_v = -red_v * w.red / green;
+  const YuvCoefficients c = yuv_coefficients(matrix, full_range);
   auto half = [](double v) { return int16_t(std::lround(v / 2 * 32768)); };
-  YuvMatrix result{half(y),         int16_t(std::lround((y * (128 - black) - 128) * 128)),
-                   half(red_v - 2), half(green_u),
-                   half(green_v),   half(blue_u - 2)};
+  YuvMatrix result{half(c.y_gain),    int16_t(std::lround((c.y_gain * (128 - c.y_black) - 128) * 128)),
+                   half(c.red_v - 2), half(c.green_u),
+                   half(c.green_v),   half(c.blue_u - 2)};
   if (blue_first) {
     std::swap(result.v0, result.u2);
     std::swap(result.u1, result.v1);
@@ -91,46 +43,6 @@ StoreAs store_as(DataType type, bool plain) {
     default:
       return StoreAs::f32;
   }
-}
-
-double channel_value(const std::vector<double>& values, int channel, double otherwise) {
-  return values.empty() ? otherwise : values[std::min(size_t(channel), values.size() - 1)];
-}
-
-Status check(const VideoInfo& video, const PreprocessOptions& options) {
-  const int channels = channel_count(options.channels);
-  if (video.width < 1 || video.height < 1)
-    return fail(ErrorCode::not_negotiated, "a picture of {}x{} pixels", video.width, video.height);
-  if (options.canvas.width < 1 || options.canvas.height < 1)
-    return fail(ErrorCode::not_negotiated, "a tensor of {}x{} pixels", options.canvas.width,
-                options.canvas.height);
-  if (!options.range.empty() && options.range.size() != 2)
-    return fail(ErrorCode::invalid_argument, "range has {} values; it takes two: lo, hi",
-                options.range.size());
-  auto per_channel = [&](const char* name, const std::vector<double>& values) -> Status {
-    if (values.size() <= 1 || values.size() == size_t(channels)) return {};
-    return fail(ErrorCode::invalid_argument, "{} has {} values; it takes one, or one for each of {} channels",
-                name, values.size(), channels);
-  };
-  if (auto status = per_channel("mean", options.mean); !status) return status;
-  if (auto status = per_channel("std", options.std); !status) return status;
-  if (auto status = per_channel("pad-value", options.pad_value); !status) return status;
-  for (double value : options.std)
-    if (!(value != 0)) return fail(ErrorCode::invalid_argument, "std is 0; it is a divisor");
-  if (!(options.scale > 0))
-    return fail(ErrorCode::invalid_argument, "scale is {}; it is a divisor above 0", options.scale);
-  switch (options.type) {
-    case DataType::u8:
-    case DataType::i8:
-    case DataType::i32:
-    case DataType::f16:
-    case DataType::f32:
-      return {};
-    default:
-      break;
-  }
-  return fail(ErrorCode::unsupported, "tensors of {}; usable: uint8, int8, int32, float16, float32",
-              to_string(options.type));
 }
 
 }  // namespace
@@ -198,19 +110,12 @@ Preprocessor::State::State(const VideoInfo& video_info, const PreprocessOptions&
       value_bytes(size_of(options.type)) {
   const int width = options.canvas.width, height = options.canvas.height;
 
-  const double low = options.range.empty() ? 0 : options.range[0];
-  const double gain = options.range.empty() ? 1 : (options.range[1] - options.range[0]) / 255;
-  bool plain = true;
-  std::array<double, 3> pads{};
-  for (int c = 0; c < 3; ++c) {
-    const double mean = channel_value(options.mean, c, 0), deviation = channel_value(options.std, c, 1);
-    const double mul = gain / options.scale / deviation, add = (low / options.scale - mean) / deviation;
-    plain = plain && mul == 1 && add == 0;
-    normalise.mul[size_t(c)] = float(mul / 128);
-    normalise.add[size_t(c)] = float(128 * mul + add);
-    pads[size_t(c)] = channel_value(options.pad_value, c, 0);
+  const ChannelScales scales = channel_scales(options);
+  for (size_t c = 0; c < 3; ++c) {
+    normalise.mul[c] = float(scales.mul[c] / 128);
+    normalise.add[c] = float(128 * scales.mul[c] + scales.add[c]);
   }
-  kind = store_as(options.type, plain);
+  kind = store_as(options.type, scales.plain);
 
   for (size_t t = 0; t < (yuv ? 2u : 1u); ++t) {
     const PlaneLayout layout = plane_layout(video.format, t);
@@ -240,7 +145,7 @@ Preprocessor::State::State(const VideoInfo& video_info, const PreprocessOptions&
   border.resize(size_t(width) * size_t(channels) * value_bytes);
   std::array<const int16_t*, 3> pad_rows{};
   for (size_t c = 0; c < 3; ++c) {
-    const double sample = (std::clamp(pads[c], 0.0, 255.0) - 128) * 128;
+    const double sample = (std::clamp(scales.pad[c], 0.0, 255.0) - 128) * 128;
     std::fill_n(finished[c], row_size, int16_t(std::lround(sample)));
     pad_rows[c] = finished[c];
   }

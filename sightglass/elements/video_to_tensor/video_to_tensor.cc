@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sightglass/core/registry.h"
+#include "sightglass/memory/cuda/cuda.h"
 
 namespace sightglass {
 namespace {
@@ -45,6 +46,10 @@ std::vector<PixelFormat> all_formats() {
   std::vector<PixelFormat> formats(known.begin(), known.end());
   formats.push_back(PixelFormat::p010);
   return formats;
+}
+
+TensorsSpec any_tensor() {
+  return {{{{std::begin(usable_types), std::end(usable_types)}, {}, Layout::any, {}}}};
 }
 
 // One pixel row of 16-bit samples, of which the upper ten bits count, as 8-bit samples.
@@ -126,7 +131,8 @@ std::vector<TensorSpec> VideoToTensor::tensor_specs(const VideoInfo* video) cons
 }
 
 std::vector<FormatSpec> VideoToTensor::transform_format(Direction from, const FormatSpec& spec) const {
-  if (spec.memory != MemoryKind::system) return {};
+  if (spec.memory != MemoryKind::system && (spec.memory != MemoryKind::cuda || !samples_on_device()))
+    return {};
   if (from == Direction::input) {
     if (std::holds_alternative<TensorsSpec>(spec.media)) return {};
     const auto* set = std::get_if<VideoSpec>(&spec.media);
@@ -135,7 +141,7 @@ std::vector<FormatSpec> VideoToTensor::transform_format(Direction from, const Fo
     if (known) video.width = set->width.min, video.height = set->height.min;
     std::vector<FormatSpec> result;
     for (TensorSpec& tensor : tensor_specs(known ? &video : nullptr))
-      result.push_back({TensorsSpec{{std::move(tensor)}}, MemoryKind::system});
+      result.push_back({TensorsSpec{{std::move(tensor)}}, spec.memory});
     return result;
   }
   if (std::holds_alternative<VideoSpec>(spec.media)) return {};
@@ -146,11 +152,16 @@ std::vector<FormatSpec> VideoToTensor::transform_format(Direction from, const Fo
                              [&](const TensorSpec& mine) { return agree(mine, theirs); }))
       return {};
   }
-  return {{VideoSpec{all_formats(), {}, {}}, MemoryKind::system}};
+  return {{VideoSpec{all_formats(), {}, {}}, spec.memory}};
+}
+
+bool VideoToTensor::samples_on_device() const {
+  return params_.interpolation != Method::bicubic && params_.interpolation != Method::area;
 }
 
 Status VideoToTensor::configure(const Format& input, const Format& output) {
   preprocessor_.reset();
+  device_pass_.reset();
   const VideoInfo* video = input.video();
   const TensorsInfo* tensors = output.tensors();
   if (!video || !tensors || tensors->tensors.size() != 1)
@@ -201,16 +212,25 @@ Status VideoToTensor::configure(const Format& input, const Format& output) {
   if (tensor.shape.rank() == 4 && (tensor.shape[0] < 1 || tensor.shape[0] > most_samples))
     return fail(ErrorCode::not_negotiated, "cannot make {}; at most {} pictures in a batch",
                 to_string(output), most_samples);
-  VideoInfo read_as = *video;
-  if (video->format == PixelFormat::p010) read_as.format = PixelFormat::nv12;  // narrow() makes it that
-  auto made = Preprocessor::make(read_as, options);
-  if (!made) return forward_error(made);
+  if (input.memory != output.memory)
+    return fail(ErrorCode::not_negotiated, "pictures in {} memory become tensors there, not in {} memory",
+                to_string(input.memory), to_string(output.memory));
+  if (input.memory == MemoryKind::cuda) {
+    auto pass = DevicePass::make(*video, options, axes.row, axes.channel);
+    if (!pass) return forward_error(pass);
+    device_pass_ = *std::move(pass);
+  } else {
+    VideoInfo read_as = *video;
+    if (video->format == PixelFormat::p010) read_as.format = PixelFormat::nv12;  // narrow() makes it that
+    auto made = Preprocessor::make(read_as, options);
+    if (!made) return forward_error(made);
+    preprocessor_ = std::move(*made);
+  }
 
   places_ = tensor.shape.rank() == 4 ? size_t(tensor.shape[0]) : 1;
   row_axis_ = axes.row, channel_axis_ = axes.channel;
   video_ = *video;
   options_ = options;
-  preprocessor_ = std::move(*made);
   return {};
 }
 
@@ -222,7 +242,7 @@ Crop VideoToTensor::part_of(const Frame& frame) const {
   return params_.roi_expand == 1 ? clip(*frame.crop, video_) : grow(*frame.crop, params_.roi_expand, video_);
 }
 
-bool VideoToTensor::map_planes(const Frame& frame) {
+bool VideoToTensor::is_agreed(const Frame& frame) const {
   const size_t count = plane_count(video_.format);
   if (!frame.video || frame.video->format != video_.format || frame.video->width != video_.width ||
       frame.video->height != video_.height || frame.tensors.size() != count)
@@ -233,6 +253,14 @@ bool VideoToTensor::map_planes(const Frame& frame) {
     if (plane.type != DataType::u8 || plane.shape.rank() != 2 || plane.shape[0] < plane_height(video_, p) ||
         plane.shape[1] < row_bytes || plane.strides.rank() != 2 || plane.strides[1] != 1)
       return false;
+  }
+  return true;
+}
+
+bool VideoToTensor::map_planes(const Frame& frame) {
+  if (!is_agreed(frame)) return false;
+  for (size_t p = 0; p < frame.tensors.size(); ++p) {
+    const Tensor& plane = frame.tensors[p];
     auto mapping = map(plane, Access::read);
     if (!mapping) return false;
     planes_[p] = {reinterpret_cast<const uint8_t*>(mapping->data()), ptrdiff_t(plane.strides[0])};
@@ -280,24 +308,20 @@ std::optional<Affine> VideoToTensor::write(const Frame& frame, const Mapping& te
   return frame.affine ? concat(back, *frame.affine) : back;
 }
 
-Result<Mapping> VideoToTensor::new_tensor(Output& output) {
+// In out_.
+Status VideoToTensor::new_tensor(Output& output) {
   out_.clear();
-  if (auto status = output.allocate(out_); !status) return forward_error(status);
+  if (auto status = output.allocate(out_); !status) return status;
   if (out_.tensors.size() != 1 || out_.tensors[0].type != options_.type)
     return fail(ErrorCode::internal, "was given memory for another format");
-  return map(out_.tensors[0], Access::write);
+  if (device_pass_ && cuda_pointer(out_.tensors[0]) == 0)
+    return fail(ErrorCode::internal, "was given {} memory for a tensor in CUDA memory",
+                to_string(out_.tensors[0].memory->kind()));
+  return {};
 }
 
-Status VideoToTensor::process(const Frame& frame, Output& output) {
-  if (!preprocessor_) return fail(ErrorCode::not_negotiated, "a frame came before its format");
-  if (places_ > 1) return process_list({&frame, 1}, output);
-  {
-    auto tensor = new_tensor(output);
-    if (!tensor) return forward_error(tensor);
-    const auto back = write(frame, *tensor, 0);
-    if (!back) return output.gap({frame.pts, frame.duration, frame.source});
-    if (!back->identity()) out_.affine = *back;
-  }
+Status VideoToTensor::push(const Frame& frame, const Affine& back, Output& output) {
+  if (!back.identity()) out_.affine = back;
   out_.pts = frame.pts;
   out_.duration = frame.duration;
   out_.source = frame.source;
@@ -306,8 +330,35 @@ Status VideoToTensor::process(const Frame& frame, Output& output) {
   return status;
 }
 
+Status VideoToTensor::process(const Frame& frame, Output& output) {
+  if (!preprocessor_ && !device_pass_)
+    return fail(ErrorCode::not_negotiated, "a frame came before its format");
+  if (places_ > 1) return process_list({&frame, 1}, output);
+  if (device_pass_) return process_on_device(frame, output);
+  if (auto status = new_tensor(output); !status) return status;
+  std::optional<Affine> back;
+  {
+    auto tensor = map(out_.tensors[0], Access::write);
+    if (!tensor) return forward_error(tensor);
+    back = write(frame, *tensor, 0);
+  }
+  if (!back) return output.gap({frame.pts, frame.duration, frame.source});
+  return push(frame, *back, output);
+}
+
+Status VideoToTensor::process_on_device(const Frame& frame, Output& output) {
+  if (auto status = new_tensor(output); !status) return status;
+  const Crop part = part_of(frame);
+  if (part.w <= 0 || part.h <= 0 || !is_agreed(frame) || !device_pass_->add(frame, part, out_.tensors[0], 0))
+    return output.gap({frame.pts, frame.duration, frame.source});
+  if (auto status = device_pass_->run(); !status) return status;
+  const Affine& back = device_pass_->affine(0);
+  return push(frame, frame.affine ? concat(back, *frame.affine) : back, output);
+}
+
 Status VideoToTensor::process_list(std::span<const Frame> frames, Output& output) {
-  if (!preprocessor_) return fail(ErrorCode::not_negotiated, "a frame came before its format");
+  if (!preprocessor_ && !device_pass_)
+    return fail(ErrorCode::not_negotiated, "a frame came before its format");
   if (places_ == 1) return Transform::process_list(frames, output);
   for (; !frames.empty(); frames = frames.subspan(std::min(frames.size(), places_)))
     if (auto status = fill_batch(frames.first(std::min(frames.size(), places_)), output); !status)
@@ -316,32 +367,58 @@ Status VideoToTensor::process_list(std::span<const Frame> frames, Output& output
 }
 
 Status VideoToTensor::fill_batch(std::span<const Frame> frames, Output& output) {
+  if (auto status = new_tensor(output); !status) return status;
   {
-    auto tensor = new_tensor(output);
-    if (!tensor) return forward_error(tensor);
+    Mapping tensor;
+    if (!device_pass_) {
+      auto mapped = map(out_.tensors[0], Access::write);
+      if (!mapped) return forward_error(mapped);
+      tensor = *std::move(mapped);
+    }
     for (const Frame& frame : frames) {
       Sample sample{.source = frame.source.value_or(SourceId{.pts = frame.pts}),
                     .pts = frame.pts,
                     .duration = frame.duration};
-      const auto back = write(frame, *tensor, out_.batch.size());
+      const size_t place = out_.batch.size();
+      std::optional<Affine> back;
+      if (!device_pass_) {
+        back = write(frame, tensor, place);
+      } else if (const Crop part = part_of(frame); part.w > 0 && part.h > 0 && is_agreed(frame) &&
+                                                   device_pass_->add(frame, part, out_.tensors[0], place)) {
+        back = frame.affine.value_or(Affine{});  // what the pass adds is known when it has run
+      }
       if (!back) {
         // Goes ahead of the batch, so it says in front of which sample it belongs.
         Gap gap{frame.pts, frame.duration, sample.source};
-        gap.source->batch_index = -int(out_.batch.size());
+        gap.source->batch_index = -int(place);
         if (auto status = output.gap(gap); !status) return status;
         continue;
       }
-      sample.source.batch_index = int(out_.batch.size());
+      sample.source.batch_index = int(place);
       sample.affine = *back;
       out_.batch.push_back(sample);
     }
   }
   if (out_.batch.empty()) return {};
+  if (device_pass_) {
+    if (auto status = device_pass_->run(); !status) return status;
+    for (size_t i = 0; i < out_.batch.size(); ++i)
+      out_.batch[i].affine = concat(device_pass_->affine(i), out_.batch[i].affine);
+  }
   out_.pts = out_.batch.front().pts;
   out_.duration = out_.batch.front().duration;
   auto status = output.push(out_);
   out_.clear();
   return status;
+}
+
+Status VideoToTensor::drain(Output&) {
+  flush();
+  return {};
+}
+
+void VideoToTensor::flush() {
+  if (device_pass_) device_pass_->finish();
 }
 
 namespace {
@@ -350,15 +427,15 @@ const Registration registration({
     .name = "video_to_tensor",
     .title = "Video to tensor",
     .klass = "Filter/Converter/Video",
-    .doc = "Makes the input of a model from a picture in one fused pass: crop, resize or letterbox, colour "
-           "conversion, "
+    .doc = "Makes the input of a model from a picture in one fused pass, on the CPU or, for pictures in CUDA "
+           "memory, on the GPU: crop, resize or letterbox, colour conversion, "
            "normalisation. out = ((v/255·(hi-lo)+lo)/scale - mean)/std, per channel in the order of the "
            "tensor, the "
            "inner bracket only with range. Writes the matrix that leads back to the full frame.",
     .kind = ElementKind::transform,
-    .input = {{VideoSpec{all_formats(), {}, {}}, MemoryKind::system}},
-    .output = {{TensorsSpec{{{{std::begin(usable_types), std::end(usable_types)}, {}, Layout::any, {}}}},
-                MemoryKind::system}},
+    .input = {{VideoSpec{all_formats(), {}, {}}, MemoryKind::system},
+              {VideoSpec{all_formats(), {}, {}}, MemoryKind::cuda}},
+    .output = {{any_tensor(), MemoryKind::system}, {any_tensor(), MemoryKind::cuda}},
     .reads_results = true,
     .params = ParamTable::of<VideoToTensor::Params>({
         param("width", &VideoToTensor::Params::width, "width of the tensor; 0: as downstream has it")

@@ -1,6 +1,6 @@
-// Makes the input tensor of a model from a picture in one fused pass on the CPU: crop, resize or letterbox,
-// colour, normalisation (kernel.h does the work). It is the fast form of opencv_cropscale ! videoconvert !
-// tensor_convert ! opencv_tensor_normalize.
+// Makes the input tensor of a model from a picture in one fused pass: crop, resize or letterbox, colour,
+// normalisation (kernel.h does the work on the CPU, cuda_preprocess.h on an NVIDIA GPU). It is the fast form
+// of opencv_cropscale ! videoconvert ! tensor_convert ! opencv_tensor_normalize.
 //
 // in   video frame, any format and pixel aspect, padded rows; `crop` or the region that the frame stands for
 //      (`source->roi` with `regions[0]`) says which part counts
@@ -9,7 +9,10 @@
 //      of which no pixel counts, becomes a gap.
 //
 // Where the next element wants [N,…], the pictures of a list become one tensor with Frame::batch; what is
-// left over of it when there are fewer than N is unspecified. 10-bit pictures are read as 8-bit ones.
+// left over of it when there are fewer than N is unspecified. 10-bit pictures are read as 8-bit ones on the
+// CPU.
+//
+// Pictures in CUDA memory become tensors in CUDA memory, bilinear or nearest; nothing is waited for.
 //
 // One stream, one thread. 1 to 3 ns per pixel of the tensor, nothing is allocated per frame.
 #pragma once
@@ -21,6 +24,7 @@
 #include <vector>
 
 #include "sightglass/core/element.h"
+#include "sightglass/elements/video_to_tensor/device_pass.h"
 #include "sightglass/elements/video_to_tensor/kernel.h"
 #include "sightglass/memory/mapping.h"
 
@@ -54,25 +58,34 @@ class VideoToTensor final : public Transform {
   Status configure(const Format& input, const Format& output) override;
   Status process(const Frame& frame, Output& output) override;
   Status process_list(std::span<const Frame> frames, Output& output) override;
+  Status drain(Output& output) override;
+  void flush() override;
+  void stop() override { flush(); }
 
  private:
   // What the tensor of a picture may be. `video` is null where it is not known.
   std::vector<TensorSpec> tensor_specs(const VideoInfo* video) const;
   Crop part_of(const Frame& frame) const;
+  bool samples_on_device() const;  // as the parameters have it
+  // Whether it is as it was agreed.
+  bool is_agreed(const Frame& frame) const;
   // Fills planes_ and mappings_; false when the picture is not what was agreed or cannot be read.
   bool map_planes(const Frame& frame);
   void narrow_planes(const Crop& part);
   std::optional<Affine> write(const Frame& frame, const Mapping& tensor, size_t place);
-  Result<Mapping> new_tensor(Output& output);
+  Status new_tensor(Output& output);
   Status fill_batch(std::span<const Frame> frames, Output& output);
+  Status process_on_device(const Frame& frame, Output& output);
+  Status push(const Frame& frame, const Affine& back, Output& output);
 
   Params params_;
   ResizeRule rule_;
   VideoInfo video_;
   PreprocessOptions options_;
-  size_t places_ = 1;                       // of pictures in the tensor
-  size_t row_axis_ = 0, channel_axis_ = 0;  // of the tensor's shape
-  std::unique_ptr<Preprocessor> preprocessor_;
+  size_t places_ = 1;                           // of pictures in the tensor
+  size_t row_axis_ = 0, channel_axis_ = 0;      // of the tensor's shape
+  std::unique_ptr<Preprocessor> preprocessor_;  // of pictures in system memory
+  std::unique_ptr<DevicePass> device_pass_;     // of those in CUDA memory
   Frame out_;
 
   std::array<PlaneView, 4> planes_;

@@ -10,6 +10,9 @@
 
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/video_to_tensor/test_picture.h"
+#include "sightglass/memory/context.h"
+#include "sightglass/memory/cuda/cuda.h"
+#include "sightglass/memory/map_to.h"
 #include "sightglass/memory/system/system_memory.h"
 
 namespace sightglass {
@@ -389,6 +392,123 @@ TEST(VideoToTensor, ReadsTenBitPictures) {
   for (const auto& crop : {std::optional<Crop>{}, std::optional(Crop{7, 3, 11, 9})})
     EXPECT_THAT(values_of(*ten.video, ten, crop),
                 testing::Pointwise(testing::FloatNear(1e-3f), values_of(eight.info, frame_of(eight), crop)));
+}
+
+// ---- pictures in CUDA memory
+
+// Gives tensors in CUDA memory.
+class DeviceCollector final : public Output {
+ public:
+  explicit DeviceCollector(TensorInfo info) : info_(std::move(info)) {}
+  Status allocate(Frame& frame) override {
+    auto block = allocate_cuda(nullptr, info_.bytes());
+    if (!block) return forward_error(block);
+    frame.tensors.assign(1, tensor_in(*block, info_));
+    return {};
+  }
+  Status push(const Frame& frame) override { return frames.push_back(frame), Status(); }
+  Status gap(const Gap& gap) override { return gaps.push_back(gap), Status(); }
+  std::vector<Frame> frames;
+  std::vector<Gap> gaps;
+
+ private:
+  TensorInfo info_;
+};
+
+std::vector<float> floats(const Tensor& tensor) {
+  const auto mapping = map(tensor, Access::read);
+  EXPECT_TRUE(mapping) << mapping.error().message;
+  const auto values = mapping->as<float>();
+  return {values.begin(), values.end()};
+}
+
+TEST(VideoToTensor, KeepsToTheMemoryThatPicturesLieIn) {
+  const auto element = make({{"width", "8"}, {"height", "4"}});
+  for (const auto& spec : element->transform_format(Direction::input, {VideoSpec{}, MemoryKind::cuda}))
+    EXPECT_EQ(spec.memory, MemoryKind::cuda);
+  EXPECT_THAT(element->transform_format(Direction::input, {VideoSpec{}, MemoryKind::va}), IsEmpty());
+  // There is no kernel for it.
+  const auto bicubic = make({{"interpolation", "bicubic"}});
+  EXPECT_THAT(bicubic->transform_format(Direction::input, {VideoSpec{}, MemoryKind::cuda}), IsEmpty());
+  const auto mixed =
+      element->configure({video(PixelFormat::nv12, 64, 48), MemoryKind::cuda}, tensor_format(nhwc_8x4));
+  ASSERT_FALSE(mixed);
+  EXPECT_THAT(mixed.error().message, HasSubstr("not in system memory"));
+}
+
+TEST(VideoToTensor, OnCudaGivesWhatTheCpuGives) {
+  if (const auto device = default_context(MemoryKind::cuda); !device) GTEST_SKIP() << device.error().message;
+  test::Picture picture(video(PixelFormat::nv12, 320, 180), 7);
+  picture.fill_smooth();
+  const Frame on_cpu = frame_of(picture);
+  auto mapped = map_to(on_cpu, {.form = {MemoryKind::cuda, PixelFormat::nv12}, .access = Access::read});
+  ASSERT_TRUE(mapped) << mapped.error().message;
+  Frame on_device = mapped->frame();
+  on_device.pts = on_cpu.pts, on_device.duration = on_cpu.duration;
+  const TensorInfo info = tensor_info(DataType::f32, {1, 3, 96, 96}, Layout::nchw);
+  const std::vector<std::pair<std::string, std::string>> settings = {{"resize", "letterbox"},
+                                                                     {"pad-value", "<114>"}};
+  auto reference = make(settings), element = make(settings);
+  ASSERT_TRUE(reference->configure({picture.info}, tensor_format(info)));
+  Format device_tensors = tensor_format(info);
+  device_tensors.memory = MemoryKind::cuda;
+  const auto configured = element->configure({picture.info, MemoryKind::cuda}, device_tensors);
+  ASSERT_TRUE(configured) << configured.error().message;
+  Collector expected(info);
+  DeviceCollector made(info);
+  for (int i = 0; i < 8; ++i) {  // more than are held at a time
+    ASSERT_TRUE(reference->process(on_cpu, expected));
+    const auto processed = element->process(on_device, made);
+    ASSERT_TRUE(processed) << processed.error().message;
+  }
+  ASSERT_THAT(made.frames, SizeIs(8));
+  EXPECT_EQ(made.frames[0].pts, 1000);
+  EXPECT_EQ(made.frames[0].affine, expected.frames[0].affine);
+  const auto want = floats(expected.frames[0].tensors[0]);
+  for (const Frame& frame : made.frames) {
+    const auto got = floats(frame.tensors[0]);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 0.5) << i;
+  }
+  // At the end nothing is under way any more.
+  ASSERT_TRUE(element->drain(made));
+  // A picture that is not as it was agreed is a gap.
+  Frame other = on_device;
+  other.tensors.pop_back();
+  ASSERT_TRUE(element->process(other, made));
+  EXPECT_THAT(made.gaps, SizeIs(1));
+}
+
+TEST(VideoToTensor, OnCudaABatchIsOneTensor) {
+  if (const auto device = default_context(MemoryKind::cuda); !device) GTEST_SKIP() << device.error().message;
+  test::Picture picture(video(PixelFormat::nv12, 320, 180), 7);
+  picture.fill_smooth();
+  const Frame on_cpu = frame_of(picture);
+  auto mapped = map_to(on_cpu, {.form = {MemoryKind::cuda, PixelFormat::nv12}, .access = Access::read});
+  ASSERT_TRUE(mapped) << mapped.error().message;
+  const TensorInfo info = tensor_info(DataType::f32, {40, 3, 32, 32}, Layout::nchw);
+  auto reference = make({}), element = make({});
+  ASSERT_TRUE(reference->configure({picture.info}, tensor_format(info)));
+  Format device_tensors = tensor_format(info);
+  device_tensors.memory = MemoryKind::cuda;
+  ASSERT_TRUE(element->configure({picture.info, MemoryKind::cuda}, device_tensors));
+  std::vector<Frame> frames, device_frames;
+  for (int i = 0; i < 40; ++i) {  // more than a launch takes
+    frames.push_back(on_cpu);
+    frames.back().crop = Crop{i, i, 100, 90};
+    device_frames.push_back(mapped->frame());
+    device_frames.back().crop = frames.back().crop;
+  }
+  Collector expected(info);
+  DeviceCollector made(info);
+  ASSERT_TRUE(reference->process_list(frames, expected));
+  ASSERT_TRUE(element->process_list(device_frames, made));
+  ASSERT_THAT(made.frames, SizeIs(1));
+  ASSERT_THAT(made.frames[0].batch, SizeIs(40));
+  EXPECT_EQ(made.frames[0].batch[7].affine, expected.frames[0].batch[7].affine);
+  const auto want = floats(expected.frames[0].tensors[0]), got = floats(made.frames[0].tensors[0]);
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) ASSERT_NEAR(got[i], want[i], 0.5) << i;
 }
 
 }  // namespace

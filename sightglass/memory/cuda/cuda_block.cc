@@ -3,6 +3,8 @@
 #include <format>
 #include <utility>
 
+#include "sightglass/memory/copy_ledger.h"
+#include "sightglass/memory/cuda/cuda_stream.h"
 #include "sightglass/memory/tensor_rows.h"
 
 namespace sightglass {
@@ -44,6 +46,7 @@ Status CudaBlock::wait_in(CUstream_st* stream) {
 }
 
 Result<std::byte*> CudaBlock::map(Access access) {
+  static CopyLedger::Hop& downloads = CopyLedger::process().hop("CUDA memory mapped for the CPU");
   std::unique_lock lock(mutex_);
   if (users_ == 0) {
     lock.unlock();
@@ -58,6 +61,7 @@ Result<std::byte*> CudaBlock::map(Access access) {
     if (!fence) return forward_error(fence);
     (*staging)->set_fence(*fence);
     if (auto done = (*fence)->wait(); !done) return forward_error(done);
+    downloads.copied(size());
     lock.lock();
     if (users_ == 0) staging_ = std::move(*staging);
   }
@@ -110,6 +114,7 @@ Result<Ref<CudaBlock>> CudaPool::acquire() {
     auto scope = CudaScope::enter(*context_);
     if (!scope) return forward_error(scope);
     CUdeviceptr address = 0;
+    const std::shared_lock allowed(cuda_allocations());
     auto status = cuda_status(std::format("{} bytes of CUDA memory", block_size_),
                               (*scope)->alloc(&address, block_size_));
     if (!status) return forward_error(status);
@@ -151,6 +156,7 @@ Result<Ref<PinnedBlock>> PinnedPool::acquire() {
     auto scope = CudaScope::enter(*context_);
     if (!scope) return forward_error(scope);
     void* data = nullptr;
+    const std::shared_lock allowed(cuda_allocations());
     auto status = cuda_status(std::format("{} bytes of pinned memory", block_size_),
                               (*scope)->alloc_host(&data, block_size_));
     if (!status) return forward_error(status);

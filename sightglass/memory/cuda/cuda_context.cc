@@ -49,6 +49,10 @@ Result<Ref<CudaContext>> CudaContext::open(int device) {
   CUdevice handle;
   std::array<char, 256> name{};
   auto status = cuda_status("no CUDA device", (*driver)->device(&handle, device));
+  // Who waits for the device sleeps, in whatever library. Refused where somebody has chosen otherwise
+  // already.
+  constexpr unsigned wait_asleep = 4;
+  if (status) (*driver)->primary_flags(handle, wait_asleep);
   if (status) status = cuda_status("no CUDA context", (*driver)->retain_primary(&context->context_, handle));
   if (!status) return forward_error(status);
   (*driver)->device_name(name.data(), int(name.size()) - 1, handle);
@@ -90,7 +94,9 @@ Result<CUevent> CudaContext::take_event() {
   auto scope = CudaScope::enter(*this);
   if (!scope) return forward_error(scope);
   CUevent event = nullptr;
-  auto status = cuda_status("no CUDA event", (*scope)->event_create(&event, CU_EVENT_DISABLE_TIMING));
+  constexpr unsigned wait_asleep = 1;
+  auto status =
+      cuda_status("no CUDA event", (*scope)->event_create(&event, CU_EVENT_DISABLE_TIMING | wait_asleep));
   if (!status) return forward_error(status);
   return event;
 }

@@ -26,18 +26,25 @@ Status load() {
   const bool found =
       find(library, "cuInit", f.init) && find(library, "cuDeviceGetCount", f.device_count) &&
       find(library, "cuDeviceGet", f.device) && find(library, "cuDeviceGetName", f.device_name) &&
+      find(library, "cuDevicePrimaryCtxSetFlags_v2", f.primary_flags) &&
       find(library, "cuDevicePrimaryCtxRetain", f.retain_primary) &&
       find(library, "cuCtxPushCurrent_v2", f.push) && find(library, "cuCtxPopCurrent_v2", f.pop) &&
       find(library, "cuMemAlloc_v2", f.alloc) && find(library, "cuMemFree_v2", f.free) &&
       find(library, "cuMemAllocHost_v2", f.alloc_host) && find(library, "cuMemFreeHost", f.free_host) &&
-      find(library, "cuMemGetAddressRange_v2", f.address_range) &&
-      find(library, "cuMemcpy2DAsync_v2", f.copy_2d) && find(library, "cuStreamCreate", f.stream_create) &&
+      find(library, "cuMemGetAddressRange_v2", f.address_range) && find(library, "cuMemcpyAsync", f.copy) &&
+      find(library, "cuMemcpy2DAsync_v2", f.copy_2d) && find(library, "cuMemsetD8Async", f.fill) &&
+      find(library, "cuStreamCreate", f.stream_create) &&
+      find(library, "cuStreamDestroy_v2", f.stream_destroy) &&
       find(library, "cuStreamSynchronize", f.stream_synchronize) &&
       find(library, "cuStreamWaitEvent", f.stream_wait_event) &&
       find(library, "cuEventCreate", f.event_create) && find(library, "cuEventDestroy_v2", f.event_destroy) &&
       find(library, "cuEventRecord", f.event_record) && find(library, "cuEventQuery", f.event_query) &&
       find(library, "cuEventSynchronize", f.event_synchronize) &&
-      find(library, "cuGetErrorString", f.error_string) && find(library, "cuIpcGetMemHandle", f.ipc_export) &&
+      find(library, "cuDeviceGetAttribute", f.device_attribute) &&
+      find(library, "cuModuleLoadData", f.module_load) &&
+      find(library, "cuModuleGetFunction", f.module_function) &&
+      find(library, "cuLaunchKernel", f.launch_kernel) && find(library, "cuGetErrorString", f.error_string) &&
+      find(library, "cuIpcGetMemHandle", f.ipc_export) &&
       find(library, "cuIpcOpenMemHandle_v2", f.ipc_open) && find(library, "cuIpcCloseMemHandle", f.ipc_close);
   if (!found) return fail(ErrorCode::unavailable, "the NVIDIA driver is too old: {}", dlerror());
   if (auto status = cuda_status("the NVIDIA driver cannot be used", f.init(0)); !status) return status;

@@ -18,6 +18,7 @@ struct CudaDriver {
   CUresult (*device_count)(int*);
   CUresult (*device)(CUdevice*, int);
   CUresult (*device_name)(char*, int, CUdevice);
+  CUresult (*primary_flags)(CUdevice, unsigned);
   CUresult (*retain_primary)(CUcontext*, CUdevice);
   CUresult (*push)(CUcontext);
   CUresult (*pop)(CUcontext*);
@@ -26,8 +27,11 @@ struct CudaDriver {
   CUresult (*alloc_host)(void**, size_t);
   CUresult (*free_host)(void*);
   CUresult (*address_range)(CUdeviceptr*, size_t*, CUdeviceptr);
+  CUresult (*copy)(CUdeviceptr, CUdeviceptr, size_t, CUstream);  // of any two places
   CUresult (*copy_2d)(const CUDA_MEMCPY2D*, CUstream);
+  CUresult (*fill)(CUdeviceptr, unsigned char, size_t, CUstream);
   CUresult (*stream_create)(CUstream*, unsigned);
+  CUresult (*stream_destroy)(CUstream);
   CUresult (*stream_synchronize)(CUstream);
   CUresult (*stream_wait_event)(CUstream, CUevent, unsigned);
   CUresult (*event_create)(CUevent*, unsigned);
@@ -35,6 +39,11 @@ struct CudaDriver {
   CUresult (*event_record)(CUevent, CUstream);
   CUresult (*event_query)(CUevent);
   CUresult (*event_synchronize)(CUevent);
+  CUresult (*device_attribute)(int*, CUdevice_attribute, CUdevice);
+  CUresult (*module_load)(CUmodule*, const void*);
+  CUresult (*module_function)(CUfunction*, CUmodule, const char*);
+  CUresult (*launch_kernel)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+                            CUstream, void**, void**);
   CUresult (*error_string)(CUresult, const char**);
   CUresult (*ipc_export)(CudaIpcBytes*, CUdeviceptr);
   CUresult (*ipc_open)(CUdeviceptr*, CudaIpcBytes, unsigned);

@@ -16,8 +16,4 @@ struct BufferPlanes {
 };
 Result<BufferPlanes> planes_of(GstBuffer* buffer, const GstVideoInfo& info);
 
-// Whether an element of GStreamer's CUDA plug-in has made it, and the block of device memory below.
-bool is_cuda_memory(GstMemory* memory);
-Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory);
-
 }  // namespace sightglass::gst

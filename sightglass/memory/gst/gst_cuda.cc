@@ -1,3 +1,5 @@
+#include "sightglass/memory/gst/gst_cuda.h"
+
 // GStreamer's CUDA library is not linked: whoever has its memory has loaded it. What is used of it is public:
 // the type of the memory, the flag that maps the device, the context behind the GstMemory and its property
 // cuda-device-id.
@@ -6,7 +8,6 @@
 #include <memory>
 
 #include "sightglass/memory/cuda/cuda.h"
-#include "sightglass/memory/gst/buffer_layout.h"
 
 namespace sightglass::gst {
 namespace {
@@ -29,6 +30,23 @@ void finish_writing(GstMemory* memory) {
   if (sync) sync(memory);
 }
 
+template <class Function>
+Function* function(const char* name, int mode) {
+  void* loaded = dlopen(library, mode);
+  return loaded ? reinterpret_cast<Function*>(dlsym(loaded, name)) : nullptr;
+}
+
+// Only addresses of the device's primary context can be used by others. A context of GStreamer's own is
+// another one, on the same device.
+Status check_context(GObject* theirs, const Context& ours) {
+  static auto* const handle =
+      function<gpointer(GObject*)>("gst_cuda_context_get_handle", RTLD_LAZY | RTLD_NOLOAD);
+  if (!handle || handle(theirs) == ours.handle("CUcontext")) return {};
+  return fail(ErrorCode::unsupported,
+              "the frames lie in a CUDA context of their element's own; let the pipeline have one context: "
+              "start the decoder together with what reads its frames, in one pipeline");
+}
+
 struct Mapped {
   GstBuffer* buffer;
   GstMemory* memory;
@@ -40,11 +58,22 @@ struct Mapped {
 bool is_cuda_memory(GstMemory* memory) { return gst_memory_is_type(memory, "gst.cuda.memory"); }
 
 Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory) {
-  gint device = 0;
-  if (auto* context = reinterpret_cast<CudaMemoryHead*>(memory)->context)
-    g_object_get(context, "cuda-device-id", &device, nullptr);
-  auto context = cuda_context(device);
-  if (!context) return forward_error(context);
+  // Of all frames of a pipeline the same, so that the property is read once.
+  thread_local struct {
+    GObject* theirs = nullptr;
+    ContextRef ours;
+  } last;
+  GObject* const theirs = reinterpret_cast<CudaMemoryHead*>(memory)->context;
+  if (!last.ours || last.theirs != theirs) {
+    gint device = 0;
+    if (theirs) g_object_get(theirs, "cuda-device-id", &device, nullptr);
+    auto context = cuda_context(device);
+    if (!context) return forward_error(context);
+    if (theirs)
+      if (auto status = check_context(theirs, **context); !status) return forward_error(status);
+    last.theirs = theirs;
+    last.ours = *std::move(context);
+  }
   finish_writing(memory);
   auto mapped = std::make_unique<Mapped>(Mapped{buffer, memory, {}});
   if (!gst_memory_map(memory, &mapped->map, GstMapFlags(GST_MAP_READ | map_cuda)))
@@ -52,10 +81,30 @@ Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory) {
   gst_buffer_ref(buffer);
   const auto address = reinterpret_cast<uint64_t>(mapped->map.data);
   const size_t size = mapped->map.size;
-  return wrap_cuda(*context, address, size, [held = std::move(mapped)]() noexcept {
+  return wrap_cuda(last.ours, address, size, [held = std::move(mapped)]() noexcept {
     gst_memory_unmap(held->memory, &held->map);
     gst_buffer_unref(held->buffer);
   });
+}
+
+bool answer_cuda_context(GstQuery* query) {
+  const gchar* type = nullptr;
+  if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT || !gst_query_parse_context_type(query, &type) ||
+      !g_str_equal(type, "gst.cuda.context"))
+    return false;
+  static GstContext* const shared = []() -> GstContext* {
+    const auto ours = cuda_context(0);
+    if (!ours) return nullptr;
+    auto* const load = function<gboolean()>("gst_cuda_load_library", RTLD_LAZY);
+    auto* const wrap = function<GObject*(void*, int)>("gst_cuda_context_new_wrapped", RTLD_LAZY);
+    auto* const make = function<GstContext*(GObject*)>("gst_context_new_cuda_context", RTLD_LAZY);
+    if (!load || !wrap || !make || !load()) return nullptr;
+    GObject* const wrapped = wrap((*ours)->handle("CUcontext"), 0);
+    return wrapped ? make(wrapped) : nullptr;
+  }();
+  if (!shared) return false;
+  gst_query_set_context(query, shared);
+  return true;
 }
 
 }  // namespace sightglass::gst

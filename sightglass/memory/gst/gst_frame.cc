@@ -8,6 +8,7 @@
 
 #include "sightglass/memory/dmabuf/dmabuf_memory.h"
 #include "sightglass/memory/gst/buffer_layout.h"
+#include "sightglass/memory/gst/gst_cuda.h"
 #include "sightglass/memory/gst/gst_memory.h"
 #include "sightglass/memory/gst/handles.h"
 

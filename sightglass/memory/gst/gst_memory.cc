@@ -93,7 +93,9 @@ MemoryRef BufferMemories::wrap(GstBuffer* buffer, GstMemory* memory) {
 
 MemoryRef BufferMemories::wrap_output(GstMemory* memory) { return wrap(nullptr, memory); }
 
-void BufferMemories::release(Memory& output) { static_cast<BufferMemory&>(output).let_go(); }
+void BufferMemories::release(Memory& output) {
+  if (auto* of_buffer = dynamic_cast<BufferMemory*>(&output)) of_buffer->let_go();
+}
 
 void BufferMemories::let_go_of_buffer(Memory& memory) {
   if (auto* of_buffer = dynamic_cast<BufferMemory*>(&memory)) of_buffer->let_go_of_buffer();

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "sightglass/memory/cuda/cuda.h"
+#include "sightglass/model/onnx/onnx_cuda.h"
 #include "sightglass/model/onnx/onnx_library.h"
 #include "sightglass/model/onnx/onnx_model.h"
 
@@ -15,7 +17,8 @@ namespace fs = std::filesystem;
 // ONNX Runtime itself takes config entries of these families as they are.
 constexpr std::string_view entry_families[] = {"session.", "optimization.", "ep.", "mlas."};
 
-Status apply_config(Ort::SessionOptions& options, std::string_view config, LoadedThreads& threads) {
+Status apply_config(Ort::SessionOptions& options, std::string_view config, LoadedThreads& threads,
+                    OnnxCuda* cuda) {
   const auto entries = parse_config(config);
   if (!entries) return std::unexpected(entries.error());
   for (const auto& [key, value] : *entries) {
@@ -48,6 +51,8 @@ Status apply_config(Ort::SessionOptions& options, std::string_view config, Loade
     } else if (key == "execution_mode") {
       if (value != "sequential" && value != "parallel") return wrong("sequential or parallel");
       options.SetExecutionMode(value == "parallel" ? ORT_PARALLEL : ORT_SEQUENTIAL);
+    } else if (key.starts_with("cuda.") && key.size() > 5) {
+      if (cuda) cuda->provider.emplace_back(key.substr(5), value);
     } else if (std::ranges::any_of(entry_families,
                                    [&](std::string_view family) { return key.starts_with(family); })) {
       options.AddConfigEntry(key.c_str(), value.c_str());
@@ -56,31 +61,27 @@ Status apply_config(Ort::SessionOptions& options, std::string_view config, Loade
           ErrorCode::invalid_argument,
           "config: unknown key '{}'; known are intra_op_num_threads, inter_op_num_threads, allow_spinning, "
           "graph_optimization_level, execution_mode, and ONNX Runtime's own session.*, optimization.*, ep.*, "
-          "mlas.*",
+          "mlas.*, and cuda.* for options of its CUDA provider",
           key);
     }
   }
   return {};
 }
 
-// Makes the options run on an NVIDIA device, or says why that is not possible.
-Status add_cuda(Ort::SessionOptions& options, int index) {
-  std::string reason;
-  OrtCUDAProviderOptionsV2* cuda = nullptr;
-  const OrtApi& api = Ort::GetApi();
-  try {
-    Ort::ThrowOnError(api.CreateCUDAProviderOptions(&cuda));
-    const std::string id = std::to_string(index);
-    const char* key = "device_id";
-    const char* value = id.c_str();
-    Ort::ThrowOnError(api.UpdateCUDAProviderOptions(cuda, &key, &value, 1));
-    options.AppendExecutionProvider_CUDA_V2(*cuda);
-  } catch (const Ort::Exception& error) {
-    reason = one_line(error.what());
-  }
-  if (cuda) api.ReleaseCUDAProviderOptions(cuda);
-  if (reason.empty()) return {};
-  return fail(ErrorCode::unavailable, "{}", reason);
+// An NVIDIA device that models can run on, or why there is none.
+Result<OnnxCuda> find_cuda(const OnnxLibrary& library, int index) {
+  if (access("/dev/nvidiactl", R_OK | W_OK) != 0)
+    return fail(ErrorCode::unavailable, "no NVIDIA device (/dev/nvidiactl)");
+  // Loading the provider costs a second and leaves hundreds of megabytes behind, so it is not tried without
+  // a device.
+  auto context = cuda_context(index);
+  if (!context) return forward_error(context);
+  OnnxCuda cuda{.context = *std::move(context), .index = index, .provider = {}};
+  Ort::SessionOptions options;
+  if (Status added = add_cuda_provider(options, cuda, nullptr, false); !added)
+    return fail(ErrorCode::unavailable, "ONNX Runtime {} ({}) cannot use {}: {}", library.info.version,
+                library.info.library, cuda.context->description(), added.error().message);
+  return cuda;
 }
 
 class OnnxEngine final : public Engine {
@@ -100,8 +101,7 @@ class OnnxEngine final : public Engine {
   Status check_device(std::string_view text) override {
     const auto library = onnx_library();
     if (!library) return std::unexpected(library.error());
-    Ort::SessionOptions options;
-    const auto chosen = choose_device(**library, text, options);
+    const auto chosen = choose_device(**library, text);
     if (!chosen) return std::unexpected(chosen.error());
     return {};
   }
@@ -121,7 +121,7 @@ class OnnxEngine final : public Engine {
 
  private:
   struct Chosen {
-    bool gpu = false;
+    std::optional<OnnxCuda> cuda;
     std::vector<std::string> notes;
   };
 
@@ -129,23 +129,25 @@ class OnnxEngine final : public Engine {
                                                  const LoadOptions& wanted) {
     Ort::SessionOptions options;
     options.SetGraphOptimizationLevel(ORT_ENABLE_ALL);
-    const auto device = choose_device(library, wanted.device, options);
+    auto device = choose_device(library, wanted.device);
     if (!device) return std::unexpected(device.error());
 
     const bool latency = wanted.policy == SchedulingPolicy::latency;
     LoadedThreads threads{.per_request = latency ? usable_cores() : 1, .spin = latency};
-    if (Status applied = apply_config(options, wanted.config, threads); !applied)
+    if (Status applied =
+            apply_config(options, wanted.config, threads, device->cuda ? &*device->cuda : nullptr);
+        !applied)
       return std::unexpected(applied.error());
     options.SetIntraOpNumThreads(int(threads.per_request));
     for (const char* pool : {"session.intra_op.allow_spinning", "session.inter_op.allow_spinning"})
       if (!options.HasConfigEntry(pool)) options.AddConfigEntry(pool, threads.spin ? "1" : "0");
-    // On a GPU requests queue up behind each other anyway; a second one hides the copies.
-    threads.requests = device->gpu ? 2 : latency ? 1 : std::max(1u, usable_cores() / threads.per_request);
-    return load_onnx_model(library, path, wanted, options, threads, device->notes);
+    // On a GPU runs queue up behind each other anyway; a second request hides the copies.
+    threads.requests = device->cuda ? 2 : latency ? 1 : std::max(1u, usable_cores() / threads.per_request);
+    return load_onnx_model(library, path, wanted, options, threads, std::move(device->cuda),
+                           std::move(device->notes));
   }
 
-  Result<Chosen> choose_device(const OnnxLibrary& library, std::string_view text,
-                               Ort::SessionOptions& options) {
+  static Result<Chosen> choose_device(const OnnxLibrary& library, std::string_view text) {
     const auto device = parse_device(text);
     if (!device) return std::unexpected(device.error());
     if (device->kind == DeviceName::Kind::cpu) {
@@ -153,19 +155,24 @@ class OnnxEngine final : public Engine {
       return fail(ErrorCode::unavailable, "device={} is not usable: there is one CPU device; usable: CPU",
                   text);
     }
-    std::string missing;
-    if (access("/dev/nvidiactl", R_OK | W_OK) != 0) missing = "no NVIDIA device (/dev/nvidiactl)";
-    // Loading the provider costs a second and leaves hundreds of megabytes behind, so it is not tried without
-    // a device.
-    if (missing.empty()) {
-      const Status added = add_cuda(options, device->index);
-      if (added) return Chosen{.gpu = true, .notes = {}};
-      missing = "ONNX Runtime " + library.info.version + " (" + library.info.library +
-                ") cannot use it: " + added.error().message;
+    auto cuda = find_cuda(library, device->index);
+    const bool is_automatic = device->kind == DeviceName::Kind::automatic;
+    if (cuda) {
+      Chosen chosen;
+      if (is_automatic)
+        chosen.notes.push_back(
+            std::format("device=AUTO uses CUDA:{}: {}", cuda->index, cuda->context->description()));
+      chosen.cuda = *std::move(cuda);
+      return chosen;
     }
-    if (device->kind == DeviceName::Kind::automatic)
-      return Chosen{.gpu = false, .notes = {"device=AUTO uses the CPU: " + missing}};
-    return fail(ErrorCode::unavailable, "device={} is not usable: {}; usable: CPU", text, missing);
+    if (is_automatic)
+      return Chosen{.cuda = {}, .notes = {"device=AUTO uses the CPU: " + cuda.error().message}};
+    const int others = cuda_devices();
+    return fail(ErrorCode::unavailable, "device={} is not usable: {}; usable: CPU{}", text,
+                cuda.error().message,
+                others > device->index || others == 0 ? ""
+                : others == 1                         ? ", CUDA:0"
+                                                      : std::format(", CUDA:0 to CUDA:{}", others - 1));
   }
 };
 

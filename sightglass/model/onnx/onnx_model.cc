@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "sightglass/model/onnx/onnx_cuda.h"
 #include "sightglass/model/onnx/onnx_types.h"
 
 namespace sightglass {
@@ -23,13 +24,7 @@ class OnnxMemory final : public Memory {
   Ort::Value value_;
 };
 
-// An input or output as the library knows it.
-struct Port {
-  std::string name;
-  TensorInfo info;
-  size_t rank = 0;                   // of the library; a scalar is a tensor of one element above
-  std::vector<std::string> symbols;  // names of the free axes; empty where there is none
-};
+using Port = OnnxPort;
 
 // The few addresses that a pool gives out come back again and again, so their Values are kept.
 class ValueCache {
@@ -98,7 +93,8 @@ class OnnxModel final : public LoadedModel {
                                             inputs_.size(), output_names_.data(), outputs_.size(),
                                             outputs_.data()));
         for (size_t i = 0; i < outputs_.size(); ++i)
-          if (!outputs[i].data) adopt(Ort::Value(outputs_[i]), model_.outputs_[i], outputs[i]);
+          if (!outputs[i].data)
+            adopt_output(Ort::Value(outputs_[i]), model_.outputs_[i], model_.session_, outputs[i]);
       } catch (const Ort::Exception& error) {
         return fail(ErrorCode::internal, "ONNX Runtime: {}", one_line(error.what()));
       }
@@ -110,14 +106,6 @@ class OnnxModel final : public LoadedModel {
     }
 
    private:
-    void adopt(Ort::Value value, const Port& port, Binding& output) {
-      const std::vector<int64_t> dims = value.GetTensorTypeAndShapeInfo().GetShape();
-      output.shape = dims.empty() ? Shape{1} : Shape(dims);
-      output.data = value.GetTensorMutableRawData();
-      const size_t size = size_t(output.shape.elements()) * size_of(port.info.type);
-      output.memory = make_ref<OnnxMemory>(std::move(value), size, model_.session_);
-    }
-
     const OnnxModel& model_;
     Ort::MemoryInfo where_ = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
     Ort::RunOptions options_;
@@ -239,10 +227,20 @@ ModelSignature make_signature(const Ort::Session& session, const Ports& ports) {
 
 }  // namespace
 
+void adopt_output(Ort::Value value, const OnnxPort& port, std::shared_ptr<Ort::Session> session,
+                  Binding& output) {
+  const std::vector<int64_t> dims = value.GetTensorTypeAndShapeInfo().GetShape();
+  output.shape = dims.empty() ? Shape{1} : Shape(dims);
+  output.data = value.GetTensorMutableRawData();
+  const size_t size = size_t(output.shape.elements()) * size_of(port.info.type);
+  output.memory = make_ref<OnnxMemory>(std::move(value), size, std::move(session));
+}
+
 Result<std::unique_ptr<LoadedModel>> load_onnx_model(const OnnxLibrary& library,
                                                      const std::filesystem::path& path,
                                                      const LoadOptions& wanted, Ort::SessionOptions& options,
                                                      const LoadedThreads& threads,
+                                                     std::optional<OnnxCuda> cuda,
                                                      std::vector<std::string> notes) {
   const auto in_file = [&](Error error) {
     error.message = path.string() + ": " + error.message;
@@ -264,6 +262,11 @@ Result<std::unique_ptr<LoadedModel>> load_onnx_model(const OnnxLibrary& library,
       ports->outputs = again->outputs;
     }
     ModelSignature signature = make_signature(*session, *ports);
+    if (cuda) {
+      session = nullptr;
+      return load_onnx_cuda_model(library, path, options, *std::move(cuda), std::move(ports->inputs),
+                                  std::move(ports->outputs), std::move(signature), std::move(notes));
+    }
     return std::make_unique<OnnxModel>(std::move(session), std::move(ports->inputs),
                                        std::move(ports->outputs), std::move(signature), threads.requests,
                                        std::move(notes));

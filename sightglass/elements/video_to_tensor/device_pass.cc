@@ -1,0 +1,100 @@
+#include "sightglass/elements/video_to_tensor/device_pass.h"
+
+#include <utility>
+
+#include "sightglass/memory/cuda/cuda.h"
+
+namespace sightglass {
+
+Result<std::unique_ptr<DevicePass>> DevicePass::make(const VideoInfo& video, const PreprocessOptions& options,
+                                                     size_t row_axis, size_t channel_axis) {
+  std::unique_ptr<DevicePass> pass(new DevicePass(video, options, row_axis, channel_axis));
+  auto context = default_context(MemoryKind::cuda);
+  if (!context) return forward_error(context);
+  if (Status opened = pass->open(*context); !opened) return forward_error(opened);
+  return pass;
+}
+
+DevicePass::~DevicePass() { finish(); }
+
+Status DevicePass::open(const ContextRef& context) {
+  let_go(0);
+  auto stream = CudaStream::make(context);
+  if (!stream) return forward_error(stream);
+  auto preprocessor = CudaPreprocessor::make(context, video_, options_);
+  if (!preprocessor) return forward_error(preprocessor);
+  context_ = context;
+  stream_ = *std::move(stream);
+  preprocessor_ = *std::move(preprocessor);
+  return {};
+}
+
+bool DevicePass::add(const Frame& frame, const Crop& part, const Tensor& tensor, size_t place) {
+  if (std::exchange(has_run_, false)) items_.clear();
+  CudaPreprocessor::Item item;
+  item.crop = part;
+  for (size_t p = 0; p < frame.tensors.size(); ++p) {
+    const Tensor& plane = frame.tensors[p];
+    item.planes[p] = cuda_pointer(plane);
+    const size_t bytes = plane.bytes(), size = plane.memory ? plane.memory->size() : 0;
+    if (item.planes[p] == 0 || bytes > size || plane.offset > size - bytes) return false;
+    item.strides[p] = int(plane.strides[0]);
+  }
+  item.slot = cuda_pointer(tensor) + (place ? place * uint64_t(tensor.strides[0]) : 0);
+  tensor_ = tensor;
+  items_.push_back(item);
+  for (const Tensor& plane : frame.tensors)
+    if (pictures_.empty() || pictures_.back() != plane.memory) pictures_.push_back(plane.memory);
+  return true;
+}
+
+Status DevicePass::run() {
+  has_run_ = true;
+  if (!tensor_.memory) return {};
+  const Context* device = tensor_.memory->context();
+  if (device && !device->same_device(*context_))
+    if (Status opened = open(ContextRef(const_cast<Context*>(device))); !opened) return opened;
+  for (const MemoryRef& picture : pictures_)
+    if (Status ordered = static_cast<CudaMemory&>(*picture).wait_in(stream_->get()); !ordered) return ordered;
+  // Whoever had the block before may still be reading it.
+  const MemoryRef block = std::move(tensor_.memory);
+  auto& memory = static_cast<CudaMemory&>(*block);
+  if (Status ordered = memory.wait_in(stream_->get()); !ordered) return ordered;
+  const auto size = int64_t(size_of(tensor_.type));
+  const CudaPreprocessor::SlotLayout layout{.row = tensor_.strides[row_axis_] / size,
+                                            .pixel = tensor_.strides[row_axis_ + 1] / size,
+                                            .channel = tensor_.strides[channel_axis_] / size};
+  Status status = preprocessor_->run(items_, layout, stream_->get());
+  if (!status) return status;
+  auto done = stream_->fence();
+  if (!done) return forward_error(done);
+  memory.set_fence(*done);
+  under_way_.push_back({*std::move(done), std::move(pictures_)});
+  pictures_ = spare_.empty() ? std::vector<MemoryRef>() : std::move(spare_.back());
+  if (!spare_.empty()) spare_.pop_back();
+  let_go(most_under_way);
+  return {};
+}
+
+// Of what is done, and of the oldest where there are more.
+void DevicePass::let_go(size_t most) {
+  while (!under_way_.empty()) {
+    UnderWay& oldest = under_way_.front();
+    if (!oldest.done->ready()) {
+      if (under_way_.size() <= most) return;
+      (void)oldest.done->wait();
+    }
+    oldest.pictures.clear();
+    spare_.push_back(std::move(oldest.pictures));
+    under_way_.pop_front();
+  }
+}
+
+void DevicePass::finish() {
+  let_go(0);
+  items_.clear();
+  pictures_.clear();
+  tensor_.memory = nullptr;
+}
+
+}  // namespace sightglass
