@@ -217,7 +217,8 @@ __device__ int take_chunk(Chunk& chunk, const Key* keys, unsigned count, Key upp
       const Key pivot = shift == 56 ? 0 : chunk.pivot;
       for (unsigned i = thread; i < count; i += threads) {
         const Key key = fresh(keys + i);
-        if (key < upper && (key & known) == pivot) atomicAdd(&chunk.histogram[unsigned(key >> shift) & 255], 1u);
+        if (key < upper && (key & known) == pivot)
+          atomicAdd(&chunk.histogram[unsigned(key >> shift) & 255], 1u);
       }
       __syncthreads();
       if (thread == 0) {
@@ -257,8 +258,7 @@ __device__ int take_chunk(Chunk& chunk, const Key* keys, unsigned count, Key upp
 
 template <class Value>
 __device__ void write_box(const BoxTask& task, const FoundBox& box, int place) {
-  const int bytes = box_bytes(task.extras);
-  FoundBox* const to = reinterpret_cast<FoundBox*>(task.found + (long long)(place) * bytes);
+  FoundBox* const to = reinterpret_cast<FoundBox*>(task.found + (long long)(place)*task.found_bytes);
   *to = box;
   float* const extra = reinterpret_cast<float*>(to + 1);
   const Row<Value> row = row_at<Value>(task, box.source);
@@ -299,8 +299,7 @@ __device__ void suppress(const BoxTask& task, unsigned count) {
       ++stay;
       if (task.iou_threshold >= 1) continue;
       for (int j = i + 1 + thread; j < taken; j += threads)
-        if (!chunk.is_gone[j] &&
-            suppresses(task, chunk.box[i], chunk.shape[i], chunk.box[j], chunk.shape[j]))
+        if (!chunk.is_gone[j] && suppresses(task, chunk.box[i], chunk.shape[i], chunk.box[j], chunk.shape[j]))
           chunk.is_gone[j] = 1;
       __syncthreads();
     }

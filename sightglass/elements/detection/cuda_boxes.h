@@ -15,7 +15,6 @@ enum BoxHead {
 };
 
 constexpr int most_levels = 4, most_anchors = 8;  // grids, boxes of a cell
-constexpr int most_boxes = 1024;                  // that stay
 constexpr int box_threads = 256;                  // of a block
 
 // A grid, or all rows. Number k of row i (of cell x, y, box b of anchor_head) lies at values[0] + i·box_step
@@ -55,8 +54,8 @@ struct BoxTask {
   float threshold;
   // Of heads with rows: numbers of a row.
   int first_class, classes;
-  int angle;         // -1: none
-  int is_centred;    // end2end_head
+  int angle;                                    // -1: none
+  int is_centred;                               // end2end_head
   int softmax, sigmoid, squared_sizes, points;  // anchor_head, see AnchorRules
   float least_logit;                            // below it the sigmoid is surely below the threshold
   // Suppression.
@@ -64,16 +63,15 @@ struct BoxTask {
   double shape_limit;   // of the distance of two turned boxes
   int per_class, oriented, most;
   int first_extra, extras;  // numbers of a row that come along
-  // Memory of the device: `sources` numbers each, most_boxes, and two that are 0 before and after.
+  // Memory of the device: `sources` numbers each, `most` boxes, and two numbers that are 0 before and after.
   unsigned long long* keys;
   int* classes_found;
   KeptBox* kept;
   unsigned* counters;
-  // Memory of the CPU that the device writes: FoundBox and its extras, one behind the other.
+  // Memory of the CPU that the device writes: FoundBox and its extras, `found_bytes` from one to the next.
   unsigned* count;
   unsigned char* found;
+  int found_bytes;
 };
-
-constexpr int box_bytes(int extras) { return int(sizeof(FoundBox)) + extras * int(sizeof(float)); }
 
 }  // namespace sightglass::cuda
