@@ -199,6 +199,17 @@ std::vector<Case> cases() {
   all.push_back({"grid of version 2",
                  {floats({1, 10, 10, 35}, noise.logits(35 * 100))},
                  {{"version", "2"}, {"classes", "2"}}});
+  Case faces{"yunet", {}, {{"threshold", "0.5"}}, "tensor_postproc_yunet"};
+  for (const int columns : {1, 1, 4, 10})
+    for (const int side : {20, 10, 5}) {
+      const float low = columns == 1 ? -.2f : -1.f, high = columns == 1 ? 1.2f : 1.5f;
+      faces.outputs.push_back(
+          floats({1, side * side, columns}, noise.logits(size_t(side * side * columns), low, high)));
+    }
+  all.push_back(faces);
+  faces.name = "yunet without points";
+  faces.settings.push_back({"landmarks", "false"});
+  all.push_back(faces);
   return all;
 }
 
