@@ -36,6 +36,7 @@ def test(root: Path, clip: Path | None) -> int:
     for name, only in [
         ("cuda_memory_test", "*"),
         ("video_to_tensor_test", "*Cuda*:*KeepsToTheMemory*"),
+        ("device_boxes_test", "*"),
         ("engine_test", "OnnxCuda*"),
     ]:
         done = enter(root, f"BUILD/tests/{name}", f"--gtest_filter={only}")
@@ -136,6 +137,8 @@ def bench(root: Path, models: Path, clip: Path, streams: str) -> None:
     print("\nbytes copied, by the ledger, of the last: ", json.dumps(rows[-1][2]["copied"]))
     kernels = enter(root, "BUILD/bench/video_to_tensor_cuda", "--benchmark_counters_tabular=true")
     print("\n".join(line for line in kernels.stdout.splitlines() if "preprocess" in line or "GB_per_s" in line))
+    decoders = enter(root, "BUILD/bench/decoders_cuda")
+    print("\n".join(line for line in decoders.stdout.splitlines() if "yolo" in line or "CPU" in line))
 
 
 def main() -> int:

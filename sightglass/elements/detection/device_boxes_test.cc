@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
+#include <format>
 #include <random>
 
 #include "sightglass/memory/cuda/cuda_emulation.h"
@@ -13,6 +15,7 @@
 #include "sightglass/elements/detection/cuda_boxes.cu"
 #include "sightglass/elements/detection/decoder_bad_input.h"
 #include "sightglass/elements/detection/decoder_test_support.h"
+#include "sightglass/flow/flow.h"
 #include "sightglass/memory/copy_ledger.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "tests/cuda/driver_double.h"
@@ -287,6 +290,44 @@ TEST_F(DeviceBoxesTest, EachSampleOfABatchHasItsOwn) {
   EXPECT_GT(a, 0u);
   EXPECT_GT(b, 0u);
   EXPECT_NE(compare("tensor_postproc_yolo", {batch}, {}, 2), a + b) << "there is no such sample";
+}
+
+// The outputs of real models on real pictures.
+TEST_F(DeviceBoxesTest, FindsWhatTheCpuFindsInPictures) {
+  const char* const data = std::getenv("SIGHTGLASS_TEST_DATA");
+  if (!data || !*data) GTEST_SKIP() << "SIGHTGLASS_TEST_DATA is not set";
+  struct Real {
+    std::string model, picture, preprocess, decoder;
+    Settings settings;
+  };
+  const std::string bgr = "color=bgr layout=nchw resize=letterbox-topleft", rgb = "layout=nchw scale=255";
+  for (const Real& real : {
+           Real{"yolox_nano", "bus.jpg", bgr + " pad-value=<114>", "tensor_postproc_yolo", {{"head", "x"}}},
+           Real{"yolo11n_int8", "bus.jpg", rgb, "tensor_postproc_yolo", {}},
+           Real{"yolov8n-seg_int8", "bus.jpg", rgb, "tensor_postproc_yolo", {}},
+           Real{"yunet_n_320_320", "zidane.jpg", bgr, "tensor_postproc_yunet", {}},
+       }) {
+    auto flow = Flow::parse(
+        std::format("ffmpeg_multi_source inputs={0}/media/{1} ! video_to_tensor {2} ! onnx_tensor_inference "
+                    "model={0}/models/{3}.onnx",
+                    data, real.picture, real.preprocess, real.model));
+    ASSERT_TRUE(flow) << flow.error().to_string();
+    std::vector<Tensor> outputs;
+    flow->on_frame([&](const Frame& frame) -> Status {
+      for (const Tensor& output : frame.tensors)
+        outputs.push_back(floats(output.shape, test::values_of<float>(output)));
+      return {};
+    });
+    const Status done = flow->run();
+    if (!done && done.error().code == ErrorCode::unavailable) GTEST_SKIP() << done.error().message;
+    ASSERT_TRUE(done) << done.error().to_string();
+    for (const char* threshold : {"0.005", "0.25", "0.5"}) {
+      SCOPED_TRACE(real.model + " threshold " + threshold);
+      Settings settings = real.settings;
+      settings.push_back({"threshold", threshold});
+      EXPECT_GE(compare(real.decoder, outputs, settings), real.model.starts_with("yolo") ? 3u : 2u);
+    }
+  }
 }
 
 TEST_F(DeviceBoxesTest, WhateverComesInIsThatOfTheCpu) {
