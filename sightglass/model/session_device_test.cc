@@ -36,7 +36,8 @@ class DeviceModel final : public LoadedModel {
    public:
     CudaStream* stream() override { return stream_.get(); }
     Result<uint64_t> place(size_t, const Shape& shape) override {
-      input_ = allocate_cuda(nullptr, size_t(shape.elements()) * sizeof(float)).value();
+      const size_t bytes = size_t(shape.elements()) * sizeof(float);
+      if (!input_ || input_->size() < bytes) input_ = allocate_cuda(nullptr, bytes).value();
       return static_cast<CudaMemory&>(*input_).address();
     }
     Status run(std::span<const Binding> inputs, std::span<Binding> outputs) override {
@@ -181,6 +182,18 @@ TEST_F(DeviceSession, ADownloadThatFailsIsAnErrorAndMayBeTriedAgain) {
   EXPECT_FALSE(map(outputs[0], Access::read));
   cuda_double().heal();
   EXPECT_EQ(first(outputs[0]), 2);
+}
+
+TEST_F(DeviceSession, WithoutRoomOnTheDeviceTheyComeToTheCpu) {
+  auto one = stream();
+  const auto kept = submit(*one, 1);  // in the only blocks there are
+  ASSERT_TRUE(device_tensor(kept[0])->memory);
+  cuda_double().fail("cuMemAlloc_v2", 1, test::out_of_memory);
+  const auto outputs = submit(*one, 2);
+  const auto there = device_tensor(outputs[0]);
+  ASSERT_TRUE(there) << there.error().message;
+  EXPECT_FALSE(there->memory);
+  EXPECT_EQ(first(outputs[0]), 3);
 }
 
 TEST_F(DeviceSession, KeepsNoMoreMemoryThanIsInUse) {

@@ -262,10 +262,9 @@ Status SessionWorker::bind_outputs(const Form& form, std::span<Mapped* const> sa
       const Ref<ResultMemory>& result = sample->request->results[i];
       return !result || result->is_for_cpu();
     };
-    if (form.device_places[i] && !std::ranges::all_of(samples, is_for_cpu)) {
-      if (Status bound = bind_on_device(form, i); !bound) return bound;
+    // Where the device has no memory left, the CPU has.
+    if (form.device_places[i] && !std::ranges::all_of(samples, is_for_cpu) && bind_on_device(form, i))
       continue;
-    }
     auto block = form.places[i]->acquire();
     if (!block) return forward_error(block);
     outputs_[i].data = static_cast<SystemMemory&>(**block).data();

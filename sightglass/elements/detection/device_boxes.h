@@ -1,7 +1,6 @@
 // A detector's boxes found on the CUDA device where the model's outputs lie: threshold, decoding and
 // non-maximum suppression in one launch per frame (cuda_boxes.cu), and what stays comes to the CPU. The same
-// boxes in the same order as Suppression gives; scores and places within 1e-5 of themselves, since exp
-// differs in its last digit.
+// boxes in the same order as Suppression gives, but that exp differs in its last digit.
 //
 //   auto there = device.find(outputs);                  // the decoder's own tensors, of one sample
 //   if (!there) return forward_error(there);
