@@ -26,6 +26,7 @@ Result<std::byte*> ResultMemory::map(Access access) {
     pool_->downloads_->copied(size());
     downloaded_ = *std::move(here);
     host_ = *data;
+    if (!was_asked_for_) block_ = nullptr;  // room for others
   }
   is_changed_by_cpu_ |= access != Access::read;
   return host_;
@@ -35,7 +36,7 @@ Result<DevicePlace> ResultMemory::on_device() {
   if (auto written = SystemMemory::map(Access::read); !written) return forward_error(written);
   if (!is_on_device_) return DevicePlace{};
   const std::lock_guard lock(mutex_);
-  if (is_changed_by_cpu_) return DevicePlace{};
+  if (!block_ || is_changed_by_cpu_) return DevicePlace{};
   was_asked_for_ = true;
   return DevicePlace{block_, offset_};
 }

@@ -52,7 +52,7 @@ class ResultMemory final : public SystemMemory, public DeviceBytes {
   MemoryRef block_;
   size_t offset_ = 0;
   bool is_on_device_ = false;
-  std::mutex mutex_;                // of the following
+  std::mutex mutex_;                // of the following, and of block_ on a device
   MemoryRef downloaded_;            // pinned, as long as this is in use
   std::byte* host_ = nullptr;       // its first byte
   bool was_asked_for_ = false;      // on the device

@@ -194,7 +194,9 @@ const Registration registration([] {
       .name = "tensor_postproc_yunet",
       .title = "YuNet faces from tensors",
       .klass = "Filter/Analyzer",
-      .doc = "Turns the class, objectness, box and point outputs of the YuNet detectors into faces.",
+      .doc =
+          "Turns the class, objectness, box and point outputs of the YuNet detectors into faces. Outputs on an "
+          "NVIDIA GPU are read there.",
       .kind = ElementKind::transform_inplace,
       .input = any_tensors(),
       .params = ParamTable::of<P>({
