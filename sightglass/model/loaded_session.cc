@@ -55,10 +55,8 @@ class RunningSession final : public Session, public std::enable_shared_from_this
                                                           .timeout = options_.batch_timeout,
                                                           .clock = options_.clock,
                                                           .max_per_stream = options_.max_per_stream});
-    if (model_->device())
-      start_on_device();
-    else
-      start_on_cpu();
+    if (model_->device()) return start_on_device();
+    start_on_cpu();
     return {};
   }
 
@@ -78,9 +76,12 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   }
 
   // What is recorded on a device belongs to its thread, so nobody helps, and streams start when all is done.
-  void start_on_device() {
+  // Fewer workers than wanted are enough.
+  Status start_on_device() {
     std::latch prepared(ptrdiff_t{worker_count_});
-    std::mutex mutex;  // of notes_, and of the device: one after the other
+    std::mutex mutex;  // of what follows and of notes_, and of the device: one after the other
+    unsigned working = 0;
+    Status missing;
     for (unsigned i = 0; i < worker_count_; ++i)
       workers_.emplace_back([&, this, i] {
         name_thread(i);
@@ -88,14 +89,25 @@ class RunningSession final : public Session, public std::enable_shared_from_this
         {
           const std::lock_guard lock(mutex);
           worker = std::make_unique<SessionWorker>(*model_, forms_, *queue_, input_hop_, short_name_);
+          if (Status usable = worker->usable(); !usable) {
+            missing = std::move(usable);
+            worker = nullptr;
+          }
+          working += worker ? 1 : 0;
           for (const Form& form : forms_.known())
-            if (const Status recorded = worker->prepare(form); !recorded && notes_.empty())
+            if (const Status recorded = worker ? worker->prepare(form) : Status{};
+                !recorded && notes_.empty())
               notes_.push_back("runs are not recorded as CUDA graphs: " + recorded.error().message);
         }
         prepared.count_down();
-        worker->work();
+        if (worker) worker->work();
       });
     prepared.wait();
+    if (working == 0) return missing;
+    if (!missing)
+      notes_.push_back(
+          std::format("{} of {} workers run it: {}", working, worker_count_, missing.error().message));
+    return {};
   }
 
   static void name_thread(unsigned number) {
