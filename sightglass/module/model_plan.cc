@@ -223,6 +223,10 @@ ModelState ModelPlan::state() const {
   state.batch_sizes = totals.sizes;
   state.batch_waits = totals.waits;
   state.runs = totals.runs;
+  state.failed = totals.failed;
+  state.failed_in_a_row = totals.failed_in_a_row;
+  state.last_failure = totals.last_failure;
+  state.last_failed_ns = totals.last_failed_ns;
   return state;
 }
 
