@@ -33,11 +33,14 @@ bool DevicePass::add(const Frame& frame, const Crop& part, const Tensor& tensor,
   if (std::exchange(has_run_, false)) items_.clear();
   CudaPreprocessor::Item item;
   item.crop = part;
+  const Context* const device = tensor.memory ? tensor.memory->context() : nullptr;
   for (size_t p = 0; p < frame.tensors.size(); ++p) {
     const Tensor& plane = frame.tensors[p];
     item.planes[p] = cuda_pointer(plane);
     const size_t bytes = plane.bytes(), size = plane.memory ? plane.memory->size() : 0;
     if (item.planes[p] == 0 || bytes > size || plane.offset > size - bytes) return false;
+    const Context* const its = plane.memory->context();
+    if (its && device && !its->same_device(*device)) return false;
     item.strides[p] = int(plane.strides[0]);
   }
   item.slot = cuda_pointer(tensor) + (place ? place * uint64_t(tensor.strides[0]) : 0);

@@ -1,7 +1,8 @@
 // VideoToTensor's way for pictures in CUDA memory: puts a kernel per tensor into a stream of its own and goes
 // on. Whoever reads the tensor waits for it on the device; the pictures are held until they have been read.
 //
-//   pass->add(frame, part, tensor, place);   // any number; false: the picture is not what was agreed
+//   pass->add(frame, part, tensor, place);   // any number; false: the picture is not what was agreed, or
+//                                            // lies on another device than the tensor
 //   pass->run();                             // one launch for up to 32 of them
 //   pass->affine(0);
 #pragma once
