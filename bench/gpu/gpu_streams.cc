@@ -6,7 +6,7 @@
 //   gpu_streams peak  many streams at once: the most memory
 //
 // Options: --clip FILE  --elements TEXT  --streams N  --seconds S  --rounds N  --model FILE  --batch N
-//          --at-once N  --frames N  --warm N  --config TEXT  --cpu (decoder in software, frames in system memory)
+//          --at-once N  --frames N  --warm N  --rate N  --cpu (decoder in software, frames in system memory)
 //
 // The model is opened once, under the id that TEXT names: model-instance-id=bench. Prints JSON objects, a line
 // each, as soon as they are known, so that what was cut off is worth something.
@@ -185,7 +185,7 @@ struct LiveStream {
 int live(const Wishes& wishes) {
   const long streams = wishes.count("streams", 8);
   const double seconds = wishes.number("seconds", 10), warm = wishes.number("warm", 3);
-  constexpr double rate = 30;  // of the clip
+  const double rate = wishes.number("rate", 30);  // of the clip
   auto session = open_model(wishes);  // kept until the end
   if (!session) {
     std::fprintf(stderr, "%s\n", session.error().message.c_str());
