@@ -47,7 +47,11 @@ Followers followers_of(GstBaseTransform* self);
 // The C++ side of one element instance.
 struct Wrapper final : Output {
   Wrapper(GstBaseTransform* self_, const ElementDesc& desc_)
-      : self(self_), desc(desc_), params(desc_.params) {}
+      : self(self_), desc(desc_), params(desc_.params) {
+    // What goes on in frames of its own keeps its memory; in-place elements get it back untouched.
+    input.show_device_memory(!is_inplace() ||
+                             std::ranges::contains(desc.input, MemoryKind::cuda, &FormatSpec::memory));
+  }
   ~Wrapper() override { stop(); }
 
   Status start();
@@ -304,6 +308,11 @@ Status Wrapper::allocate(Frame& out) {
   }
   if (allocated) gst_buffer_unref(std::exchange(allocated, nullptr));
   flow = gst_buffer_pool_acquire_buffer(pool.get(), &allocated, nullptr);
+  if (flow == GST_FLOW_ERROR) {
+    flow = GST_FLOW_OK;  // it is ours to report
+    return fail(ErrorCode::exhausted, "there is no {} memory for an output of {} bytes",
+                to_string(output.format().memory), output.frame_bytes());
+  }
   if (flow != GST_FLOW_OK) return fail(ErrorCode::cancelled, "no output buffer: {}", gst_flow_get_name(flow));
   if (auto status = output.attach_output(allocated, out); !status) return status;
   allocated_memory = out.tensors.empty() ? nullptr : out.tensors[0].memory.get();

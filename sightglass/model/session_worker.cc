@@ -46,6 +46,13 @@ SessionWorker::SessionWorker(LoadedModel& model, const SessionForms& forms, Requ
   batch.reserve(forms.batch());
 }
 
+Status SessionWorker::usable() {
+  if (!device_ || model_request_->stream()) return {};
+  // Has nothing to prepare with either, and says why.
+  const Status why = model_request_->prepare({}, {});
+  return why ? Status(fail(ErrorCode::unavailable, "{}: nothing runs it", name_)) : why;
+}
+
 Status SessionWorker::prepare(const Form& form) {
   if (form.depends_on_data()) return {};
   const std::vector<TensorInfo>& model = model_.signature().inputs;
@@ -115,8 +122,14 @@ Status SessionWorker::map_inputs(Mapped& mapped) {
 Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   const Form& form = static_cast<const Form&>(*samples.front()->request->form);
   const size_t rows = form.rows_for(samples.size(), bool(device_));
-  if (Status bound = bind_inputs(form, samples, rows); !bound) return bound;
-  if (Status bound = bind_outputs(form, rows); !bound) return bound;
+  Status bound = bind_inputs(form, samples, rows);
+  if (bound) bound = bind_outputs(form, rows);
+  if (!bound) {
+    // What is on its way to the device still reads the samples, which others get back now.
+    if (CudaStream* stream = model_request_->stream()) (void)stream->finish();
+    for (MemoryRef& place : places_) place = nullptr;
+    return bound;
+  }
   requests_.clear();
   for (const Mapped* sample : samples) requests_.push_back(sample->request);
   queue_.begin(requests_, *model_request_);

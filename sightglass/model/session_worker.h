@@ -19,6 +19,9 @@ class SessionWorker final : public RequestQueue::Runner {
  public:
   SessionWorker(LoadedModel& model, const SessionForms& forms, RequestQueue& queue, CopyLedger::Hop& hop,
                 std::string name);
+  // On a device: whether there is what is needed to run anything; an error says what is missing, such as
+  // memory.
+  Status usable();
   // On a device: what runs of this form need, on the thread that is going to make them. An error says why
   // they are not recorded.
   Status prepare(const Form& form);

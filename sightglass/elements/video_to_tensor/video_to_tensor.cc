@@ -370,9 +370,11 @@ Status VideoToTensor::process(const Frame& frame, Output& output) {
 
 Status VideoToTensor::process_on_device(const Frame& frame, Output& output) {
   if (auto status = new_tensor(frame, output); !status) return status;
+  device_pass_->begin(out_.tensors[0]);
   const Crop part = part_of(frame);
-  if (part.w <= 0 || part.h <= 0 || !is_agreed(frame) || !device_pass_->add(frame, part, out_.tensors[0], 0))
-    return output.gap({frame.pts, frame.duration, frame.source});
+  auto added = part.w > 0 && part.h > 0 && is_agreed(frame) ? device_pass_->add(frame, part, 0) : false;
+  if (!added) return forward_error(added);
+  if (!*added) return output.gap({frame.pts, frame.duration, frame.source});
   if (auto status = device_pass_->run(); !status) return status;
   const Affine& back = device_pass_->affine(0);
   return push(frame, frame.affine ? concat(back, *frame.affine) : back, output);
@@ -392,7 +394,9 @@ Status VideoToTensor::fill_batch(std::span<const Frame> frames, Output& output) 
   if (auto status = new_tensor(frames.front(), output); !status) return status;
   {
     Mapping tensor;
-    if (!device_pass_) {
+    if (device_pass_) {
+      device_pass_->begin(out_.tensors[0]);
+    } else {
       auto mapped = map(out_.tensors[0], Access::write);
       if (!mapped) return forward_error(mapped);
       tensor = *std::move(mapped);
@@ -405,9 +409,10 @@ Status VideoToTensor::fill_batch(std::span<const Frame> frames, Output& output) 
       std::optional<Affine> back;
       if (!device_pass_) {
         back = write(frame, tensor, place);
-      } else if (const Crop part = part_of(frame); part.w > 0 && part.h > 0 && is_agreed(frame) &&
-                                                   device_pass_->add(frame, part, out_.tensors[0], place)) {
-        back = frame.affine.value_or(Affine{});  // what the pass adds is known when it has run
+      } else if (const Crop part = part_of(frame); part.w > 0 && part.h > 0 && is_agreed(frame)) {
+        auto added = device_pass_->add(frame, part, place);
+        if (!added) return forward_error(added);
+        if (*added) back = frame.affine.value_or(Affine{});  // what the pass adds is known when it has run
       }
       if (!back) {
         // Goes ahead of the batch, so it says in front of which sample it belongs.

@@ -123,6 +123,12 @@ Result<CudaScope> CudaScope::enter(const CudaContext& context) {
   auto status = cuda_status("the CUDA context cannot be entered",
                             (*driver)->push(static_cast<CUcontext>(context.handle("CUcontext"))));
   if (!status) return forward_error(status);
+  constexpr int of_this_thread = 1;  // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+  thread_local bool is_set = false;
+  if (!std::exchange(is_set, true)) {
+    int mode = of_this_thread;
+    (*driver)->exchange_capture_mode(&mode);
+  }
   return CudaScope(*driver);
 }
 
@@ -144,7 +150,7 @@ Result<Ref<CudaFence>> CudaFence::record(const Ref<CudaContext>& context, CUstre
 
 bool CudaFence::ready() const {
   auto scope = CudaScope::enter(*context_);
-  return !scope || (*scope)->event_query(event_) != CUDA_ERROR_NOT_READY;
+  return scope && (*scope)->event_query(event_) == CUDA_SUCCESS;
 }
 
 Status CudaFence::wait() {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "sightglass/memory/cuda/cuda.h"
@@ -27,6 +28,10 @@ OnnxMachine onnx_machine(const OnnxLibrary& library) {
   const auto find = [&library](int index) -> Result<OnnxCuda> {
     if (access("/dev/nvidiactl", R_OK | W_OK) != 0)
       return fail(ErrorCode::unavailable, "no NVIDIA device (/dev/nvidiactl)");
+    // Before anything is put on the device: a context of it costs hundreds of megabytes.
+    if (!std::ranges::contains(Ort::GetAvailableProviders(), "CUDAExecutionProvider"))
+      return fail(ErrorCode::unavailable, "ONNX Runtime {} ({}) has no CUDA provider", library.info.version,
+                  library.info.library);
     // Loading the provider costs a second and leaves hundreds of megabytes behind, so it is not tried without
     // a device.
     auto context = cuda_context(index);
