@@ -13,6 +13,7 @@
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/frame_bridge.h"
 #include "sightglass/gst/frame_meta.h"
+#include "sightglass/gst/loading.h"
 #include "sightglass/gst/properties.h"
 #include "sightglass/gst/tensor_meta.h"
 #include "sightglass/memory/cuda/cuda.h"
@@ -112,11 +113,16 @@ Status Wrapper::start() {
   std::unique_lock lock(params_mutex);
   auto made = desc.create(params);
   if (!made) return forward_error(made);
-  if (auto status = (*made)->start(); !status) return status;
+  stale = live_changed = false;
+  lock.unlock();  // whoever handles the messages may look at values
+  {
+    const Loading loading(GST_ELEMENT(self));
+    if (auto status = (*made)->start(); !status) return status;
+  }
+  lock.lock();
   element = std::move(*made);
   const auto roi = desc.params.find("write-roi-meta") ? params.get("write-roi-meta") : ParamValue(false);
   writes_roi = roi && std::get<bool>(*roi);
-  stale = live_changed = false;
   lock.unlock();
   post_warnings();
   return {};

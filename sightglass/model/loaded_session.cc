@@ -168,6 +168,7 @@ class Stream final : public SessionStream {
         queue_(*session_->queue_),
         form_(form),
         inputs_(inputs.begin(), inputs.end()),
+        memory_(memory),
         waits_(form.depends_on_data()) {
     const std::vector<TensorInfo>& wanted = session_->signature().inputs;
     for (size_t i = 0; i < inputs_.size(); ++i)
@@ -211,6 +212,7 @@ class Stream final : public SessionStream {
   RequestQueue& queue_;
   Form& form_;
   const std::vector<TensorInfo> inputs_;
+  const MemoryKind memory_;
   const bool waits_;
   std::vector<Ref<MemoryPool>> input_pools_;
   std::vector<Ref<ResultPool>> result_pools_;
@@ -228,6 +230,15 @@ Status Stream::check(std::span<const Tensor> inputs) const {
       return fail(ErrorCode::not_negotiated, "{}: a tensor {} {} came where {} was agreed",
                   session_->short_name_, to_string(inputs[i].type), inputs[i].shape.to_string(),
                   describe(inputs_[i]));
+  if (memory_ == MemoryKind::system) return {};
+  for (const Tensor& input : inputs)
+    if (const Context* device = input.memory ? input.memory->context() : nullptr;
+        device && !device->same_device(*session_->device()))
+      return fail(ErrorCode::not_negotiated,
+                  "the pictures lie on another CUDA device ({}) than the model {} ({}); decode them on that "
+                  "device (nvh264device1dec is the decoder of the second one), or run the model on theirs "
+                  "(device=CUDA:N, or device=CUDA:* for all devices)",
+                  device->description(), session_->short_name_, session_->device()->description());
   return {};
 }
 

@@ -150,6 +150,16 @@ void add_models(const ModuleStatus& status, Families& out) {
                   model.batch_waits, per_ns);
     out.histogram("inference_seconds", "Time that a batch took",
                   {{"model", model.name}, {"device", model.device}}, model.runs, per_ns);
+    for (const ModelState::Device& device : model.devices) {
+      const Labels labels{{"model", model.name}, {"device", device.name}};
+      out.gauge("model_device_streams", "Streams bound to one of several devices", labels,
+                double(device.streams));
+      out.gauge("model_device_frames_per_second", "What these streams bring, as they say it", labels,
+                device.frames_per_second);
+      out.counter("model_device_samples_total", "Samples that were run on it", labels,
+                  double(device.samples));
+      out.counter("model_device_seconds_total", "Time that it ran the model", labels, device.seconds);
+    }
   }
 }
 

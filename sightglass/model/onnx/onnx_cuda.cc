@@ -7,6 +7,7 @@
 
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/cuda/cuda_stream.h"
+#include "sightglass/model/onnx/onnx_tensorrt.h"
 #include "sightglass/model/onnx/onnx_types.h"
 
 namespace sightglass {
@@ -360,6 +361,9 @@ std::unique_ptr<ModelRequest> OnnxCudaModel::request() {
 
 Status add_cuda_provider(Ort::SessionOptions& options, const OnnxCuda& cuda, CUstream_st* stream,
                          bool has_graphs) {
+  if (!cuda.tensorrt.empty())
+    if (Status added = add_tensorrt_provider(options, cuda.tensorrt, cuda.index, stream, has_graphs); !added)
+      return added;
   std::vector<std::pair<std::string, std::string>> settings = {{"device_id", std::to_string(cuda.index)},
                                                                {"cudnn_conv_algo_search", "EXHAUSTIVE"},
                                                                {"enable_cuda_graph", has_graphs ? "1" : "0"}};
