@@ -1,207 +1,214 @@
-// Sessions of models on a CUDA device, where their results stay until the CPU wants them; with the driver of
-// tests/cuda, which has no device behind it.
+// Sessions of models that run on a device; with the driver of tests/cuda, whose calls fail when they are told
+// to.
 #include <gmock/gmock.h>
 
-#include <algorithm>
-#include <cstring>
+#include <atomic>
+#include <vector>
 
-#include "sightglass/memory/copy_ledger.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/cuda/cuda_stream.h"
-#include "sightglass/memory/cuda/device_bytes.h"
 #include "sightglass/memory/mapping.h"
-#include "sightglass/model/loaded_session.h"
+#include "sightglass/memory/system/system_memory_pool.h"
+#include "sightglass/model/session.h"
 #include "tests/cuda/driver_double.h"
 
 namespace sightglass {
 namespace {
 
 using test::cuda_double;
+using testing::HasSubstr;
 
-// Adds 1 and 2 to its input [N,4]. A row that begins with -1 fails.
-class DeviceModel final : public LoadedModel {
+// Its model gives back its input [N,4] of float32, which it reads on the device.
+class EchoEngine final : public Engine {
  public:
-  explicit DeviceModel(int64_t batch) {
-    signature_.inputs = {{.type = DataType::f32, .shape = {batch, 4}, .name = "in"}};
-    for (const char* name : {"one", "two"})
-      signature_.outputs.push_back({.type = DataType::f32, .shape = {batch, 4}, .name = name});
+  std::atomic<int> with_memory = 1000;  // requests for which there is memory
+
+  std::string_view name() const override { return "echo"; }
+  bool reads(const std::filesystem::path&) const override { return true; }
+  Result<EngineInfo> info() override { return EngineInfo{}; }
+  Status check_device(std::string_view) override { return {}; }
+  Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path&, const LoadOptions&) override {
+    return std::make_unique<Model>(*this);
   }
-  const ModelSignature& signature() const override { return signature_; }
-  std::unique_ptr<ModelRequest> request() override { return std::make_unique<Request>(); }
-  unsigned parallel_requests() const override { return 1; }
-  ContextRef device() const override { return cuda_context(0).value(); }
 
  private:
   class Request final : public ModelRequest {
    public:
+    explicit Request(bool has_memory) {
+      if (has_memory) stream_ = CudaStream::make(nullptr).value();
+    }
     CudaStream* stream() override { return stream_.get(); }
     Result<uint64_t> place(size_t, const Shape& shape) override {
+      if (!stream_) return fail(ErrorCode::exhausted, "the GPU is full");
       const size_t bytes = size_t(shape.elements()) * sizeof(float);
-      if (!input_ || input_->size() < bytes) input_ = allocate_cuda(nullptr, bytes).value();
-      return static_cast<CudaMemory&>(*input_).address();
+      if (!block_ || block_->size() < bytes) {
+        auto made = allocate_cuda(nullptr, bytes);
+        if (!made) return forward_error(made);
+        block_ = *std::move(made);
+      }
+      return static_cast<CudaMemory&>(*block_).address();
+    }
+    Status prepare(std::span<const Shape>, std::span<const Shape>) override {
+      return stream_ ? Status() : fail(ErrorCode::exhausted, "the GPU is full");
     }
     Status run(std::span<const Binding> inputs, std::span<Binding> outputs) override {
-      const void* data =
-          inputs[0].is_placed
-              ? test::host_address(reinterpret_cast<const void*>(static_cast<CudaMemory&>(*input_).address()))
-              : inputs[0].data;
-      std::vector<float> values(size_t(inputs[0].shape.elements()));
-      std::memcpy(values.data(), data, values.size() * sizeof(float));
-      for (size_t i = 0; i < values.size(); i += 4)
-        if (values[i] == -1) return fail(ErrorCode::internal, "cannot take -1");
-      for (Binding& output : outputs) {
-        for (float& value : values) ++value;
-        if (!output.data) {
-          auto block = allocate_memory(values.size() * sizeof(float)).value();
-          output.shape = inputs[0].shape, output.data = block->data(), output.memory = block;
-        }
-        if (Status copied = stream_->copy(address_of(output.data), address_of(values.data()),
-                                          values.size() * sizeof(float));
-            !copied)
-          return copied;
+      auto from = place(0, inputs[0].shape);
+      if (!from) return forward_error(from);
+      const size_t bytes = size_t(inputs[0].shape.elements()) * sizeof(float);
+      Status status =
+          inputs[0].is_placed ? Status() : stream_->copy(*from, address_of(inputs[0].data), bytes);
+      Binding& output = outputs[0];
+      if (status && !output.data) {
+        auto block = allocate_memory(bytes);
+        output = {.data = (*block)->data(), .shape = inputs[0].shape, .memory = *block};
       }
-      return stream_->finish();
+      if (status) status = stream_->copy(address_of(output.data), *from, bytes);
+      const Status finished = stream_->finish();
+      return status ? finished : status;
     }
 
    private:
-    const std::unique_ptr<CudaStream> stream_ = CudaStream::make(nullptr).value();
-    MemoryRef input_;
+    std::unique_ptr<CudaStream> stream_;
+    MemoryRef block_;
   };
-  ModelSignature signature_;
+  class Model final : public LoadedModel {
+   public:
+    explicit Model(EchoEngine& engine) : engine_(engine) {}
+    const ModelSignature& signature() const override { return signature_; }
+    std::unique_ptr<ModelRequest> request() override {
+      return std::make_unique<Request>(engine_.with_memory-- > 0);
+    }
+    unsigned parallel_requests() const override { return 2; }
+    ContextRef device() const override { return cuda_context(0).value(); }
+
+   private:
+    EchoEngine& engine_;
+    const ModelSignature signature_{.inputs = {{.type = DataType::f32, .shape = {-1, 4}, .name = "in"}},
+                                    .outputs = {{.type = DataType::f32, .shape = {-1, 4}, .name = "out"}}};
+  };
 };
 
-class DeviceSession : public testing::Test {
+class SessionOnDevice : public testing::Test {
  protected:
-  static void SetUpTestSuite() {
+  void SetUp() override {
     ASSERT_NE(cuda_double().fail, nullptr) << "needs the driver of tests/cuda: run it by ctest";
   }
-  void SetUp() override { open(1); }
-  void TearDown() override { cuda_double().heal(); }
-
-  void open(unsigned batch) {
-    std::vector<std::string> notes;
-    session_ = start_session(std::make_unique<DeviceModel>(batch > 1 ? -1 : 1),
-                             {.model = "model.test", .batch_size = batch, .batch_timeout = 10000}, notes)
-                   .value();
+  void TearDown() override {
+    cuda_double().heal();
+    EXPECT_EQ(cuda_double().depth(), 0);
   }
-  std::unique_ptr<SessionStream> stream() {
-    const TensorInfo input{.type = DataType::f32, .shape = {1, 4}};
-    return session_->open_stream({&input, 1}).value();
+  Result<OpenedSession> open(unsigned batch = 1) {
+    return open_session({.model = "echo", .batch_size = batch, .batch_timeout = 0, .engine = &engine_});
   }
-  static std::vector<Tensor> submit(SessionStream& to, float value) {
-    Tensor in = tensor_in(*to.input_pool(0)->acquire(), {.type = DataType::f32, .shape = {1, 4}});
-    std::ranges::fill(map(in, Access::write)->as<float>(), value);
+  static Tensor sample(const Ref<MemoryPool>& pool, float value) {
+    Tensor made = tensor_in(pool->acquire().value(), input());
+    auto mapping = map(made, Access::write);
+    for (float& one : mapping->as<float>()) one = value;
+    return made;
+  }
+  static TensorInfo input() { return {.type = DataType::f32, .shape = {1, 4}}; }
+  static std::unique_ptr<SessionStream> stream_of(const OpenedSession& opened, MemoryKind memory) {
+    const TensorInfo info = input();
+    auto stream = opened.session->open_stream({&info, 1}, memory);
+    EXPECT_TRUE(stream) << stream.error().message;
+    return stream ? *std::move(stream) : nullptr;
+  }
+  // What comes out for one sample.
+  static Result<float> run(SessionStream& stream, const Tensor& sample) {
     std::vector<Tensor> outputs;
-    EXPECT_TRUE(to.submit({&in, 1}, 0, outputs));
-    return outputs;
-  }
-  static float first(const Tensor& tensor) { return map(tensor, Access::read)->as<const float>()[0]; }
-  static uint64_t to_cpu() {
-    for (const auto& entry : CopyLedger::process().snapshot())
-      if (entry.name == "model.test results to the CPU") return entry.bytes_copied;
-    return 0;
+    if (auto sent = stream.submit({&sample, 1}, 0, outputs); !sent) return forward_error(sent);
+    auto mapped = map(outputs.at(0), Access::read);
+    if (!mapped) return forward_error(mapped);
+    return mapped->as<const float>()[3];
   }
 
-  std::shared_ptr<Session> session_;
+  EchoEngine engine_;
 };
 
-TEST_F(DeviceSession, ResultsStayForThoseWhoReadThemThere) {
-  auto one = stream();
-  const uint64_t before = to_cpu();
-  for (int i = 0; i < 5; ++i) {
-    const auto outputs = submit(*one, float(i));
-    for (size_t k = 0; k < 2; ++k) {
-      const auto there = device_tensor(outputs[k]);
-      ASSERT_TRUE(there && there->memory);
-      EXPECT_EQ(there->memory->kind(), MemoryKind::cuda);
-      EXPECT_EQ(first(*there), float(i) + 1 + float(k));
-    }
-  }
-  EXPECT_EQ(to_cpu(), before);
-}
-
-TEST_F(DeviceSession, WhoMapsThemGetsThemAndFromThenOnWithTheRun) {
-  auto one = stream();
-  const uint64_t before = to_cpu();
-  auto outputs = submit(*one, 5);
-  EXPECT_EQ(first(outputs[0]), 6);
-  EXPECT_EQ(first(outputs[0]), 6);
-  EXPECT_EQ(to_cpu() - before, 16u);
-  outputs = submit(*one, 7);
-  EXPECT_EQ(first(outputs[0]), 8);
-  EXPECT_EQ(to_cpu() - before, 32u);
-  EXPECT_FALSE(device_tensor(outputs[0])->memory);
-  // The other output is still nobody's, and other streams have their own habits.
-  EXPECT_TRUE(device_tensor(outputs[1])->memory);
-  EXPECT_TRUE(device_tensor(submit(*stream(), 1)[0])->memory);
-}
-
-TEST_F(DeviceSession, WhoLooksAtThemBesidesChangesNothing) {
-  auto one = stream();
-  for (int i = 0; i < 3; ++i) {
-    const auto outputs = submit(*one, float(i));
-    EXPECT_TRUE(device_tensor(outputs[0])->memory);
-    EXPECT_EQ(first(outputs[0]), float(i) + 1);
+TEST_F(SessionOnDevice, RunsWithTheWorkersThatThereIsMemoryFor) {
+  engine_.with_memory = 3;  // two trial runs, and one worker
+  const auto opened = open(4);
+  ASSERT_TRUE(opened) << opened.error().message;
+  ASSERT_EQ(opened->warnings.size(), 1u);
+  EXPECT_THAT(opened->warnings[0], HasSubstr("1 of 2 workers run it: the GPU is full"));
+  for (const MemoryKind memory : {MemoryKind::system, MemoryKind::cuda}) {
+    const auto stream = stream_of(*opened, memory);
+    ASSERT_TRUE(stream);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(run(*stream, sample(stream->input_pool(0), float(i))).value(), i);
   }
 }
 
-TEST_F(DeviceSession, WhatTheCpuHasChangedIsNotOnTheDevice) {
-  auto one = stream();
-  const auto outputs = submit(*one, 1);
-  ASSERT_TRUE(device_tensor(outputs[0])->memory);
-  map(outputs[0], Access::read_write)->as<float>()[0] = 40;
-  EXPECT_FALSE(device_tensor(outputs[0])->memory);
-  EXPECT_EQ(first(outputs[0]), 40);
+TEST_F(SessionOnDevice, WithoutMemoryForAnyWorkerDoesNotOpen) {
+  engine_.with_memory = 2;
+  const auto opened = open(4);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::exhausted);
+  EXPECT_THAT(opened.error().message, HasSubstr("the GPU is full"));
 }
 
-TEST_F(DeviceSession, SamplesOfABatchMayBeWantedInBothPlaces) {
-  open(2);
-  auto here = stream(), there = stream();
-  for (int i = 0; i < 4; ++i) {
-    const auto mine = submit(*here, float(i)), other = submit(*there, float(100 + i));
-    EXPECT_EQ(first(mine[0]), float(i) + 1);
-    const auto on_device = device_tensor(other[0]);
-    ASSERT_TRUE(on_device && on_device->memory);
-    EXPECT_EQ(first(*on_device), float(100 + i) + 1);
+// At whatever call the memory runs out or the device goes away: the sample fails in one line, no other one is
+// held up, and the session goes on when it is back.
+TEST_F(SessionOnDevice, ASampleThatFailsOnTheDeviceFailsAlone) {
+  const auto opened = open(4);
+  ASSERT_TRUE(opened) << opened.error().message;
+  for (const MemoryKind memory : {MemoryKind::system, MemoryKind::cuda}) {
+    const auto stream = stream_of(*opened, memory);
+    ASSERT_TRUE(stream);
+    const Tensor one = sample(stream->input_pool(0), 7);
+    ASSERT_EQ(run(*stream, one).value(), 7);
+    int failures = 0;
+    for (const int code : {test::out_of_memory, test::device_gone})
+      for (unsigned call = 1; call < 40; ++call) {
+        cuda_double().fail("", call, code);
+        const auto result = run(*stream, one);
+        cuda_double().heal();
+        if (!result) {
+          ++failures;
+          EXPECT_EQ(result.error().code,
+                    code == test::out_of_memory ? ErrorCode::exhausted : ErrorCode::unavailable)
+              << result.error().message;
+          EXPECT_THAT(result.error().message, testing::Not(HasSubstr("\n")));
+        }
+        ASSERT_EQ(run(*stream, one).value(), 7) << "after a failure from call " << call;
+      }
+    EXPECT_GT(failures, 4);
   }
 }
 
-TEST_F(DeviceSession, ARunThatFailsIsAnErrorInBothPlaces) {
-  auto one = stream();
-  const auto outputs = submit(*one, -1);
-  EXPECT_EQ(device_tensor(outputs[0]).error().message, "model.test: cannot take -1");
-  EXPECT_EQ(map(outputs[1], Access::read).error().message, "model.test: cannot take -1");
-  EXPECT_EQ(first(submit(*one, 1)[0]), 2);
-}
-
-TEST_F(DeviceSession, ADownloadThatFailsIsAnErrorAndMayBeTriedAgain) {
-  auto one = stream();
-  const auto outputs = submit(*one, 1);
-  ASSERT_TRUE(device_tensor(outputs[0]));
-  cuda_double().fail("cuMemcpy2DAsync_v2", 1, test::device_gone);
-  EXPECT_FALSE(map(outputs[0], Access::read));
+TEST_F(SessionOnDevice, RunsThatFailAreCounted) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(stream);
+  const Tensor one = sample(stream->input_pool(0), 3);
+  ASSERT_EQ(run(*stream, one).value(), 3);
+  EXPECT_EQ(opened->session->totals().failed, 0u);
+  cuda_double().fail("cuMemcpyAsync", 1, test::device_gone);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(run(*stream, one));
+  SessionTotals totals = opened->session->totals();
+  EXPECT_EQ(totals.failed, 3u);
+  EXPECT_EQ(totals.failed_in_a_row, 3u);
+  EXPECT_THAT(totals.last_failure, HasSubstr("busy or unavailable"));
+  EXPECT_GT(totals.last_failed_ns, 0);
   cuda_double().heal();
-  EXPECT_EQ(first(outputs[0]), 2);
+  ASSERT_EQ(run(*stream, one).value(), 3);
+  totals = opened->session->totals();
+  EXPECT_EQ(totals.failed, 3u);
+  EXPECT_EQ(totals.failed_in_a_row, 0u);
 }
 
-TEST_F(DeviceSession, WithoutRoomOnTheDeviceTheyComeToTheCpu) {
-  auto one = stream();
-  const auto kept = submit(*one, 1);  // in the only blocks there are
-  ASSERT_TRUE(device_tensor(kept[0])->memory);
+TEST_F(SessionOnDevice, StreamsThatCannotHaveABlockAreToldAndTheOthersGoOn) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto first = stream_of(*opened, MemoryKind::cuda), second = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(first && second);
+  const Tensor one = sample(first->input_pool(0), 3);
+  ASSERT_EQ(run(*first, one).value(), 3);
   cuda_double().fail("cuMemAlloc_v2", 1, test::out_of_memory);
-  const auto outputs = submit(*one, 2);
-  const auto there = device_tensor(outputs[0]);
-  ASSERT_TRUE(there) << there.error().message;
-  EXPECT_FALSE(there->memory);
-  EXPECT_EQ(first(outputs[0]), 3);
-}
-
-TEST_F(DeviceSession, KeepsNoMoreMemoryThanIsInUse) {
-  auto one = stream();
-  (void)device_tensor(submit(*one, 1)[0]);
-  const size_t before = cuda_double().device_bytes();
-  for (int i = 0; i < 100; ++i) ASSERT_TRUE(device_tensor(submit(*one, float(i))[0]));
-  EXPECT_EQ(cuda_double().device_bytes(), before);
+  const auto none = second->input_pool(0)->acquire();
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::exhausted);
+  EXPECT_EQ(run(*first, one).value(), 3);
 }
 
 }  // namespace

@@ -103,7 +103,7 @@ Status DeviceBoxes::reserve(const cuda::BoxTask& task) {
 }
 
 Status DeviceBoxes::run(cuda::BoxTask& task, const SuppressionOptions& options) {
-  static CopyLedger::Hop& hop = CopyLedger::process().hop("boxes found on the device to the CPU");
+  static CopyLedger::Hop& hop = CopyLedger::process().hop("boxes found on the device, results to the CPU");
   boxes_.clear();
   struct LetGo {
     std::vector<Tensor>& outputs;
