@@ -12,6 +12,8 @@
 #       one GoogleTest program and one ctest entry, both called NAME; label `san`: also run under the sanitizers.
 #   sg_test_uses_models(NAME)
 #       the test reads the tiny models of tests/models.
+#   sg_test_uses_cuda_double(NAME)
+#       the test runs with the driver of tests/cuda instead of NVIDIA's.
 #   sg_fuzz(NAME SOURCES file… [DEPENDS dep…])
 #       LLVMFuzzerTestOneInput: the ctest entry fuzz.NAME replays tests/fuzz/corpus/NAME; with SIGHTGLASS_FUZZ there is
 #       the libFuzzer program fuzz/NAME as well, which the target `fuzz` builds.
@@ -160,6 +162,14 @@ function(sg_test_uses_models name)
   endif()
 endfunction()
 
+function(sg_test_uses_cuda_double name)
+  if(SIGHTGLASS_TESTS)
+    add_dependencies(${name}_test cuda_double nvrtc_double)
+    set_tests_properties(${name} PROPERTIES
+      ENVIRONMENT_MODIFICATION LD_LIBRARY_PATH=path_list_prepend:${PROJECT_BINARY_DIR}/cuda_double)
+  endif()
+endfunction()
+
 function(sg_fuzz name)
   _sg_parse("" "" "SOURCES;DEPENDS")
   if(NOT SIGHTGLASS_TESTS)
@@ -208,6 +218,41 @@ endfunction()
 set(SIGHTGLASS_CUDA_ARCHITECTURES "75;80;86;89;90" CACHE STRING "GPUs that kernels are compiled for; others get PTX of the last")
 find_program(SIGHTGLASS_NVCC nvcc HINTS /usr/local/cuda/bin DOC "CUDA compiler, optional")
 
+# nvcc's options for fat binaries, in the cached SIGHTGLASS_NVCC_FLAGS; empty where this nvcc cannot make them.
+function(_sg_check_nvcc)
+  set(architectures "")
+  foreach(number IN LISTS SIGHTGLASS_CUDA_ARCHITECTURES)
+    list(APPEND architectures -gencode arch=compute_${number},code=sm_${number})
+  endforeach()
+  list(GET SIGHTGLASS_CUDA_ARCHITECTURES -1 last)
+  list(APPEND architectures -gencode arch=compute_${last},code=compute_${last})
+  set(tried ${CMAKE_BINARY_DIR}/CMakeFiles/nvcc_check)
+  file(WRITE ${tried}.cu "extern \"C\" __global__ void check(float* out) { *out = 1; }\n")
+  set(SIGHTGLASS_NVCC_FLAGS "" CACHE INTERNAL "")
+  # Compression by size came with CUDA 12.8.
+  foreach(compression IN ITEMS --compress-mode=size "")
+    set(flags -std=c++17 -O3 ${compression} ${architectures} -fatbin)
+    execute_process(COMMAND ${SIGHTGLASS_NVCC} ${flags} -o ${tried}.fatbin ${tried}.cu
+                    RESULT_VARIABLE failed OUTPUT_VARIABLE text ERROR_VARIABLE text)
+    if(NOT failed)
+      set(SIGHTGLASS_NVCC_FLAGS "${flags}" CACHE INTERNAL "")
+      return()
+    endif()
+  endforeach()
+  string(STRIP "${text}" text)
+  message(WARNING "${SIGHTGLASS_NVCC} does not compile for ${SIGHTGLASS_CUDA_ARCHITECTURES}, so kernels are compiled "
+                  "at run time by NVRTC (SIGHTGLASS_CUDA_ARCHITECTURES chooses others): ${text}")
+endfunction()
+
+# It takes seconds, so only once for the same.
+if(NOT "${SIGHTGLASS_NVCC} ${SIGHTGLASS_CUDA_ARCHITECTURES}" STREQUAL "${SIGHTGLASS_NVCC_CHECKED}")
+  set(SIGHTGLASS_NVCC_FLAGS "" CACHE INTERNAL "")
+  if(SIGHTGLASS_NVCC)
+    _sg_check_nvcc()
+  endif()
+  set(SIGHTGLASS_NVCC_CHECKED "${SIGHTGLASS_NVCC} ${SIGHTGLASS_CUDA_ARCHITECTURES}" CACHE INTERNAL "")
+endif()
+
 function(sg_cuda name source)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "LIBRARY" "HEADERS")
   set(NAME ${name})
@@ -220,16 +265,10 @@ function(sg_cuda name source)
     DEPENDS ${source} ${headers} ${PROJECT_SOURCE_DIR}/cmake/kernel_text.py VERBATIM)
   set(parts ${TEXT})
   set(INCLUDE_BINARY "")
-  if(SIGHTGLASS_NVCC)
+  if(SIGHTGLASS_NVCC_FLAGS)
     set(binary ${CMAKE_CURRENT_BINARY_DIR}/${name}.fatbin)
-    set(architectures "")
-    foreach(number IN LISTS SIGHTGLASS_CUDA_ARCHITECTURES)
-      list(APPEND architectures -gencode arch=compute_${number},code=sm_${number})
-    endforeach()
-    list(GET SIGHTGLASS_CUDA_ARCHITECTURES -1 last)
-    list(APPEND architectures -gencode arch=compute_${last},code=compute_${last})
     add_custom_command(OUTPUT ${binary}
-      COMMAND ${SIGHTGLASS_NVCC} -std=c++17 -O3 --compress-mode=size ${architectures} -fatbin -o ${binary} ${TEXT}
+      COMMAND ${SIGHTGLASS_NVCC} ${SIGHTGLASS_NVCC_FLAGS} -o ${binary} ${TEXT}
       DEPENDS ${TEXT} COMMENT "Compiling CUDA kernels ${name}" VERBATIM)
     list(APPEND parts ${binary})
     set(INCLUDE_BINARY "  .incbin \"${binary}\"")

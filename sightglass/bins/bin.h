@@ -45,6 +45,9 @@ Error not_usable(const BackendNeeds& needs, const std::vector<std::string>& elem
 struct MemoryStage {
   Stage stage;
   BackendNeeds needs;
+  // The stage first brings the frames into system memory. Upstream is not offered such memory: what can give
+  // both gives system memory then, which costs nobody anything more.
+  bool downloads = false;
 };
 
 // What a kind of bin generates. An empty stage is not generated; without `aggregate` the stages stand one

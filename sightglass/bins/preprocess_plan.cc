@@ -272,6 +272,7 @@ class Planner {
                                                 : "pictures are sampled bilinear or nearest there"},
           {"fused", "gst-opencv"}));
     downloads_ = {{"cudadownload", {}}};
+    plan_.downloads = true;
     select();
     to_tensor(method);
     return {};

@@ -46,6 +46,13 @@ SessionWorker::SessionWorker(LoadedModel& model, const SessionForms& forms, Requ
   batch.reserve(forms.batch());
 }
 
+Status SessionWorker::usable() {
+  if (!device_ || model_request_->stream()) return {};
+  // Has nothing to prepare with either, and says why.
+  const Status why = model_request_->prepare({}, {});
+  return why ? Status(fail(ErrorCode::unavailable, "{}: nothing runs it", name_)) : why;
+}
+
 Status SessionWorker::prepare(const Form& form) {
   if (form.depends_on_data()) return {};
   const std::vector<TensorInfo>& model = model_.signature().inputs;
@@ -115,8 +122,20 @@ Status SessionWorker::map_inputs(Mapped& mapped) {
 Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   const Form& form = static_cast<const Form&>(*samples.front()->request->form);
   const size_t rows = form.rows_for(samples.size(), bool(device_));
-  if (Status bound = bind_inputs(form, samples, rows); !bound) return bound;
-  if (Status bound = bind_outputs(form, rows); !bound) return bound;
+  Status status = bind_inputs(form, samples, rows);
+  if (status) status = bind_outputs(form, samples, rows);
+  if (status) {
+    status = run_bound(form, samples, rows);
+  } else if (CudaStream* stream = model_request_->stream()) {
+    // What is on its way to the device still reads the samples, which others get back now.
+    (void)stream->finish();
+  }
+  for (MemoryRef& place : places_) place = nullptr;
+  note_outcome(samples, status);
+  return status;
+}
+
+Status SessionWorker::run_bound(const Form& form, std::span<Mapped* const> samples, size_t rows) {
   requests_.clear();
   for (const Mapped* sample : samples) requests_.push_back(sample->request);
   queue_.begin(requests_, *model_request_);
@@ -125,8 +144,25 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   note_times(begun_ns, steady_ns(), !status);
   queue_.end(requests_);
   if (status) give_outputs(form, samples);
-  for (MemoryRef& place : places_) place = nullptr;
   return status;
+}
+
+void SessionWorker::note_outcome(std::span<Mapped* const> samples, const Status& status) {
+  RequestQueue::Totals& totals = queue_.totals();
+  if (status) {
+    // Read first: written it would travel between the workers at every run.
+    if (totals.failed_in_a_row.load(std::memory_order_relaxed)) totals.failed_in_a_row = 0;
+    return;
+  }
+  const auto was_given_up = [](const Mapped* sample) {
+    return RequestQueue::was_cancelled(*sample->request);
+  };
+  if (status.error().code == ErrorCode::cancelled || std::ranges::any_of(samples, was_given_up)) return;
+  ++totals.failed;
+  ++totals.failed_in_a_row;
+  const std::lock_guard lock(totals.failure_mutex);
+  totals.last_failure = status.error().message;
+  totals.last_failed_ns = steady_ns();
 }
 
 // Of the run that has ended, whose requests are in requests_.
@@ -250,7 +286,7 @@ Result<std::byte*> SessionWorker::scratch_for(size_t input, size_t bytes) {
   return scratch_[input]->data();
 }
 
-Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
+Status SessionWorker::bind_outputs(const Form& form, std::span<Mapped* const> samples, size_t rows) {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const Shape& shape = form.outputs[i].shape;
     outputs_[i] = {
@@ -258,6 +294,13 @@ Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
         .shape = form.batches && form.places[i] ? with_samples(shape, rows * size_t(shape[0])) : shape,
         .memory = nullptr};
     if (!form.places[i]) continue;
+    const auto is_for_cpu = [&](const Mapped* sample) {
+      const Ref<ResultMemory>& result = sample->request->results[i];
+      return !result || result->is_for_cpu();
+    };
+    // Where the device has no memory left, the CPU has.
+    if (form.device_places[i] && !std::ranges::all_of(samples, is_for_cpu) && bind_on_device(form, i))
+      continue;
     auto block = form.places[i]->acquire();
     if (!block) return forward_error(block);
     outputs_[i].data = static_cast<SystemMemory&>(**block).data();
@@ -267,14 +310,31 @@ Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
   return {};
 }
 
+Status SessionWorker::bind_on_device(const Form& form, size_t output) {
+  CudaStream* const stream = model_request_->stream();
+  if (!stream) return fail(ErrorCode::unavailable, "there is no CUDA stream");
+  auto block = form.device_places[output]->acquire();
+  if (!block) return forward_error(block);
+  auto& memory = static_cast<CudaMemory&>(**block);
+  // Whoever had the block before may still be reading it.
+  if (Status ordered = memory.wait_in(stream->get()); !ordered) return ordered;
+  outputs_[output].data = reinterpret_cast<void*>(memory.address());
+  places_[output] = *std::move(block);
+  return {};
+}
+
 void SessionWorker::give_outputs(const Form& form, std::span<Mapped* const> samples) {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const size_t bytes = form.places[i] ? bytes_of(form.outputs[i].shape, form.outputs[i].type) : 0;
+    const bool is_on_device = places_[i] && places_[i]->kind() == MemoryKind::cuda;
     for (size_t k = 0; k < samples.size(); ++k) {
       Request& request = *samples[k]->request;
       if (request.kept) request.outputs[i] = std::exchange(outputs_[i], {});
       if (request.kept && places_[i]) request.outputs[i].memory = places_[i];
-      if (request.results[i])
+      if (!request.results[i]) continue;
+      if (is_on_device)
+        request.results[i]->bind_on_device(places_[i], k * bytes);
+      else
         request.results[i]->bind(places_[i], static_cast<std::byte*>(outputs_[i].data) + k * bytes);
     }
   }

@@ -8,6 +8,7 @@
 #include "sightglass/gst/caps.h"
 #include "sightglass/gst/element.h"
 #include "sightglass/gst/element_type.h"
+#include "sightglass/gst/loading.h"
 #include "sightglass/gst/properties.h"
 
 namespace sightglass::gst {
@@ -31,6 +32,9 @@ struct State {
   MemoryKind preprocess_memory = MemoryKind::system;
   Chain preprocess_chain;
   std::vector<MemoryKind> other_memories;  // usable here; guarded by the state of the element
+  // Whose source pad the frames go on from, as they came; null: the bin's. As above.
+  GstElement* frames_out = nullptr;
+  bool passes_frames = false;  // as above
 };
 
 struct Instance {
@@ -89,6 +93,7 @@ class Builder {
     }
     const bool three = has(preprocess) && has(process) && has(postprocess);
     const bool partly = has(preprocess) || has(process) || has(postprocess) || has(aggregate);
+    state_.passes_frames = has(aggregate) || !partly;
     if (three && has(aggregate)) return done(branched());
     if (three) return done(linear({preprocess, process, postprocess, postaggregate}));
     if (has(postaggregate) && !partly) return done(linear({postaggregate}));
@@ -123,7 +128,8 @@ class Builder {
       state_.preprocess_chain = *chain;
       for (MemoryKind memory : {MemoryKind::va, MemoryKind::cuda, MemoryKind::dmabuf}) {
         const auto other = state_.preprocess_for(memory);
-        if (other && missing_elements(other->stage).empty()) state_.other_memories.push_back(memory);
+        if (other && !other->downloads && missing_elements(other->stage).empty())
+          state_.other_memories.push_back(memory);
       }
     }
     return chain;
@@ -208,6 +214,7 @@ class Builder {
     if (!frames) return forward_error(frames);
     auto joined = stage(aggregate);
     if (!joined) return forward_error(joined);
+    state_.frames_out = joined->last;
     auto after = row({postaggregate});
     if (!after) return forward_error(after);
 
@@ -263,6 +270,8 @@ void take_apart(GstElement* self) {
   state.preprocess_for = nullptr;
   state.preprocess_chain = {};
   state.other_memories.clear();
+  state.frames_out = nullptr;
+  state.passes_frames = false;
   state.complete = false;
 }
 
@@ -343,6 +352,18 @@ GstPadProbeReturn see_event(GstPad*, GstPadProbeInfo* info, gpointer self) {
   return GST_PAD_PROBE_OK;
 }
 
+// Whether who gets the frames takes them in this memory, where it could have them in system memory as well.
+bool goes_on(GstElement* self, const State& state, MemoryKind memory) {
+  if (!state.passes_frames) return true;
+  const PadPtr out(gst_element_get_static_pad(state.frames_out ? state.frames_out : self, "src"));
+  if (!out) return true;
+  const CapsPtr wanted = to_caps(FormatSpec{VideoSpec{}, memory});
+  const CapsPtr either(
+      gst_caps_merge(to_caps(FormatSpec{VideoSpec{}}).release(), gst_caps_copy(wanted.get())));
+  const CapsPtr taken(gst_pad_peer_query_caps(out.get(), either.get()));
+  return !taken || gst_caps_can_intersect(taken.get(), wanted.get());
+}
+
 // Upstream may also give what the first stage could be replaced for.
 GstPadProbeReturn see_query(GstPad*, GstPadProbeInfo* info, gpointer self) {
   auto* query = GST_PAD_PROBE_INFO_QUERY(info);
@@ -360,7 +381,8 @@ GstPadProbeReturn see_query(GstPad*, GstPadProbeInfo* info, gpointer self) {
     all.reset(gst_caps_merge(all.release(),
                              filter ? gst_caps_intersect(filter, other.get()) : gst_caps_ref(other.get())));
   };
-  for (MemoryKind memory : state.other_memories) add(memory);
+  for (MemoryKind memory : state.other_memories)
+    if (goes_on(GST_ELEMENT(self), state, memory)) add(memory);
   // Where upstream has nothing else, its caps event is let in: the answer to that says what is missing.
   if (filter && gst_caps_is_empty(all.get()))
     for (MemoryKind memory : {MemoryKind::va, MemoryKind::cuda, MemoryKind::dmabuf}) add(memory);
@@ -371,7 +393,10 @@ GstPadProbeReturn see_query(GstPad*, GstPadProbeInfo* info, gpointer self) {
 GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
   auto& state = state_of(self);
   if (change == GST_STATE_CHANGE_NULL_TO_READY) {
-    auto built = Builder(self, state).build();
+    const auto built = [&] {
+      const Loading loading(self);
+      return Builder(self, state).build();
+    }();
     if (!built) {
       post_error(self, built.error());
       take_apart(self);

@@ -40,6 +40,30 @@ const BinDesc& by_memory() {
   return desc;
 }
 
+// Joins the frames with what was made of them. Frames in VA memory stay there, those in CUDA memory are
+// brought down by its first stage.
+const BinDesc& joining() {
+  struct None {};
+  static const BinDesc desc{"joining",
+                            "Test bin",
+                            "Bin",
+                            "Test",
+                            ParamTable::of<None>({}),
+                            [](const ParamSet&) -> Result<Stages> {
+                              Stages stages;
+                              const ElementSettings pass{"identity", {{"silent", "true"}}};
+                              stages.stages[preprocess] = {caps_filter("video/x-raw")};
+                              stages.stages[process] = stages.stages[postprocess] = {pass};
+                              stages.stages[aggregate] = {{"meta_aggregate", {}}};
+                              stages.preprocess_for = [pass](MemoryKind memory) -> Result<MemoryStage> {
+                                return MemoryStage{{pass}, {}, memory == MemoryKind::cuda};
+                              };
+                              return stages;
+                            },
+                            nullptr};
+  return desc;
+}
+
 class ProcessBin : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -48,13 +72,26 @@ class ProcessBin : public testing::Test {
     register_meta_aggregate(nullptr);
     register_bin(nullptr, processbin_desc());
     register_bin(nullptr, by_memory());
+    register_bin(nullptr, joining());
   }
-  void make(const std::string& bin) {
+  // Whether upstream is told that it may give this, where it could give system memory as well.
+  bool offers(const char* text) const {
+    PadPtr sink(gst_element_get_static_pad(find("bin").get(), "sink"));
+    CapsPtr caps(gst_caps_from_string(text));
+    CapsPtr either(gst_caps_merge(gst_caps_from_string("video/x-raw"), gst_caps_copy(caps.get())));
+    CapsPtr all(gst_pad_query_caps(sink.get(), nullptr)),
+        filtered(gst_pad_query_caps(sink.get(), either.get()));
+    const bool without = gst_caps_can_intersect(all.get(), caps.get()),
+               with = gst_caps_can_intersect(filtered.get(), caps.get());
+    EXPECT_EQ(with, without);
+    return with;
+  }
+  void make(const std::string& bin, const std::string& behind = "") {
     GError* error = nullptr;
-    pipeline.reset(gst_parse_launch(
-        ("appsrc name=in format=time ! " + bin + " name=bin ! appsink name=out sync=false async=false")
-            .c_str(),
-        &error));
+    pipeline.reset(gst_parse_launch(("appsrc name=in format=time ! " + bin + " name=bin ! " + behind +
+                                     "appsink name=out sync=false async=false")
+                                        .c_str(),
+                                    &error));
     ASSERT_EQ(error, nullptr) << error->message;
   }
   void TearDown() override {
@@ -135,6 +172,26 @@ TEST_F(ProcessBin, OffersUpstreamTheMemoryThatItHasAStageFor) {
   PadPtr sink(gst_element_get_static_pad(find("bin").get(), "sink"));
   CapsPtr filter(gst_caps_from_string(cuda_gray)), answer(gst_pad_query_caps(sink.get(), filter.get()));
   EXPECT_FALSE(gst_caps_is_empty(answer.get()));
+}
+
+TEST_F(ProcessBin, OffersNoMemoryThatWhatFollowsDoesNotTake) {
+  make("joining");
+  gst_element_set_state(pipeline.get(), GST_STATE_PAUSED);
+  EXPECT_TRUE(offers("video/x-raw(memory:VAMemory)")) << "the sink takes anything";
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  make("joining", "video/x-raw ! ");
+  gst_element_set_state(pipeline.get(), GST_STATE_PAUSED);
+  EXPECT_FALSE(offers("video/x-raw(memory:VAMemory)")) << "as a decoder in front of videoconvert would ask";
+  EXPECT_TRUE(offers("video/x-raw"));
+}
+
+TEST_F(ProcessBin, OffersNoMemoryThatItWouldOnlyBringDown) {
+  make("joining");
+  gst_element_set_state(pipeline.get(), GST_STATE_PAUSED);
+  EXPECT_FALSE(offers("video/x-raw(memory:CUDAMemory)")) << "as a decoder that can give both would ask";
+  PadPtr sink(gst_element_get_static_pad(find("bin").get(), "sink"));
+  CapsPtr filter(gst_caps_from_string(cuda_gray)), answer(gst_pad_query_caps(sink.get(), filter.get()));
+  EXPECT_FALSE(gst_caps_is_empty(answer.get())) << "who has nothing else may come";
 }
 
 TEST_F(ProcessBin, StagesThatAreSetLateCountFromTheFirstFrameOn) {

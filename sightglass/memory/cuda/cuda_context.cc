@@ -1,6 +1,7 @@
 #include "sightglass/memory/cuda/cuda_context.h"
 
 #include <array>
+#include <format>
 
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/cuda/cuda_block.h"
@@ -122,6 +123,12 @@ Result<CudaScope> CudaScope::enter(const CudaContext& context) {
   auto status = cuda_status("the CUDA context cannot be entered",
                             (*driver)->push(static_cast<CUcontext>(context.handle("CUcontext"))));
   if (!status) return forward_error(status);
+  constexpr int of_this_thread = 1;  // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+  thread_local bool is_set = false;
+  if (!std::exchange(is_set, true)) {
+    int mode = of_this_thread;
+    (*driver)->exchange_capture_mode(&mode);
+  }
   return CudaScope(*driver);
 }
 
@@ -143,7 +150,7 @@ Result<Ref<CudaFence>> CudaFence::record(const Ref<CudaContext>& context, CUstre
 
 bool CudaFence::ready() const {
   auto scope = CudaScope::enter(*context_);
-  return !scope || (*scope)->event_query(event_) != CUDA_ERROR_NOT_READY;
+  return scope && (*scope)->event_query(event_) == CUDA_SUCCESS;
 }
 
 Status CudaFence::wait() {
@@ -163,6 +170,19 @@ int cuda_devices() {
   int count = 0;
   if (driver) (*driver)->device_count(&count);
   return count;
+}
+
+std::string cuda_identity(const ContextRef& context) {
+  auto device = CudaContext::of(context);
+  auto driver = cuda_driver();
+  if (!device || !driver) return {};
+  int major = 0, minor = 0;
+  CUdevice handle;
+  if ((*driver)->device(&handle, (*device)->device()) == CUDA_SUCCESS) {
+    (*driver)->device_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle);
+    (*driver)->device_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle);
+  }
+  return std::format("{} sm_{}{}", (*device)->description(), major, minor);
 }
 
 const ContextRegistration registration(MemoryKind::cuda, [] { return cuda_context(0); });

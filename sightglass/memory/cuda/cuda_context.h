@@ -46,7 +46,8 @@ class CudaContext final : public Context {
 };
 
 // The context is the current one of this thread as long as this lives. Fails where CUDA cannot be used (any
-// more).
+// more). What a thread that has been here calls neither fails because of a graph that another one records
+// nor spoils it: ONNX Runtime records such that by default it would.
 class CudaScope {
  public:
   static Result<CudaScope> enter(const CudaContext& context);
@@ -65,6 +66,7 @@ class CudaFence final : public Fence {
  public:
   static Result<Ref<CudaFence>> record(const Ref<CudaContext>& context, CUstream stream);
   ~CudaFence() override { context_->give_back(event_); }
+  // Not after a failure of the device: wait() says what it was.
   bool ready() const override;
   Status wait() override;
   CUevent event() const { return event_; }

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 
 namespace sightglass {
@@ -44,6 +45,7 @@ Status load() {
       find(library, "cuModuleLoadData", f.module_load) &&
       find(library, "cuModuleGetFunction", f.module_function) &&
       find(library, "cuLaunchKernel", f.launch_kernel) && find(library, "cuGetErrorString", f.error_string) &&
+      find(library, "cuThreadExchangeStreamCaptureMode", f.exchange_capture_mode) &&
       find(library, "cuIpcGetMemHandle", f.ipc_export) &&
       find(library, "cuIpcOpenMemHandle_v2", f.ipc_open) && find(library, "cuIpcCloseMemHandle", f.ipc_close);
   if (!found) return fail(ErrorCode::unavailable, "the NVIDIA driver is too old: {}", dlerror());
@@ -75,8 +77,13 @@ Status cuda_status(std::string_view call, CUresult code) {
   if (code == CUDA_SUCCESS) return {};
   const char* text = nullptr;
   if (functions.error_string) functions.error_string(code, &text);
+  // Numbers of cuda.h, of which the header that is used here has no names.
   constexpr int out_of_memory = 2;
-  return fail(int(code) == out_of_memory ? ErrorCode::exhausted : ErrorCode::unavailable,
+  constexpr int misfits[] = {200, 209, 218, 222};  // image, no binary for the GPU, PTX, version of PTX
+  const bool is_misfit = std::ranges::contains(misfits, int(code));
+  return fail(int(code) == out_of_memory ? ErrorCode::exhausted
+              : is_misfit                ? ErrorCode::unsupported
+                                         : ErrorCode::unavailable,
               "{}: {} (CUDA error {})", call, text ? text : "unknown error", int(code));
 }
 

@@ -45,6 +45,7 @@ struct CudaDriver {
   CUresult (*launch_kernel)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                             CUstream, void**, void**);
   CUresult (*error_string)(CUresult, const char**);
+  CUresult (*exchange_capture_mode)(int*);  // CUstreamCaptureMode of the calling thread
   CUresult (*ipc_export)(CudaIpcBytes*, CUdeviceptr);
   CUresult (*ipc_open)(CUdeviceptr*, CudaIpcBytes, unsigned);
   CUresult (*ipc_close)(CUdeviceptr);
@@ -54,7 +55,8 @@ struct CudaDriver {
 // of one that had CUDA open.
 Result<const CudaDriver*> cuda_driver();
 
-// `call` says what was tried: "640 bytes of CUDA memory".
+// `call` says what was tried: "640 bytes of CUDA memory". Exhausted: memory; unsupported: machine code that
+// is not for this device; else unavailable.
 Status cuda_status(std::string_view call, CUresult code);
 
 }  // namespace sightglass

@@ -50,17 +50,30 @@ Result<Ref<CudaModule>> CudaModule::load(const ContextRef& context, const CudaSo
   if (!scope) return forward_error(scope);
   CUmodule handle = nullptr;
   std::string by = "nvcc";
-  Status status = fail(ErrorCode::unavailable, "no kernels have been built");
-  if (!compiler && !source.binary.empty())
-    status = cuda_status(std::format("kernels of {}", source.name),
-                         (*scope)->module_load(&handle, source.binary.data()));
-  if (!status) {
-    auto made = compile_kernels(std::string(source.name), std::string(source.text), *capability);
+  const std::string name(source.name);
+  const auto load_from = [&](std::span<const std::byte> binary) {
+    return cuda_status("kernels of " + name, (*scope)->module_load(&handle, binary.data()));
+  };
+  // Machine code for other devices, or for another driver, does not load; anything else is no reason to
+  // compile.
+  const auto is_misfit = [](const Status& failed) { return failed.error().code == ErrorCode::unsupported; };
+  Status built;
+  const bool has_binary = !compiler && !source.binary.empty();
+  if (has_binary) built = load_from(source.binary);
+  if (!built && !is_misfit(built)) return forward_error(built);
+  if (!has_binary || !built) {
+    const auto made_by_compiler = [&](bool anew) -> Status {
+      auto made = compile_kernels(name, std::string(source.text), *capability, anew);
+      if (!made) return forward_error(made);
+      by = made->compiler;
+      return load_from(made->binary);
+    };
+    Status made = made_by_compiler(false);
+    if (!made && is_misfit(made)) made = made_by_compiler(true);
+    if (!made && !built)  // why they had to be compiled
+      return fail(made.error().code, "{}; those of the build: {}", made.error().message,
+                  built.error().message);
     if (!made) return forward_error(made);
-    by = made->compiler;
-    status = cuda_status(std::format("kernels of {}", source.name),
-                         (*scope)->module_load(&handle, made->binary.data()));
-    if (!status) return forward_error(status);
   }
   Ref<CudaModule> module(
       new CudaModule(ContextRef(*device), handle, std::format("sm_{} by {}", *capability, by)));

@@ -1,6 +1,6 @@
 // Kernels, made ready on a device when they are first needed. Where the build had nvcc, they are there as
 // machine code for the usual devices and as PTX for later ones; otherwise, or where none of it fits, NVRTC
-// compiles their text, and what it has made is kept in the user's cache folder.
+// compiles their text, and what it has made is kept in the user's cache folder (kernel_cache.h).
 //
 //   extern const CudaSource video_to_tensor_kernels;                       // sg_cuda() in CMakeLists.txt
 //   auto module = CudaModule::load(context, video_to_tensor_kernels);       // a second with NVRTC, once

@@ -2,8 +2,12 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <format>
 #include <memory>
+#include <utility>
+
+#include "sightglass/memory/cuda/kernel_cache.h"
 
 namespace sightglass {
 namespace {
@@ -49,10 +53,17 @@ Result<const Compiler*> open() {
 
 }  // namespace
 
-Result<CompiledKernels> compile_kernels(const std::string& name, const std::string& text, int capability) {
+Result<CompiledKernels> compile_kernels(const std::string& name, const std::string& text, int capability,
+                                        bool anew) {
   static const Result<const Compiler*> opened = open();
   if (!opened) return std::unexpected(opened.error());
   const Compiler& c = **opened;
+  int major = 0, minor = 0;
+  c.version(&major, &minor);
+  const std::string compiler = std::format("NVRTC {}.{}", major, minor);
+  const KernelKey key{.name = name, .text = text, .capability = capability, .compiler = compiler};
+  if (!anew)
+    if (auto kept = find_kernels(key)) return CompiledKernels{*std::move(kept), compiler};
   Program* program = nullptr;
   if (const int code = c.create(&program, text.c_str(), (name + ".cu").c_str(), 0, nullptr, nullptr))
     return fail(ErrorCode::internal, "{}: NVRTC: {}", name, c.error_string(code));
@@ -65,7 +76,9 @@ Result<CompiledKernels> compile_kernels(const std::string& name, const std::stri
     c.log_size(program, &size);
     std::string log(size, '\0');
     c.log(program, log.data());
-    return fail(ErrorCode::internal, "{}: NVRTC: {}: {}", name, c.error_string(code), log.substr(0, 2000));
+    log.resize(std::min({log.find('\0'), log.size(), size_t(2000)}));
+    std::ranges::replace(log, '\n', ' ');
+    return fail(ErrorCode::internal, "{}: NVRTC: {}: {}", name, c.error_string(code), log);
   }
   size_t size = 0;
   CompiledKernels compiled;
@@ -73,9 +86,8 @@ Result<CompiledKernels> compile_kernels(const std::string& name, const std::stri
   compiled.binary.resize(size);
   if (const int code = c.binary(program, reinterpret_cast<char*>(compiled.binary.data())))
     return fail(ErrorCode::internal, "{}: NVRTC: {}", name, c.error_string(code));
-  int major = 0, minor = 0;
-  c.version(&major, &minor);
-  compiled.compiler = std::format("NVRTC {}.{}", major, minor);
+  compiled.compiler = compiler;
+  keep_kernels(key, compiled.binary);
   return compiled;
 }
 

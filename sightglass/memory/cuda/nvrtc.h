@@ -14,7 +14,9 @@ struct CompiledKernels {
   std::string compiler;           // "NVRTC 13.0"
 };
 
-// `capability`: 90 for sm_90. Unavailable: there is no NVRTC on this machine.
-Result<CompiledKernels> compile_kernels(const std::string& name, const std::string& text, int capability);
+// `capability`: 90 for sm_90. Unavailable: there is no NVRTC on this machine. What has been made is kept, and
+// taken again unless it is to be made `anew`, because it does not load.
+Result<CompiledKernels> compile_kernels(const std::string& name, const std::string& text, int capability,
+                                        bool anew = false);
 
 }  // namespace sightglass

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sightglass/memory/completion_fence.h"
+#include "sightglass/memory/cuda/device_bytes.h"
 #include "sightglass/memory/gst/handles.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 
@@ -24,6 +25,33 @@ TEST_F(GstMemories, OfOursAreTheSameBytesInABuffer) {
   EXPECT_EQ(reinterpret_cast<std::byte*>(map.data), (*memory)->data());
   gst_buffer_unmap(buffer.get(), &map);
   EXPECT_EQ(unwrap_memory(gst_buffer_peek_memory(buffer.get(), 0)).get(), memory->get());
+}
+
+// As if on a device, at 8 bytes of another block.
+class Elsewhere final : public SystemMemory, public DeviceBytes {
+ public:
+  explicit Elsewhere(MemoryRef block) : SystemMemory(nullptr, 4), block_(std::move(block)) {}
+  Result<DevicePlace> on_device() override { return DevicePlace{block_, 8}; }
+
+ private:
+  const MemoryRef block_;
+};
+
+TEST_F(GstMemories, WhatLiesOnADeviceIsFoundThereThroughABuffer) {
+  const MemoryRef block = *allocate_memory(100);
+  GstMemory* memory = wrap_memory(make_ref<Elsewhere>(block));
+  const auto memories = make_ref<BufferMemories>();
+  Tensor tensor{.memory = memories->wrap(nullptr, memory), .offset = 2, .shape = {2}, .strides = {1}};
+  gst_memory_unref(memory);
+  const auto there = device_tensor(tensor);
+  ASSERT_TRUE(there);
+  EXPECT_EQ(there->memory, block);
+  EXPECT_EQ(there->offset, 10u);
+  // Others are nowhere else.
+  GstMemory* plain = wrap_memory(block);
+  tensor.memory = memories->wrap(nullptr, plain);
+  gst_memory_unref(plain);
+  EXPECT_FALSE(device_tensor(tensor)->memory);
 }
 
 TEST_F(GstMemories, WithAFailedFenceCannotBeMapped) {
@@ -83,6 +111,32 @@ TEST_F(GstMemories, OfAPoolComeBackWhenNobodyUsesThem) {
   EXPECT_EQ(blocks->available(), 1u);
   gst_buffer_pool_set_active(pool.get(), FALSE);
   EXPECT_EQ(gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr), GST_FLOW_FLUSHING);
+}
+
+// One that has nothing to give, for a reason.
+class EmptyPool final : public MemoryPool {
+ public:
+  explicit EmptyPool(ErrorCode reason) : reason_(reason) {}
+  size_t block_size() const override { return 256; }
+  Result<MemoryRef> acquire() override { return fail(reason_, "nothing"); }
+
+ private:
+  const ErrorCode reason_;
+};
+
+TEST_F(GstMemories, ThatRunOutAreAnErrorAndNoFlush) {
+  for (const auto& [reason, flow] :
+       {std::pair(ErrorCode::exhausted, GST_FLOW_ERROR), std::pair(ErrorCode::unavailable, GST_FLOW_ERROR),
+        std::pair(ErrorCode::cancelled, GST_FLOW_FLUSHING)}) {
+    BufferPoolPtr pool(make_buffer_pool(make_ref<EmptyPool>(reason)));
+    auto* config = gst_buffer_pool_get_config(pool.get());
+    gst_buffer_pool_config_set_params(config, nullptr, 256, 0, 0);
+    ASSERT_TRUE(gst_buffer_pool_set_config(pool.get(), config));
+    ASSERT_TRUE(gst_buffer_pool_set_active(pool.get(), TRUE));
+    GstBuffer* buffer = nullptr;
+    EXPECT_EQ(gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr), flow);
+    gst_buffer_pool_set_active(pool.get(), FALSE);
+  }
 }
 
 }  // namespace
