@@ -545,6 +545,14 @@ gboolean propose_allocation(GstBaseTransform* self, GstQuery* decided, GstQuery*
     if (!decided) return GST_BASE_TRANSFORM_CLASS(parent_class)->propose_allocation(self, decided, query);
     return gst_pad_peer_query(self->srcpad, query);  // whoever comes next gets the same memory
   }
+  // Surfaces of a decoder are given back when the device has read them, which is found out when the next one
+  // comes: a decoder with fewer than are held so would wait for ever. From here on decoders of GStreamer take
+  // as many, and two more.
+  if (wrapper.input.format().video() && wrapper.input.format().memory == MemoryKind::cuda) {
+    constexpr guint most_held_surfaces = 6;  // DevicePass's, the one at work, and one that waits
+    gst_query_add_allocation_pool(query, nullptr, guint(wrapper.input.frame_bytes()), most_held_surfaces, 0);
+    return TRUE;
+  }
   if (auto blocks = wrapper.transform()->input_pool()) {
     BufferPoolPtr pool(make_buffer_pool(blocks));
     GstAllocationParams align;

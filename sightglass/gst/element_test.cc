@@ -474,6 +474,26 @@ TEST_F(WrappedLists, ReachTheElementTogetherAndGapsAreAnnounced) {
   EXPECT_EQ(gst_harness_buffers_received(harness), 2u);
 }
 
+// What is held of a decoder that gives out no more than so many would wait for ever for the next one.
+TEST_F(WrappedLists, TellTheDecoderHowManySurfacesAreHeld) {
+  ElementPtr element(gst_element_factory_make("test_record", nullptr));
+  gst_object_ref_sink(element.get());
+  harness = gst_harness_new_with_element(element.get(), "sink", "src");
+  const auto asked = [&](const char* caps) {
+    gst_harness_set_src_caps_str(harness, caps);
+    const CapsPtr parsed(gst_caps_from_string(caps));
+    auto* query = gst_query_new_allocation(parsed.get(), TRUE);
+    guint least = 0;
+    EXPECT_TRUE(gst_pad_peer_query(harness->srcpad, query));
+    if (gst_query_get_n_allocation_pools(query) > 0)
+      gst_query_parse_nth_allocation_pool(query, 0, nullptr, nullptr, &least, nullptr);
+    gst_query_unref(query);
+    return least;
+  };
+  EXPECT_EQ(asked(gray_caps), 0u);
+  EXPECT_EQ(asked("video/x-raw(memory:CUDAMemory),format=NV12,width=64,height=32,framerate=10/1"), 6u);
+}
+
 TEST_F(WrappedLists, OfNothingAreNothing) {
   start("test_record");
   EXPECT_EQ(gst_pad_push_list(harness->srcpad, gst_buffer_list_new()), GST_FLOW_OK);

@@ -123,13 +123,18 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   size_t batch_size() const override { return forms_.batch(); }
   void set_batch_timeout(int milliseconds) override { queue_->set_timeout(milliseconds); }
   SessionTotals totals() const override {
-    const auto& totals = queue_->totals();
+    auto& totals = queue_->totals();
+    const std::lock_guard lock(totals.failure_mutex);
     return {.batches = totals.batches,
             .samples = totals.samples,
             .seconds = double(totals.runs.sum()) * 1e-9,
             .sizes = totals.sizes.counts(),
             .waits = totals.waits.counts(),
-            .runs = totals.runs.counts()};
+            .runs = totals.runs.counts(),
+            .failed = totals.failed,
+            .failed_in_a_row = totals.failed_in_a_row,
+            .last_failure = totals.last_failure,
+            .last_failed_ns = totals.last_failed_ns};
   }
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) override;
   Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs,

@@ -175,6 +175,28 @@ TEST_F(SessionOnDevice, ASampleThatFailsOnTheDeviceFailsAlone) {
   }
 }
 
+TEST_F(SessionOnDevice, RunsThatFailAreCounted) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(stream);
+  const Tensor one = sample(stream->input_pool(0), 3);
+  ASSERT_EQ(run(*stream, one).value(), 3);
+  EXPECT_EQ(opened->session->totals().failed, 0u);
+  cuda_double().fail("cuMemcpyAsync", 1, test::device_gone);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(run(*stream, one));
+  SessionTotals totals = opened->session->totals();
+  EXPECT_EQ(totals.failed, 3u);
+  EXPECT_EQ(totals.failed_in_a_row, 3u);
+  EXPECT_THAT(totals.last_failure, HasSubstr("busy or unavailable"));
+  EXPECT_GT(totals.last_failed_ns, 0);
+  cuda_double().heal();
+  ASSERT_EQ(run(*stream, one).value(), 3);
+  totals = opened->session->totals();
+  EXPECT_EQ(totals.failed, 3u);
+  EXPECT_EQ(totals.failed_in_a_row, 0u);
+}
+
 TEST_F(SessionOnDevice, StreamsThatCannotHaveABlockAreToldAndTheOthersGoOn) {
   const auto opened = open();
   ASSERT_TRUE(opened) << opened.error().message;

@@ -73,6 +73,8 @@ void add_stream(const StreamStatus& stream, Families& out) {
               double(stream.lost));
   out.counter("messages_duplicate_total", "Messages that had come before", {{"source", id}},
               double(stream.duplicate));
+  out.counter("decoder_fallbacks_total", "Times that the next decoder took the place of one that failed",
+              {{"source", id}}, double(stream.decoder_fallbacks));
   out.counter("messages_fenced_total", "Messages of a producer that lost its source id", {{"source", id}},
               double(stream.fenced));
   const auto frames = [&](std::string_view stage, uint64_t count) {
@@ -140,6 +142,8 @@ void add_models(const ModuleStatus& status, Families& out) {
               1);
     out.counter("inference_batches_total", "Batches that were run", {{"model", model.name}},
                 double(model.batches));
+    out.counter("inference_failures_total", "Batches that failed", {{"model", model.name}},
+                double(model.failed));
     out.counter("inference_samples_total", "Samples in them", {{"model", model.name}}, double(model.samples));
     out.histogram("batch_size", "Samples of a batch", {{"model", model.name}}, model.batch_sizes, as_it_is);
     out.histogram("batch_wait_seconds", "Time that a sample waited for its batch", {{"model", model.name}},

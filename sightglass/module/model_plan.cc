@@ -235,6 +235,10 @@ ModelState ModelPlan::state() const {
   state.batch_sizes = totals.sizes;
   state.batch_waits = totals.waits;
   state.runs = totals.runs;
+  state.failed = totals.failed;
+  state.failed_in_a_row = totals.failed_in_a_row;
+  state.last_failure = totals.last_failure;
+  state.last_failed_ns = totals.last_failed_ns;
   for (const DeviceLoad& load : session_->loads())
     state.devices.push_back({.name = load.device,
                              .streams = load.streams,

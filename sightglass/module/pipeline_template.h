@@ -46,6 +46,9 @@ struct ModelState {
   uint64_t batches = 0, samples = 0;
   double seconds = 0;
   HistogramCounts batch_sizes, batch_waits, runs;  // samples; ns of samples for their batch; ns of batches
+  uint64_t failed = 0, failed_in_a_row = 0;        // batches; since the last that did not
+  std::string last_failure;
+  int64_t last_failed_ns = 0;  // steady clock; 0: none has
   // What each of several devices has to do; empty: there is one.
   struct Device {
     std::string name;
