@@ -2,17 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <filesystem>
-#include <format>
-#include <fstream>
 
 #include "sightglass/bins/bin.h"
 #include "sightglass/bins/migration.h"
 #include "sightglass/core/registry.h"
-#include "sightglass/memory/context.h"
 #include "sightglass/model/engine.h"
 
 namespace sightglass {
@@ -149,58 +144,6 @@ TEST_F(InferenceBins, AutoGoesByTheMemoryOfTheFrames) {
 TEST_F(InferenceBins, QueuesHoldWhatIsUnderWay) {
   const auto stages = built("object_detect", "det_batch", {{"batch-size", "4"}, {"nireq", "3"}});
   EXPECT_THAT(stages.queues, ElementsAre(6u, 6u, 14u, 18u, std::nullopt));
-}
-
-// An engine from outside whose models run on a device that does not exist.
-class CardEngine final : public Engine {
- public:
-  std::string_view name() const override { return "card"; }
-  bool reads(const std::filesystem::path& path) const override { return path.extension() == ".card"; }
-  Result<EngineInfo> info() override { return EngineInfo{}; }
-  Status check_device(std::string_view) override { return {}; }
-  Result<std::vector<std::string>> devices(std::string_view) override {
-    return std::vector<std::string>{"CUDA:0", "CUDA:1"};
-  }
-  Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path&, const LoadOptions&) override {
-    return std::make_unique<Model>();
-  }
-
- private:
-  class Card final : public Context {
-   public:
-    Card() : Context(MemoryKind::cuda) {}
-    std::string description() const override { return "a card"; }
-    void* handle(std::string_view) const override { return nullptr; }
-  };
-  struct Model final : LoadedModel {
-    struct Request final : ModelRequest {
-      Status run(std::span<const Binding>, std::span<Binding>) override { return {}; }
-    };
-    const ModelSignature& signature() const override { return made; }
-    std::unique_ptr<ModelRequest> request() override { return std::make_unique<Request>(); }
-    unsigned parallel_requests() const override { return 1; }
-    ContextRef device() const override { return card; }
-    const ContextRef card = make_ref<Card>();
-    const ModelSignature made{
-        .inputs = {{.type = DataType::f32, .shape = {1, 3, 8, 8}, .layout = Layout::nchw, .name = "in"}},
-        .outputs = {{.type = DataType::f32, .shape = {1, 4}, .name = "out"}}};
-  };
-};
-
-TEST(InferenceBinsOnADevice, OneThreadDoesAllUpToTheModel) {
-  static CardEngine engine;
-  static const EngineRegistration registration(engine);
-  const auto file = std::filesystem::temp_directory_path() / std::format("sightglass-{}.card", getpid());
-  std::ofstream(file) << "model";
-  for (const char* device : {"CUDA:0", "CUDA:*"}) {
-    const auto stages = build("video_inference", {{"model", file.string()}, {"device", device}});
-    ASSERT_TRUE(stages) << error_of(stages);
-    EXPECT_THAT(stages->queues, ElementsAre(3u, std::nullopt, 6u, 7u, std::nullopt)) << device;
-    const auto cuda = stages->preprocess_for(MemoryKind::cuda);
-    ASSERT_TRUE(cuda);
-    EXPECT_THAT(names(cuda->stage), ElementsAre("capsrelax", "video_to_tensor"));
-  }
-  std::filesystem::remove(file);
 }
 
 TEST_F(InferenceBins, ThresholdComesFromTheUserThenTheDescriptionThenTheDefault) {
