@@ -86,6 +86,10 @@ class NullEngine final : public Engine {
   bool reads(const std::filesystem::path& model) const override { return model.extension() == ".null"; }
   Result<EngineInfo> info() override { return EngineInfo{.version = "1", .library = "", .note = ""}; }
   Status check_device(std::string_view) override { return {}; }
+  // As on a machine with two devices, to look at how streams are spread.
+  Result<std::vector<std::string>> devices(std::string_view) override {
+    return std::vector<std::string>{"CUDA:0", "CUDA:1"};
+  }
 
   Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path& path,
                                             const LoadOptions& wanted) override {

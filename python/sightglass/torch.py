@@ -3,24 +3,27 @@
     from sightglass.torch import PytorchTensorInference
 
     infer = PytorchTensorInference(model="resnet18.pt2")            # AOTInductor or torch.export
-    infer = PytorchTensorInference(model="torchvision.models.resnet18", model_weights="resnet18.pth", device="cuda")
+    infer = PytorchTensorInference(model="torchvision.models.resnet18", model_weights="resnet18.pth", device="CUDA:0")
 
-Tensors go in and come out by DLPack, on the CPU without a copy. TorchScript (.pt) is run by the element
+Tensors go in and come out by DLPack, without a copy: those of the CPU to models there, those of a CUDA device to models
+on it, in the order of their streams. TorchScript (.pt) is run by the element
 pytorch_tensor_inference of the library, which needs no Python.
 """
 
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from ._core import Format, Frame, Tensor
 from ._errors import InvalidArgument, NotFound, Unavailable, Unsupported
+from ._torch_runner import Runner
 from ._user import Transform
 
 _TORCHVISION = "torchvision.models."
+_Made = TypeVar("_Made")
 
 
 def _is_aot_package(path: Path) -> bool:
@@ -60,65 +63,133 @@ def _load(model: str, weights: str, device: str) -> Any:
     return torch.export.load(str(path)).module().to(device)
 
 
-def _flat(output: Any, name: str = "output") -> list[tuple[str, torch.Tensor]]:
-    """Names and tensors of whatever a model returns."""
-    if isinstance(output, torch.Tensor):
-        return [(name, output)]
-    if isinstance(output, Mapping):
-        return [one for key, value in output.items() for one in _flat(value, str(key))]
-    if isinstance(output, (list, tuple)):
-        single = len(output) == 1
-        return [one for i, value in enumerate(output) for one in _flat(value, name if single else f"{name}{i}")]
-    raise Unsupported(f"the model returns {type(output).__name__}, not tensors")
+def _torch_device(name: str) -> str:
+    """'CUDA:0', as elements of the library call it, or 'cuda', as PyTorch does."""
+    kind, _, number = name.strip().lower().replace(".", ":").partition(":")
+    kind = "cuda" if kind == "gpu" else kind
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise InvalidArgument(f"device={name}: there are cpu and CUDA[:n]")
+    return f"cuda:{int(number or 0)}" if kind == "cuda" else "cpu"
+
+
+class _Stream:
+    """A stream of a CUDA device: what is done in it does not wait for anybody, and nobody for it."""
+
+    def __init__(self, device: str) -> None:
+        self._stream = torch.cuda.Stream(device)
+        self._done = torch.cuda.Event(blocking=True)  # who waits for it sleeps
+
+    def run(self, work: Callable[[], _Made]) -> _Made:
+        with torch.cuda.stream(self._stream):
+            made = work()
+            self._done.record()
+        # Until then inputs are being read, and results on their way to the host.
+        self._done.synchronize()
+        return made
 
 
 class PytorchTensorInference(Transform):
-    """Runs a PyTorch model on tensors; makes one tensor per output of the model."""
+    """Runs a PyTorch model on tensors; makes one tensor per output of the model.
+
+    On CUDA it takes tensors in CUDA memory as well, as they are, in the order of its own stream. Models run with
+    channels-last, and as a CUDA graph at the shapes that come first; other shapes run without. Of AOTInductor packages
+    neither is done: they are compiled for what they were exported with. Results are brought to the host, unless
+    results_on_device says that the next element takes them where they are.
+    """
 
     name = "pytorch_tensor_inference"
     input = "tensors"
     output = "tensors"
 
-    def __init__(self, model: str, model_weights: str = "", device: str = "cpu") -> None:
-        self.model, self.model_weights, self.device = str(model), str(model_weights), device
-        self._module: Any = None
+    def __init__(
+        self,
+        model: str,
+        model_weights: str = "",
+        device: str = "cpu",
+        channels_last: bool | None = None,
+        graphs: bool | None = None,
+        results_on_device: bool = False,
+    ) -> None:
+        self.model, self.model_weights, self.device = str(model), str(model_weights), _torch_device(device)
+        self._on_cuda = self.device != "cpu"
+        self._channels_last, self._graphs = channels_last, graphs
+        self._results_on_device = results_on_device and self._on_cuda
+        if self._on_cuda:
+            self.input = ["tensors(cuda)", "tensors"]
+        if self._results_on_device:
+            self.output = "tensors(cuda)"
+        self._runner: Runner | None = None
+        self._stream: _Stream | None = None
         self._formats: dict[str, Format] = {}
 
     def start(self) -> None:
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
+        if self._on_cuda and not torch.cuda.is_available():
             raise Unavailable(f"device={self.device}: this PyTorch has no CUDA device")
-        if self._module is None:
-            self._module = _load(self.model, self.model_weights, self.device)
+        if self._on_cuda and int(self.device[5:]) >= torch.cuda.device_count():
+            raise Unavailable(f"device={self.device}: there are {torch.cuda.device_count()} CUDA devices")
+        if self._runner is not None:
+            return
+        module = _load(self.model, self.model_weights, self.device)
+        is_module = isinstance(module, torch.nn.Module)
+        self._runner = Runner(
+            module,
+            self.device,
+            self._channels_last if is_module else False,
+            self._graphs if is_module else False,
+        )
+        self._stream = _Stream(self.device) if self._on_cuda else None
 
     def stop(self) -> None:
-        self._module = None
+        self._runner = self._stream = None
         self._formats.clear()
 
-    def _run(self, tensors: Iterable[torch.Tensor]) -> list[tuple[str, torch.Tensor]]:
-        inputs = [t if t.is_floating_point() else t.float() for t in tensors]
-        with torch.inference_mode():
-            return _flat(self._module(*(t.to(self.device) for t in inputs)))
+    @property
+    def is_recorded(self) -> bool:
+        """Whether runs are a CUDA graph."""
+        return self._runner is not None and self._runner.is_recorded
+
+    def _run(self, tensors: Callable[[], list[torch.Tensor]]) -> list[tuple[str, torch.Tensor]]:
+        """`tensors` is called in the stream that the model runs in, so that they are ordered for that."""
+
+        def work() -> list[tuple[str, torch.Tensor]]:
+            try:
+                made = self._runner(tensors())
+            except TypeError as error:
+                raise Unsupported(str(error)) from error
+            return [(name, self._given(tensor.detach())) for name, tensor in made]
+
+        return self._stream.run(work) if self._stream else work()
+
+    def _given(self, tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.contiguous()
+        if not self._on_cuda or self._results_on_device:
+            return tensor
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        return host.copy_(tensor, non_blocking=True)
 
     def output_format(self, input: Format) -> Format:
         """Found by a dry run on zeros."""
         key = repr(input)
         if key not in self._formats:
             self.start()
-            zeros = [
-                torch.zeros(shape, dtype=getattr(torch, dtype))
-                for shape, dtype in zip(input.shapes, input.dtypes)
-            ]
-            made = self._run(zeros)
+            made = self._run(
+                lambda: [
+                    torch.zeros(shape, dtype=getattr(torch, dtype), device=self.device)
+                    for shape, dtype in zip(input.shapes, input.dtypes)
+                ]
+            )
             self._formats[key] = Format.tensors(
                 [(str(t.dtype).removeprefix("torch."), tuple(t.shape)) for _, t in made],
                 [name for name, _ in made],
                 Path(self.model).stem if not self.model.startswith(_TORCHVISION) else self.model.split(".")[-1],
+                "cuda" if self._results_on_device else "system",
             )
         return self._formats[key]
 
     def process(self, frame: Frame) -> Frame:
-        made = self._run(torch.from_dlpack(tensor) for tensor in frame.tensors)
-        tensors = [Tensor.from_dlpack(t.detach().cpu().contiguous()) for _, t in made]
+        # PyTorch says to each tensor which stream it is going to read it in.
+        made = self._run(lambda: [torch.from_dlpack(tensor) for tensor in frame.tensors])
+        tensors = [Tensor.from_dlpack(t) for _, t in made]
         return Frame.from_tensors(tensors, [name for name, _ in made], like=frame)
 
 

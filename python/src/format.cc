@@ -27,8 +27,17 @@ std::vector<FormatSpec> every_format() {
   return {{VideoSpec{{all.begin(), all.end()}, {}, {}}}, {TensorsSpec{}}};
 }
 
+MemoryKind memory_from(const std::string& name) {
+  const auto kind = memory_kind(name);
+  if (!kind || (*kind != MemoryKind::system && *kind != MemoryKind::cuda))
+    throw nb::value_error(("'" + name + "' is no memory for tensors in Python; system or cuda").c_str());
+  return *kind;
+}
+
 FormatSpec spec_of_text(const std::string& text) {
   if (text == "tensors") return {TensorsSpec{}};
+  if (text.starts_with("tensors(") && text.ends_with(")"))
+    return {TensorsSpec{}, memory_from(text.substr(8, text.size() - 9))};
   return {VideoSpec{{pixels_from(text)}, {}, {}}};
 }
 
@@ -39,7 +48,8 @@ Format make_video(const std::string& pixels, int width, int height, std::optiona
   return {video};
 }
 
-Format make_tensors(nb::iterable tensors, std::vector<std::string> names, const std::string& model) {
+Format make_tensors(nb::iterable tensors, std::vector<std::string> names, const std::string& model,
+                    const std::string& memory) {
   TensorsInfo info{.model = model};
   for (nb::handle item : tensors) {
     if (!nb::isinstance<nb::sequence>(item) || nb::len(item) != 2)
@@ -52,7 +62,7 @@ Format make_tensors(nb::iterable tensors, std::vector<std::string> names, const 
     if (info.tensors.size() < names.size()) one.name = names[info.tensors.size()];
     info.tensors.push_back(std::move(one));
   }
-  return {std::move(info)};
+  return {std::move(info), memory_from(memory)};
 }
 
 }  // namespace
@@ -81,8 +91,9 @@ void bind_format(nb::module_& module) {
           nb::arg("pixels"), nb::arg("width") = 0, nb::arg("height") = 0, nb::arg("frame_rate") = nb::none(),
           "Pictures; a size of 0 is left open.")
       .def_static("tensors", &make_tensors, nb::arg("tensors"), nb::arg("names") = nb::make_tuple(),
-                  nb::arg("model") = "",
-                  "Plain tensors, each a pair of dtype and shape; -1 leaves an axis open.")
+                  nb::arg("model") = "", nb::arg("memory") = "system",
+                  "Plain tensors, each a pair of dtype and shape; -1 leaves an axis open. memory is where they "
+                  "lie: system or cuda.")
       .def_prop_ro(
           "pixels",
           [](const Format& f) -> nb::object {
@@ -121,6 +132,8 @@ void bind_format(nb::module_& module) {
                        for (const TensorInfo& one : info->tensors) names.push_back(one.name);
                      return names;
                    })
+      .def_prop_ro("memory", [](const Format& f) { return std::string(to_string(f.memory)); },
+                   "Where frames lie: 'system', 'cuda', …")
       .def_prop_ro("model", [](const Format& f) { return f.tensors() ? f.tensors()->model : std::string(); })
       .def("__repr__", [](const Format& f) { return "Format(" + to_string(f) + ")"; });
 }

@@ -159,21 +159,26 @@ Tensor from_array(nb::handle object, const char* what) {
   return tensor;
 }
 
-// Memory of a device, by the DLPack structure itself.
-Tensor from_device(nb::handle object) {
-  nb::object capsule = object.attr("__dlpack__")();
+// Memory of a device, by the DLPack structure itself. Our stream comes after whoever has written it, and who
+// reads the tensor after our stream.
+Tensor from_device(nb::handle object, int device) {
+  const ContextRef context = unwrap(cuda_context(device));
+  auto* const stream = static_cast<CUstream_st*>(context->handle("CUstream"));
+  nb::object capsule = object.attr("__dlpack__")(nb::arg("stream") = reinterpret_cast<uintptr_t>(stream));
   auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
   if (!managed) throw nb::python_error();
   Tensor tensor = unwrap(from_dlpack(managed));
   PyCapsule_SetName(capsule.ptr(), "used_dltensor");
+  if (Status ordered = cuda_written(tensor, stream); !ordered) raise(ordered.error());
   return tensor;
 }
 
 Tensor from_dlpack_object(nb::handle object) {
   if (nb::hasattr(object, "__dlpack_device__")) {
-    const int device = nb::cast<int>(nb::object(object.attr("__dlpack_device__")())[0]);
-    if (device == nb::device::cuda::value || device == nb::device::cuda_managed::value)
-      return from_device(object);
+    const nb::object place = object.attr("__dlpack_device__")();
+    const int kind = nb::cast<int>(place[0]);
+    if (kind == nb::device::cuda::value || kind == nb::device::cuda_managed::value)
+      return from_device(object, nb::cast<int>(place[1]));
   }
   return from_array(object, "Tensor.from_dlpack");
 }
@@ -213,10 +218,21 @@ Tensor as_type(const Tensor& tensor, const std::string& name) {
 
 bool is_on_cuda(const Tensor& tensor) { return tensor.memory && tensor.memory->kind() == MemoryKind::cuda; }
 
-// Memory of a device as the DLPack structure of the library, which says which device, and waits for work in
-// flight.
-nb::object device_capsule(const Tensor& tensor) {
-  DLManagedTensor* managed = unwrap(unlocked([&] { return to_dlpack(tensor); }));
+// The stream as DLPack in Python numbers it: None and 1 are the default stream, 2 is that of the thread, -1
+// wants no order, others are addresses.
+std::optional<CUstream_st*> stream_of(nb::handle number) {
+  if (number.is_none()) return nullptr;
+  const auto value = nb::cast<int64_t>(number);
+  if (value == -1) return {};
+  if (value < -1) throw nb::value_error("stream: -1, 1, 2, or the address of a CUDA stream");
+  return value <= 1 ? nullptr : reinterpret_cast<CUstream_st*>(value);
+}
+
+// Memory of a device as the DLPack structure of the library, which says which device, and orders the stream
+// behind work in flight.
+nb::object device_capsule(const Tensor& tensor, std::optional<CUstream_st*> stream) {
+  DLManagedTensor* managed =
+      unwrap(unlocked([&] { return to_dlpack(tensor, Access::read_write, stream); }));
   return nb::steal(PyCapsule_New(managed, "dltensor", [](PyObject* capsule) {
     if (!PyCapsule_IsValid(capsule, "dltensor")) return;  // taken: its deleter is called by who did
     auto* left = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule, "dltensor"));
@@ -226,7 +242,7 @@ nb::object device_capsule(const Tensor& tensor) {
 
 nb::tuple dlpack_device(const Tensor& tensor) {
   if (!is_on_cuda(tensor)) return nb::make_tuple(int(nb::device::cpu::value), 0);
-  nb::object capsule = device_capsule(tensor);
+  nb::object capsule = device_capsule(tensor, {});
   const auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
   return nb::make_tuple(int(managed->dl_tensor.device.device_type), int(managed->dl_tensor.device.device_id));
 }
@@ -238,7 +254,7 @@ nb::object dlpack(const Tensor& tensor, const nb::kwargs& options) {
   const bool copy = options.contains("copy") && options["copy"].is(nb::handle(Py_True));
   if (is_on_cuda(tensor)) {
     if (copy) throw nb::buffer_error("memory of a CUDA device is handed out without a copy only");
-    return device_capsule(tensor);
+    return device_capsule(tensor, options.contains("stream") ? stream_of(options["stream"]) : nullptr);
   }
   const Tensor shown = copy ? copy_of(tensor) : tensor;
   return nb::cast(array_on<>(open_mapping(shown, Access::read), shown.type, shown.shape, shown.strides));

@@ -64,7 +64,7 @@ class Planner {
       if (!starts_with_no_case(params_.device, several)) continue;
       auto pieces = missing({Facility::openvino});
       pieces.emplace_back("no OpenVINO engine in this version");
-      const std::string usable[] = {"CPU", "GPU[.n]", "CUDA[:n]", "AUTO"};
+      const std::string usable[] = {"CPU", "GPU[.n]", "CUDA[:n]", "CUDA:*", "AUTO"};
       return std::unexpected(availability_error("device=" + params_.device, pieces, usable));
     }
     return {};

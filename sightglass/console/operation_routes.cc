@@ -114,7 +114,14 @@ class OperationRoutes {
   }
   Response models() const {
     Json list = Json::array();
-    for (const module::ModelState& model : module_.status().models)
+    for (const module::ModelState& model : module_.status().models) {
+      Json devices = Json::array();
+      for (const auto& device : model.devices)
+        devices.push_back({{"name", device.name},
+                           {"streams", device.streams},
+                           {"frames_per_second", device.frames_per_second},
+                           {"samples", device.samples},
+                           {"seconds", device.seconds}});
       list.push_back({{"name", model.name},
                       {"path", model.path},
                       {"engine", model.engine},
@@ -124,7 +131,9 @@ class OperationRoutes {
                       {"batch_size", model.batch_size},
                       {"batches", model.batches},
                       {"samples", model.samples},
-                      {"seconds", model.seconds}});
+                      {"seconds", model.seconds},
+                      {"devices", std::move(devices)}});
+    }
     return json_response(list);
   }
   Response sinks() const {

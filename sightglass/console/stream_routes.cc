@@ -62,6 +62,7 @@ Json describe(const StreamStatus& stream) {
           {"lost", stream.lost},
           {"duplicate", stream.duplicate},
           {"fenced", stream.fenced},
+          {"decoder_fallbacks", stream.decoder_fallbacks},
           {"dropped", total},
           {"dropped_by", std::move(dropped)},
           {"last_error", stream.last_error},

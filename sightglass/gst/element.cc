@@ -13,6 +13,7 @@
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/frame_bridge.h"
 #include "sightglass/gst/frame_meta.h"
+#include "sightglass/gst/loading.h"
 #include "sightglass/gst/properties.h"
 #include "sightglass/gst/tensor_meta.h"
 #include "sightglass/memory/cuda/cuda.h"
@@ -46,7 +47,11 @@ Followers followers_of(GstBaseTransform* self);
 // The C++ side of one element instance.
 struct Wrapper final : Output {
   Wrapper(GstBaseTransform* self_, const ElementDesc& desc_)
-      : self(self_), desc(desc_), params(desc_.params) {}
+      : self(self_), desc(desc_), params(desc_.params) {
+    // What goes on in frames of its own keeps its memory; in-place elements get it back untouched.
+    input.show_device_memory(!is_inplace() ||
+                             std::ranges::contains(desc.input, MemoryKind::cuda, &FormatSpec::memory));
+  }
   ~Wrapper() override { stop(); }
 
   Status start();
@@ -108,11 +113,16 @@ Status Wrapper::start() {
   std::unique_lock lock(params_mutex);
   auto made = desc.create(params);
   if (!made) return forward_error(made);
-  if (auto status = (*made)->start(); !status) return status;
+  stale = live_changed = false;
+  lock.unlock();  // whoever handles the messages may look at values
+  {
+    const Loading loading(GST_ELEMENT(self));
+    if (auto status = (*made)->start(); !status) return status;
+  }
+  lock.lock();
   element = std::move(*made);
   const auto roi = desc.params.find("write-roi-meta") ? params.get("write-roi-meta") : ParamValue(false);
   writes_roi = roi && std::get<bool>(*roi);
-  stale = live_changed = false;
   lock.unlock();
   post_warnings();
   return {};
@@ -298,6 +308,11 @@ Status Wrapper::allocate(Frame& out) {
   }
   if (allocated) gst_buffer_unref(std::exchange(allocated, nullptr));
   flow = gst_buffer_pool_acquire_buffer(pool.get(), &allocated, nullptr);
+  if (flow == GST_FLOW_ERROR) {
+    flow = GST_FLOW_OK;  // it is ours to report
+    return fail(ErrorCode::exhausted, "there is no {} memory for an output of {} bytes",
+                to_string(output.format().memory), output.frame_bytes());
+  }
   if (flow != GST_FLOW_OK) return fail(ErrorCode::cancelled, "no output buffer: {}", gst_flow_get_name(flow));
   if (auto status = output.attach_output(allocated, out); !status) return status;
   allocated_memory = out.tensors.empty() ? nullptr : out.tensors[0].memory.get();
@@ -527,6 +542,14 @@ gboolean propose_allocation(GstBaseTransform* self, GstQuery* decided, GstQuery*
   if (wrapper.is_inplace()) {
     if (!decided) return GST_BASE_TRANSFORM_CLASS(parent_class)->propose_allocation(self, decided, query);
     return gst_pad_peer_query(self->srcpad, query);  // whoever comes next gets the same memory
+  }
+  // Surfaces of a decoder are given back when the device has read them, which is found out when the next one
+  // comes: a decoder with fewer than are held so would wait for ever. From here on decoders of GStreamer take
+  // as many, and two more.
+  if (wrapper.input.format().video() && wrapper.input.format().memory == MemoryKind::cuda) {
+    constexpr guint most_held_surfaces = 6;  // DevicePass's, the one at work, and one that waits
+    gst_query_add_allocation_pool(query, nullptr, guint(wrapper.input.frame_bytes()), most_held_surfaces, 0);
+    return TRUE;
   }
   if (auto blocks = wrapper.transform()->input_pool()) {
     BufferPoolPtr pool(make_buffer_pool(blocks));

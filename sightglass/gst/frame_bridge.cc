@@ -51,7 +51,7 @@ Status FrameBridge::attach_output(GstBuffer* buffer, Frame& frame) {
 Result<MemoryRef> FrameBridge::wrap_block(GstBuffer* buffer, GstMemory* memory, bool output) {
   if (format_.memory == MemoryKind::cuda) {
     if (MemoryRef own = unwrap_memory(memory); own && own->kind() == MemoryKind::cuda) return own;
-    if (is_cuda_memory(memory)) return wrap_cuda_memory(buffer, memory);
+    if (shows_device_memory_ && is_cuda_memory(memory)) return wrap_cuda_memory(buffer, memory);
   }
   return output ? memories_->wrap_output(memory) : memories_->wrap(buffer, memory);
 }

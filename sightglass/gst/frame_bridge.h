@@ -13,6 +13,10 @@ class FrameBridge {
  public:
   FrameBridge() : memories_(make_ref<BufferMemories>()) {}
 
+  // Whether blocks of a device are shown as such. False: as memory that can be mapped for the CPU, which
+  // costs nothing until somebody does. For elements that look at results alone; mapping a decoder's surface
+  // for the device waits until it is decoded.
+  void show_device_memory(bool shown) { shows_device_memory_ = shown; }
   // Fixed caps of the pad.
   Status set_caps(const GstCaps* caps);
   const Format& format() const { return format_; }
@@ -39,6 +43,7 @@ class FrameBridge {
   Format format_;
   GstVideoInfo video_{};
   Ref<BufferMemories> memories_;
+  bool shows_device_memory_ = true;
   GstMemory* last_ = nullptr;  // of the tensor that was located last; only compared
 };
 

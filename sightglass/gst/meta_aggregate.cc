@@ -389,7 +389,10 @@ gboolean sink_query(GstAggregator* self, GstAggregatorPad* pad, GstQuery* query)
 }
 
 gboolean propose_allocation(GstAggregator* self, GstAggregatorPad* pad, GstQuery*, GstQuery* query) {
-  return pad == joiner_of(self).main && gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query);
+  if (pad != joiner_of(self).main) return FALSE;
+  // Whoever says nothing wants nothing: an answer is needed for a tee in front to ask the other branches.
+  gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query);
+  return TRUE;
 }
 
 GstFlowReturn update_src_caps(GstAggregator* self, GstCaps*, GstCaps** result) {

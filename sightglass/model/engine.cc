@@ -49,6 +49,11 @@ Added& added() {
 
 }  // namespace
 
+Result<std::vector<std::string>> Engine::devices(std::string_view pattern) {
+  return fail(ErrorCode::unavailable,
+              "device={} is not usable: the engine {} runs models on the CPU; usable: CPU", pattern, name());
+}
+
 EngineRegistration::EngineRegistration(Engine& engine) {
   const std::lock_guard lock(added().mutex);
   added().engines.push_back(&engine);
@@ -112,9 +117,11 @@ Result<DeviceName> parse_device(std::string_view text) {
   DeviceName device;
   if (colon != upper.npos) {
     const char* end = upper.data() + upper.size();
+    device.all = upper.substr(colon + 1) == "*" && (kind == "GPU" || kind == "CUDA");
     const auto [stop, error] = std::from_chars(upper.data() + colon + 1, end, device.index);
-    if (error != std::errc() || stop != end || device.index < 0)
-      return fail(ErrorCode::invalid_argument, "device={}: no device number behind the colon", text);
+    if (!device.all && (error != std::errc() || stop != end || device.index < 0))
+      return fail(ErrorCode::invalid_argument, "device={}: no device number behind the colon{}", text,
+                  kind == "GPU" || kind == "CUDA" ? "; '*' there means all of them" : "");
   }
   if (kind == "CPU")
     device.kind = DeviceName::Kind::cpu;
@@ -123,10 +130,10 @@ Result<DeviceName> parse_device(std::string_view text) {
   else if (kind == "AUTO")
     device.kind = DeviceName::Kind::automatic;
   else
-    return fail(
-        ErrorCode::unavailable,
-        "device={} is not usable: this engine has no such device; there are CPU, GPU[.n], CUDA[:n], AUTO",
-        text);
+    return fail(ErrorCode::unavailable,
+                "device={} is not usable: this engine has no such device; there are CPU, GPU[.n], CUDA[:n], "
+                "CUDA:*, AUTO",
+                text);
   return device;
 }
 

@@ -118,6 +118,9 @@ class Engine {
   virtual Status check_device(std::string_view device) = 0;
   virtual Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path& model,
                                                     const LoadOptions& options) = 0;
+  // What a name with a star stands for on this machine, such as CUDA:*: each a device that load() takes, at
+  // least one. An error says what is missing, and what is usable.
+  virtual Result<std::vector<std::string>> devices(std::string_view pattern);
 };
 
 // An engine from outside: what a shared object named by SIGHTGLASS_PLUGIN_PATH (elements/plugins.h) adds.
@@ -143,6 +146,7 @@ Status check_model_file(const std::filesystem::path& model);
 struct DeviceName {
   enum class Kind : uint8_t { cpu, gpu, automatic } kind = Kind::cpu;
   int index = 0;
+  bool all = false;  // CUDA:*, every one of the kind; for sessions (session.h), which load() each
 };
 Result<DeviceName> parse_device(std::string_view text);
 

@@ -55,10 +55,8 @@ class RunningSession final : public Session, public std::enable_shared_from_this
                                                           .timeout = options_.batch_timeout,
                                                           .clock = options_.clock,
                                                           .max_per_stream = options_.max_per_stream});
-    if (model_->device())
-      start_on_device();
-    else
-      start_on_cpu();
+    if (model_->device()) return start_on_device();
+    start_on_cpu();
     return {};
   }
 
@@ -78,9 +76,12 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   }
 
   // What is recorded on a device belongs to its thread, so nobody helps, and streams start when all is done.
-  void start_on_device() {
+  // Fewer workers than wanted are enough.
+  Status start_on_device() {
     std::latch prepared(ptrdiff_t{worker_count_});
-    std::mutex mutex;  // of notes_, and of the device: one after the other
+    std::mutex mutex;  // of what follows and of notes_, and of the device: one after the other
+    unsigned working = 0;
+    Status missing;
     for (unsigned i = 0; i < worker_count_; ++i)
       workers_.emplace_back([&, this, i] {
         name_thread(i);
@@ -88,14 +89,25 @@ class RunningSession final : public Session, public std::enable_shared_from_this
         {
           const std::lock_guard lock(mutex);
           worker = std::make_unique<SessionWorker>(*model_, forms_, *queue_, input_hop_, short_name_);
+          if (Status usable = worker->usable(); !usable) {
+            missing = std::move(usable);
+            worker = nullptr;
+          }
+          working += worker ? 1 : 0;
           for (const Form& form : forms_.known())
-            if (const Status recorded = worker->prepare(form); !recorded && notes_.empty())
+            if (const Status recorded = worker ? worker->prepare(form) : Status{};
+                !recorded && notes_.empty())
               notes_.push_back("runs are not recorded as CUDA graphs: " + recorded.error().message);
         }
         prepared.count_down();
-        worker->work();
+        if (worker) worker->work();
       });
     prepared.wait();
+    if (working == 0) return missing;
+    if (!missing)
+      notes_.push_back(
+          std::format("{} of {} workers run it: {}", working, worker_count_, missing.error().message));
+    return {};
   }
 
   static void name_thread(unsigned number) {
@@ -111,13 +123,18 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   size_t batch_size() const override { return forms_.batch(); }
   void set_batch_timeout(int milliseconds) override { queue_->set_timeout(milliseconds); }
   SessionTotals totals() const override {
-    const auto& totals = queue_->totals();
+    auto& totals = queue_->totals();
+    const std::lock_guard lock(totals.failure_mutex);
     return {.batches = totals.batches,
             .samples = totals.samples,
             .seconds = double(totals.runs.sum()) * 1e-9,
             .sizes = totals.sizes.counts(),
             .waits = totals.waits.counts(),
-            .runs = totals.runs.counts()};
+            .runs = totals.runs.counts(),
+            .failed = totals.failed,
+            .failed_in_a_row = totals.failed_in_a_row,
+            .last_failure = totals.last_failure,
+            .last_failed_ns = totals.last_failed_ns};
   }
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) override;
   Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs,
@@ -151,6 +168,7 @@ class Stream final : public SessionStream {
         queue_(*session_->queue_),
         form_(form),
         inputs_(inputs.begin(), inputs.end()),
+        memory_(memory),
         waits_(form.depends_on_data()) {
     const std::vector<TensorInfo>& wanted = session_->signature().inputs;
     for (size_t i = 0; i < inputs_.size(); ++i)
@@ -194,6 +212,7 @@ class Stream final : public SessionStream {
   RequestQueue& queue_;
   Form& form_;
   const std::vector<TensorInfo> inputs_;
+  const MemoryKind memory_;
   const bool waits_;
   std::vector<Ref<MemoryPool>> input_pools_;
   std::vector<Ref<ResultPool>> result_pools_;
@@ -211,6 +230,15 @@ Status Stream::check(std::span<const Tensor> inputs) const {
       return fail(ErrorCode::not_negotiated, "{}: a tensor {} {} came where {} was agreed",
                   session_->short_name_, to_string(inputs[i].type), inputs[i].shape.to_string(),
                   describe(inputs_[i]));
+  if (memory_ == MemoryKind::system) return {};
+  for (const Tensor& input : inputs)
+    if (const Context* device = input.memory ? input.memory->context() : nullptr;
+        device && !device->same_device(*session_->device()))
+      return fail(ErrorCode::not_negotiated,
+                  "the pictures lie on another CUDA device ({}) than the model {} ({}); decode them on that "
+                  "device (nvh264device1dec is the decoder of the second one), or run the model on theirs "
+                  "(device=CUDA:N, or device=CUDA:* for all devices)",
+                  device->description(), session_->short_name_, session_->device()->description());
   return {};
 }
 

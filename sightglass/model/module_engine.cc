@@ -47,6 +47,12 @@ Status ModuleEngine::check_device(std::string_view device) {
   return (*engine)->check_device(device);
 }
 
+Result<std::vector<std::string>> ModuleEngine::devices(std::string_view pattern) {
+  auto engine = loaded();
+  if (!engine) return forward_error(engine);
+  return (*engine)->devices(pattern);
+}
+
 Result<std::unique_ptr<LoadedModel>> ModuleEngine::load(const std::filesystem::path& model,
                                                         const LoadOptions& options) {
   auto engine = loaded();

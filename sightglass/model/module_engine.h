@@ -23,6 +23,7 @@ class ModuleEngine final : public Engine {
   Status check_device(std::string_view device) override;
   Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path& model,
                                             const LoadOptions& options) override;
+  Result<std::vector<std::string>> devices(std::string_view pattern) override;
 
  private:
   Result<Engine*> loaded() const;

@@ -165,6 +165,12 @@ class RequestQueue final : public RefCounted {
   struct Totals {
     std::atomic<uint64_t> batches{0}, samples{0};
     Histogram sizes{count_bounds}, waits{time_bounds}, runs{time_bounds};  // samples; ns; ns
+    // Of those that failed, other than by being given up: all, those since the last that did not, and the
+    // last one.
+    std::atomic<uint64_t> failed{0}, failed_in_a_row{0};
+    std::mutex failure_mutex;
+    std::string last_failure;  // guarded
+    int64_t last_failed_ns = 0;  // guarded; steady clock
   };
   Totals& totals() { return totals_; }
 

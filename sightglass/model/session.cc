@@ -1,9 +1,11 @@
 #include "sightglass/model/session.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
 #include "sightglass/model/loaded_session.h"
+#include "sightglass/model/spread_session.h"
 
 namespace sightglass {
 namespace {
@@ -56,7 +58,9 @@ std::string text(const std::vector<ConstantInput>& values) {
 
 std::string device_key(const std::string& device) {
   const auto parsed = parse_device(device);
-  return parsed ? std::format("{}:{}", int(parsed->kind), parsed->index) : device;
+  if (!parsed) return device;
+  return parsed->all ? std::format("{}:*", int(parsed->kind))
+                     : std::format("{}:{}", int(parsed->kind), parsed->index);
 }
 
 // Equal keys share. A file that was replaced meanwhile is another model.
@@ -106,6 +110,36 @@ Result<std::vector<std::string>> join(const SessionOptions& first, const Session
   return warnings;
 }
 
+// A session on each device that the name stands for, and one over them. A device that cannot be used is left
+// out, as long as there is another.
+Result<OpenedSession> load_on_each(const SessionOptions& options, Engine& engine) {
+  auto devices = engine.devices(*options.device);
+  if (!devices) return forward_error(devices);
+  std::vector<SpreadPart> parts;
+  OpenedSession opened;
+  std::optional<Error> first_error;
+  const auto note = [&](std::string text) {
+    if (!std::ranges::contains(opened.warnings, text)) opened.warnings.push_back(std::move(text));
+  };
+  for (const std::string& device : *devices) {
+    SessionOptions one = options;
+    one.shared_id.clear();
+    one.device = device;
+    one.engine = &engine;
+    auto part = open_session(one);
+    if (!part) {
+      note(std::format("device={}: {} is left out: {}", *options.device, device, part.error().message));
+      if (!first_error) first_error = std::move(part.error());
+      continue;
+    }
+    for (std::string& warning : part->warnings) note(std::move(warning));
+    parts.push_back({device, std::move(part->session)});
+  }
+  if (parts.empty()) return std::unexpected(*std::move(first_error));
+  opened.session = spread_session(std::move(parts));
+  return opened;
+}
+
 Result<OpenedSession> load(const SessionOptions& options) {
   if (!options.model || options.model->empty()) {
     if (options.shared_id.empty())
@@ -122,6 +156,8 @@ Result<OpenedSession> load(const SessionOptions& options) {
     if (!found) return forward_error(found);
     engine = *found;
   }
+  if (const auto device = parse_device(options.device.value_or("CPU")); device && device->all)
+    return load_on_each(options, *engine);
   const SchedulingPolicy policy = options.policy.value_or(SchedulingPolicy::throughput);
   auto model =
       engine->load(*options.model, {.device = options.device.value_or("CPU"),

@@ -17,6 +17,9 @@
 // none where the samples of a batch lie behind each other: a stream's input_pool() gives out places in that
 // order. A batch that fails is run again sample by sample, so that an error hits whom it concerns.
 //
+// device=CUDA:* opens the model on each device (spread_session.h) and binds each stream to one of them when
+// it starts: the one that its tensors lie on, for tensors in system memory the one that has least to do.
+//
 // Threads: open_session() and Session are thread-safe, a SessionStream belongs to one thread but for cancel()
 // and resume(). The last user closes the session: it waits for the runs under way and ends its threads.
 #pragma once
@@ -74,6 +77,18 @@ struct SessionTotals {
   HistogramCounts sizes;  // of the batches, in samples
   HistogramCounts waits;  // of samples for their batch, ns
   HistogramCounts runs;   // of the batches, ns
+  // Of the batches, those that failed other than by being given up: all, and those since the last that did not.
+  uint64_t failed = 0, failed_in_a_row = 0;
+  std::string last_failure;
+  int64_t last_failed_ns = 0;  // steady clock; 0: none has
+};
+
+// What one device of a session on several has to do (device=CUDA:*).
+struct DeviceLoad {
+  std::string device;            // "CUDA:1"
+  size_t streams = 0;            // bound to it now
+  double frames_per_second = 0;  // of these; one that has not said its frame period counts as 30
+  SessionTotals totals;          // of what ran on it, also for others who name this device alone
 };
 
 class Session {
@@ -90,6 +105,8 @@ class Session {
   virtual size_t batch_size() const = 0;
   virtual void set_batch_timeout(int milliseconds) = 0;  // as in SessionOptions; for everybody
   virtual SessionTotals totals() const = 0;
+  // By device, of a session on several; else empty.
+  virtual std::vector<DeviceLoad> loads() const { return {}; }
   // The outputs for inputs of these shapes, found by a trial run where the model does not say; -1 where a
   // size depends on the data. Remembered. Also fails when the shapes do not fit.
   virtual Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) = 0;

@@ -46,6 +46,13 @@ SessionWorker::SessionWorker(LoadedModel& model, const SessionForms& forms, Requ
   batch.reserve(forms.batch());
 }
 
+Status SessionWorker::usable() {
+  if (!device_ || model_request_->stream()) return {};
+  // Has nothing to prepare with either, and says why.
+  const Status why = model_request_->prepare({}, {});
+  return why ? Status(fail(ErrorCode::unavailable, "{}: nothing runs it", name_)) : why;
+}
+
 Status SessionWorker::prepare(const Form& form) {
   if (form.depends_on_data()) return {};
   const std::vector<TensorInfo>& model = model_.signature().inputs;
@@ -115,8 +122,20 @@ Status SessionWorker::map_inputs(Mapped& mapped) {
 Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   const Form& form = static_cast<const Form&>(*samples.front()->request->form);
   const size_t rows = form.rows_for(samples.size(), bool(device_));
-  if (Status bound = bind_inputs(form, samples, rows); !bound) return bound;
-  if (Status bound = bind_outputs(form, rows); !bound) return bound;
+  Status status = bind_inputs(form, samples, rows);
+  if (status) status = bind_outputs(form, rows);
+  if (status) {
+    status = run_bound(form, samples, rows);
+  } else if (CudaStream* stream = model_request_->stream()) {
+    // What is on its way to the device still reads the samples, which others get back now.
+    (void)stream->finish();
+  }
+  for (MemoryRef& place : places_) place = nullptr;
+  note_outcome(samples, status);
+  return status;
+}
+
+Status SessionWorker::run_bound(const Form& form, std::span<Mapped* const> samples, size_t rows) {
   requests_.clear();
   for (const Mapped* sample : samples) requests_.push_back(sample->request);
   queue_.begin(requests_, *model_request_);
@@ -125,8 +144,25 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   note_times(begun_ns, steady_ns(), !status);
   queue_.end(requests_);
   if (status) give_outputs(form, samples);
-  for (MemoryRef& place : places_) place = nullptr;
   return status;
+}
+
+void SessionWorker::note_outcome(std::span<Mapped* const> samples, const Status& status) {
+  RequestQueue::Totals& totals = queue_.totals();
+  if (status) {
+    // Read first: written it would travel between the workers at every run.
+    if (totals.failed_in_a_row.load(std::memory_order_relaxed)) totals.failed_in_a_row = 0;
+    return;
+  }
+  const auto was_given_up = [](const Mapped* sample) {
+    return RequestQueue::was_cancelled(*sample->request);
+  };
+  if (status.error().code == ErrorCode::cancelled || std::ranges::any_of(samples, was_given_up)) return;
+  ++totals.failed;
+  ++totals.failed_in_a_row;
+  const std::lock_guard lock(totals.failure_mutex);
+  totals.last_failure = status.error().message;
+  totals.last_failed_ns = steady_ns();
 }
 
 // Of the run that has ended, whose requests are in requests_.

@@ -19,6 +19,9 @@ class SessionWorker final : public RequestQueue::Runner {
  public:
   SessionWorker(LoadedModel& model, const SessionForms& forms, RequestQueue& queue, CopyLedger::Hop& hop,
                 std::string name);
+  // On a device: whether there is what is needed to run anything; an error says what is missing, such as
+  // memory.
+  Status usable();
   // On a device: what runs of this form need, on the thread that is going to make them. An error says why
   // they are not recorded.
   Status prepare(const Form& form);
@@ -35,6 +38,8 @@ class SessionWorker final : public RequestQueue::Runner {
 
   Status map_inputs(Mapped& mapped);
   Status run_samples(std::span<Mapped* const> samples);
+  Status run_bound(const Form& form, std::span<Mapped* const> samples, size_t rows);
+  void note_outcome(std::span<Mapped* const> samples, const Status& status);
   void note_times(int64_t begun_ns, int64_t ended_ns, bool has_failed);
   Status bind_inputs(const Form& form, std::span<Mapped* const> samples, size_t rows);
   Status gather_input(const Form& form, std::span<Mapped* const> samples, size_t input, size_t rows);

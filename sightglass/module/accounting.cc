@@ -52,6 +52,7 @@ SourceCounts SourceAccount::counts(int64_t now_ns) const {
                       .duplicate = duplicate_,
                       .fenced = fenced_,
                       .results = results_,
+                      .decoder_fallbacks = decoder_fallbacks_,
                       .lag = lag_};
   counts.dropped_by_stage = dropped_;
   for (const SourceCounts::Dropped& dropped : dropped_) {
@@ -87,6 +88,11 @@ void SourceAccount::count_duplicate() {
 void SourceAccount::count_fenced() {
   const std::scoped_lock lock(mutex_);
   ++fenced_;
+}
+
+void SourceAccount::count_decoder_fallback() {
+  const std::scoped_lock lock(mutex_);
+  ++decoder_fallbacks_;
 }
 
 void SourceAccount::count_result(int64_t received_ns, int64_t now_ns) {

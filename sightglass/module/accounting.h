@@ -45,6 +45,7 @@ struct SourceCounts {
   int64_t oldest_ns = 0;                  // when the oldest frame in flight was received; 0: none
   Stage oldest_stage = Stage::queue;
   uint64_t results = 0;  // frames that came out of the elements
+  uint64_t decoder_fallbacks = 0;
   double fps = 0;        // of results, over the last five seconds
   double lag = 0;        // s from receipt to result, smoothed
   uint64_t dropped_in_all() const;
@@ -61,6 +62,7 @@ class SourceAccount {
   void count_lost(uint64_t frames);
   void count_duplicate();
   void count_fenced();
+  void count_decoder_fallback();  // the next decoder was taken
   void count_result(int64_t received_ns, int64_t now_ns);
   // When anything was last received.
   int64_t last_seen_ns() const;
@@ -76,6 +78,7 @@ class SourceAccount {
   const std::string id_;
   mutable std::mutex mutex_;
   uint64_t received_ = 0, stored_ = 0, in_flight_ = 0, lost_ = 0, duplicate_ = 0, fenced_ = 0, results_ = 0;
+  uint64_t decoder_fallbacks_ = 0;
   std::vector<SourceCounts::Dropped> dropped_;
   Receipt *oldest_ = nullptr, *newest_ = nullptr;  // in flight, in the order of receipt
   std::array<uint32_t, fps_seconds + 1> per_second_{};

@@ -49,13 +49,31 @@ const Codec* find_codec(std::string_view name) {
   return nullptr;
 }
 
+// Pictures of a decoder on a device that are not given back yet, beside those that it refers to: enough for
+// what is held on the way through elements, 25 MB of a stream of 1080p. More wait.
+constexpr const char *surfaces_property = "num-output-surfaces", *most_surfaces = "8";
+
+bool is_hardware(std::string_view decoder) { return decoder.starts_with("nv") || decoder.starts_with("va"); }
+
+bool has_property(const char* decoder, const char* name) {
+  auto* factory = gst_element_factory_find(decoder);
+  auto* loaded = factory ? gst_plugin_feature_load(GST_PLUGIN_FEATURE(factory)) : nullptr;
+  if (factory) gst_object_unref(factory);
+  if (!loaded) return false;
+  auto* klass = g_type_class_ref(gst_element_factory_get_element_type(GST_ELEMENT_FACTORY(loaded)));
+  const bool has = g_object_class_find_property(G_OBJECT_CLASS(klass), name);
+  g_type_class_unref(klass);
+  gst_object_unref(loaded);
+  return has;
+}
+
 bool is_installed(const char* factory) {
   auto* found = gst_element_factory_find(factory);
   if (found) gst_object_unref(found);
   return found != nullptr;
 }
 
-DecoderChoice choice_of(const Codec& codec, std::string_view decoder) {
+DecoderChoice choice_of(const Codec& codec, const std::string& decoder) {
   DecoderChoice choice;
   if (codec.parser) choice.elements.push_back({codec.parser, {}});
   if (decoder == "avdec_mjpeg") choice.elements.push_back({"jpegparse", {}});  // takes what is parsed alone
@@ -63,7 +81,9 @@ DecoderChoice choice_of(const Codec& codec, std::string_view decoder) {
   // Threads of a decoder add a delay of as many pictures, and there are as many streams as it takes to keep
   // the cores busy.
   if (decoder.starts_with("avdec_") && codec.is_inter) settings.emplace_back("max-threads", "1");
-  choice.elements.push_back({std::string(decoder), std::move(settings)});
+  if (decoder.starts_with("nv") && has_property(decoder.c_str(), surfaces_property))
+    settings.emplace_back(surfaces_property, most_surfaces);
+  choice.elements.push_back({decoder, std::move(settings)});
   if (decoder.starts_with("nv")) choice.memory = MemoryKind::cuda;
   if (decoder.starts_with("va")) choice.memory = MemoryKind::va;
   return choice;
@@ -80,11 +100,19 @@ std::vector<DecoderChoice> decoder_table(std::string_view name, std::span<const 
   for (std::string_view entry : preferred)
     if (const size_t equals = entry.find('='); equals != entry.npos && entry.substr(0, equals) == name)
       wanted.emplace_back(entry.substr(equals + 1));
+  const size_t named = wanted.size();
   for (const char* decoder : codec->decoders)
     if (std::find(wanted.begin(), wanted.end(), decoder) == wanted.end()) wanted.emplace_back(decoder);
+  const auto missing = [](const std::string& decoder) { return !is_installed(decoder.c_str()); };
+  const auto gone = std::ranges::count_if(wanted.begin(), wanted.begin() + ptrdiff_t(named), missing);
+  std::erase_if(wanted, missing);
+  // What one kind of hardware cannot do, another one seldom can.
+  const size_t tried_first = std::max<size_t>(named - size_t(gone), 1);
+  if (wanted.size() > tried_first)
+    std::stable_partition(wanted.begin() + ptrdiff_t(tried_first), wanted.end(),
+                          [](const std::string& decoder) { return !is_hardware(decoder); });
   std::vector<DecoderChoice> choices;
-  for (const std::string& decoder : wanted)
-    if (is_installed(decoder.c_str())) choices.push_back(choice_of(*codec, decoder));
+  for (const std::string& decoder : wanted) choices.push_back(choice_of(*codec, decoder));
   return choices;
 }
 

@@ -73,6 +73,8 @@ void add_stream(const StreamStatus& stream, Families& out) {
               double(stream.lost));
   out.counter("messages_duplicate_total", "Messages that had come before", {{"source", id}},
               double(stream.duplicate));
+  out.counter("decoder_fallbacks_total", "Times that the next decoder took the place of one that failed",
+              {{"source", id}}, double(stream.decoder_fallbacks));
   out.counter("messages_fenced_total", "Messages of a producer that lost its source id", {{"source", id}},
               double(stream.fenced));
   const auto frames = [&](std::string_view stage, uint64_t count) {
@@ -140,12 +142,24 @@ void add_models(const ModuleStatus& status, Families& out) {
               1);
     out.counter("inference_batches_total", "Batches that were run", {{"model", model.name}},
                 double(model.batches));
+    out.counter("inference_failures_total", "Batches that failed", {{"model", model.name}},
+                double(model.failed));
     out.counter("inference_samples_total", "Samples in them", {{"model", model.name}}, double(model.samples));
     out.histogram("batch_size", "Samples of a batch", {{"model", model.name}}, model.batch_sizes, as_it_is);
     out.histogram("batch_wait_seconds", "Time that a sample waited for its batch", {{"model", model.name}},
                   model.batch_waits, per_ns);
     out.histogram("inference_seconds", "Time that a batch took",
                   {{"model", model.name}, {"device", model.device}}, model.runs, per_ns);
+    for (const ModelState::Device& device : model.devices) {
+      const Labels labels{{"model", model.name}, {"device", device.name}};
+      out.gauge("model_device_streams", "Streams bound to one of several devices", labels,
+                double(device.streams));
+      out.gauge("model_device_frames_per_second", "What these streams bring, as they say it", labels,
+                device.frames_per_second);
+      out.counter("model_device_samples_total", "Samples that were run on it", labels,
+                  double(device.samples));
+      out.counter("model_device_seconds_total", "Time that it ran the model", labels, device.seconds);
+    }
   }
 }
 

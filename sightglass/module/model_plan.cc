@@ -9,10 +9,12 @@
 #include <filesystem>
 #include <format>
 #include <future>
+#include <mutex>
 
 #include "sightglass/model/compiled_cache.h"
 #include "sightglass/model/description.h"
 #include "sightglass/model/engine.h"
+#include "sightglass/model/load_progress.h"
 #include "sightglass/model/sha256.h"
 #include "sightglass/model/store.h"
 
@@ -133,13 +135,23 @@ Status ModelPlan::load(const SessionWishes& wishes, std::vector<std::string>& wa
   if (!spec_.precision.empty())
     warnings.push_back(
         std::format("models.{}: precision {}: the model runs as it is", name_, spec_.precision));
+  std::mutex step_mutex;
+  std::string step = std::format("loading model {}", name_);
   auto opening = std::async(std::launch::async, [&] {
     const CompiledFolder folder(compiled_);
+    const LoadProgress told([&](std::string_view text) {
+      const std::lock_guard lock(step_mutex);
+      step = std::format("model {}: {}", name_, text);
+    });
     return open_session(options);
   });
   progress({.step = std::format("loading model {}", name_)});
-  for (int seconds = 1; opening.wait_for(std::chrono::seconds(1)) != std::future_status::ready; ++seconds)
-    progress({.step = std::format("loading model {} ({} s)", name_, seconds)});
+  for (int seconds = 1; opening.wait_for(std::chrono::seconds(1)) != std::future_status::ready; ++seconds) {
+    std::unique_lock lock(step_mutex);
+    std::string now = std::format("{} ({} s)", step, seconds);
+    lock.unlock();
+    progress({.step = std::move(now)});
+  }
   auto opened = opening.get();
   if (!opened) {
     Error error = opened.error();
@@ -223,6 +235,16 @@ ModelState ModelPlan::state() const {
   state.batch_sizes = totals.sizes;
   state.batch_waits = totals.waits;
   state.runs = totals.runs;
+  state.failed = totals.failed;
+  state.failed_in_a_row = totals.failed_in_a_row;
+  state.last_failure = totals.last_failure;
+  state.last_failed_ns = totals.last_failed_ns;
+  for (const DeviceLoad& load : session_->loads())
+    state.devices.push_back({.name = load.device,
+                             .streams = load.streams,
+                             .frames_per_second = load.frames_per_second,
+                             .samples = load.totals.samples,
+                             .seconds = load.totals.seconds});
   return state;
 }
 

@@ -49,6 +49,7 @@ struct StreamStatus {
   };
   std::vector<Dropped> dropped_by_stage;  // the same frames
   uint64_t results = 0;                   // frames that came out of the elements
+  uint64_t decoder_fallbacks = 0;         // times that the next decoder took the place of one that failed
 };
 struct SinkStatus {
   std::string name, type, policy, last_error;

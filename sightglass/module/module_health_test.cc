@@ -53,6 +53,22 @@ TEST_F(RunningModule, F13IsNotReadyWhileFramesDoNotMoveAndReadyWhileNothingComes
   ASSERT_TRUE(eventually([&] { return module->health().ready; }));
 }
 
+TEST_F(RunningModule, IsNotReadyWhileEveryRunOfAModelFails) {
+  start();
+  const int64_t now = std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+  world.failed_ns = now;
+  world.failed_runs = 4;
+  EXPECT_TRUE(module->health().ready) << "one broken picture fails twice: in its batch and alone";
+  world.failed_runs = 7;
+  const auto health = module->health();
+  EXPECT_TRUE(health.live);
+  EXPECT_FALSE(health.ready);
+  ASSERT_EQ(health.reasons.size(), 1u);
+  EXPECT_EQ(health.reasons[0], "model faces: its last 7 runs failed: the device is gone");
+  world.failed_ns = now - 61'000'000'000;
+  EXPECT_TRUE(module->health().ready) << "nobody has tried for a while";
+}
+
 TEST_F(RunningModule, AFunctionThatHangsIsNotLive) {
   start();
   world.hang_seconds = 29;

@@ -10,6 +10,9 @@ namespace {
 
 constexpr int64_t second_ns = 1'000'000'000;
 constexpr int64_t answer_limit = 5 * second_ns, hang_limit = 30 * second_ns;
+// So many failed runs in a row are the model's fault and not that of a picture, and for so long after the last.
+constexpr uint64_t broken_runs = 5;
+constexpr int64_t failure_memory = 60 * second_ns;
 
 double seconds(int64_t ns) { return double(ns) / 1e9; }
 
@@ -47,7 +50,8 @@ ModuleStatus ModuleRunner::status() const {
                               .in_flight = counts.in_flight,
                               .dropped = counts.dropped,
                               .dropped_by_stage = dropped_by_stage(counts),
-                              .results = counts.results});
+                              .results = counts.results,
+                              .decoder_fallbacks = counts.decoder_fallbacks});
   }
   status.sinks = outlet_->status();
   status.elements = template_->elements();
@@ -148,6 +152,12 @@ HealthReport ModuleRunner::health() const {
                                            element.name, element.hang_seconds));
     }
   flow_reasons(report.reasons);
+  // A device that is gone, or its memory. Said as long as it is tried: a module that is not ready gets no new
+  // streams that could find out that it works again.
+  for (const ModelState& model : template_->models())
+    if (model.failed_in_a_row >= broken_runs && now - model.last_failed_ns < failure_memory)
+      report.reasons.push_back(std::format("model {}: its last {} runs failed: {}", model.name,
+                                           model.failed_in_a_row, model.last_failure));
   for (const auto& sink : outlet_->sinks()) {
     const int64_t since = sink->blocked_since_ns();
     if (sink->is_required() && since && now - since > spec_.telemetry.flow_timeout) {

@@ -46,6 +46,18 @@ struct ModelState {
   uint64_t batches = 0, samples = 0;
   double seconds = 0;
   HistogramCounts batch_sizes, batch_waits, runs;  // samples; ns of samples for their batch; ns of batches
+  uint64_t failed = 0, failed_in_a_row = 0;        // batches; since the last that did not
+  std::string last_failure;
+  int64_t last_failed_ns = 0;  // steady clock; 0: none has
+  // What each of several devices has to do; empty: there is one.
+  struct Device {
+    std::string name;
+    size_t streams = 0;
+    double frames_per_second = 0;
+    uint64_t samples = 0;
+    double seconds = 0;
+  };
+  std::vector<Device> devices;
 };
 
 // One element of the graph as `explain` shows it.

@@ -144,6 +144,8 @@ struct FakeWorld {
   std::atomic<unsigned> decoders{1};  // choices that work; more fail
   std::atomic<int> built{0}, alive{0}, stopped{0}, parameters_set{0}, flushed{0};
   std::atomic<double> hang_seconds{0};  // of the one element, a function
+  std::atomic<uint64_t> failed_runs{0};  // of the one model, in a row
+  std::atomic<int64_t> failed_ns{0};     // when the last of them was
   std::atomic<double> fullest{0};       // queue_fill of the tickets
   std::vector<InstanceOptions> builds;
   std::set<class FakeInstance*> instances;
@@ -267,7 +269,13 @@ class FakeTemplate final : public PipelineTemplate {
   std::vector<ElementState> elements() const override {
     return {{.name = "code", .type = "function", .hang_seconds = world_.hang_seconds}};
   }
-  std::vector<ModelState> models() const override { return {}; }
+  std::vector<ModelState> models() const override {
+    return {{.name = "faces",
+             .failed = world_.failed_runs,
+             .failed_in_a_row = world_.failed_runs,
+             .last_failure = "the device is gone",
+             .last_failed_ns = world_.failed_ns}};
+  }
   std::string encoder() const override { return {}; }
   std::vector<std::string> warnings() const override { return {}; }
   ParameterEffect effect_of(std::string_view) const override { return ParameterEffect::live; }

@@ -119,7 +119,7 @@ std::shared_ptr<Schema> model_schema() {
           .matching("[0-9a-fA-F]{64}", "SHA-256 (64 hexadecimal digits)"),
       key("auth", &M::auth, "of `url`; secrets by files only").of(auth),
       key("engine", &M::engine, "auto, onnx, torch, …; `sightglass doctor` says what there is").referring(),
-      key("device", &M::device, "auto, CPU, CUDA[:n], …").referring(),
+      key("device", &M::device, "auto, CPU, CUDA[:n], CUDA:* for all, …").referring(),
       key("precision", &M::precision, "fp32, fp16, int8; empty: the model's").referring(),
       key("instances", &M::instances, "parallel copies in the session").range(1, 64),
       key("warmup", &M::warmup, "runs before the module is ready").range(0, 1000),

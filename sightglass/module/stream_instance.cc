@@ -222,6 +222,13 @@ Status Core::build() {
                 build_error_.empty() ? "the pipeline of the stream does not start" : build_error_);
   }
   is_built_ = true;
+  if (!options_.decoder_failure.empty())
+    plan_->decoder_warnings().add(
+        plan_->log(), "decoder",
+        std::format("stream {}: {} takes the place of {}: {}", options_.source_id,
+                    choice.elements.back().element,
+                    choices[std::max(options_.decoder_choice, 1u) - 1].elements.back().element,
+                    options_.decoder_failure));
   return {};
 }
 

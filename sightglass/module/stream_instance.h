@@ -131,6 +131,7 @@ struct InstanceOptions {
   int64_t epoch = 0;
   StreamFormat format;
   unsigned decoder_choice = 0;
+  std::string decoder_failure;  // why the choice before this one was given up; empty: there was none
   std::shared_ptr<const ParameterSet> parameters;
 };
 // The pipeline is PLAYING when this returns; a few milliseconds.

@@ -269,6 +269,7 @@ class StreamRunner final : public stream::StreamEntry, public std::enable_shared
   std::vector<Feedback> feedback_;
   stream::StreamMachine machine_;
   std::vector<Live> live_;  // at most two
+  uint8_t decoder_ = 0;     // of the one that was built last
   stream::Uuid writer_{};   // of the message that was offered last
   int64_t writer_epoch_ = 0;
   std::shared_ptr<Job> offered_, key_job_;

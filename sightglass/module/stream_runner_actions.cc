@@ -166,7 +166,10 @@ void StreamRunner::build(const Action& action) {
                           .decoder_choice = action.decoder,
                           .parameters = services_->parameters()};
   if (key_job_) options.format = format_of(*key_job_->delivery.message->frame);
+  const bool falls_back = action.decoder > std::exchange(decoder_, action.decoder);
+  if (falls_back) options.decoder_failure = machine_.last_error();
   auto made = services_->start_instance(options, *live.link);
+  if (made && falls_back) account_->count_decoder_fallback();
   if (made) {
     live.instance = std::move(*made);
     live_.push_back(std::move(live));
@@ -390,6 +393,7 @@ StreamStatus StreamRunner::status() const {
   status.lost = counts.lost;
   status.duplicate = counts.duplicate;
   status.fenced = counts.fenced;
+  status.decoder_fallbacks = counts.decoder_fallbacks;
   status.in_flight = counts.in_flight;
   status.dropped = counts.dropped;
   status.dropped_by_stage = dropped_by_stage(counts);

@@ -109,7 +109,10 @@ Status TensorInference::open() const {
   if (!options_) return std::unexpected(options_.error());
   auto opened = open_session(*options_);
   if (!opened) return forward_error(opened);
-  session_ = std::move(opened->session);
+  {
+    const std::lock_guard lock(session_mutex_);
+    session_ = std::move(opened->session);
+  }
   joined_ = opened->joined;
   remember_tensor_ids(model_name(), session_->signature());
   std::ranges::move(opened->warnings, std::back_inserter(warnings_));
@@ -129,7 +132,11 @@ void TensorInference::stop() {
     std::lock_guard lock(stream_mutex_);
     stream_ = nullptr;
   }
-  session_ = nullptr;
+  std::shared_ptr<Session> closed;  // outside of the lock
+  {
+    const std::lock_guard lock(session_mutex_);
+    closed = std::move(session_);
+  }
   last_pts_ = period_ = no_time;
   made_.clear();
 }
@@ -293,6 +300,17 @@ void TensorInference::update(const ParamSet& params) {
     session_->set_batch_timeout(params.as<Params>().batch_timeout);
 }
 
+Result<ParamValue> TensorInference::value(std::string_view name) const {
+  if (name != "device-load")
+    return fail(ErrorCode::not_found, "there is no value '{}' that can be read", name);
+  const std::lock_guard lock(session_mutex_);
+  std::string text;
+  for (const DeviceLoad& load : session_ ? session_->loads() : std::vector<DeviceLoad>())
+    text += std::format("{}{}: {} streams, {:.0f} frames/s", text.empty() ? "" : "; ", load.device, load.streams,
+                        load.frames_per_second);
+  return ParamValue(std::move(text));
+}
+
 void TensorInference::flush() {
   if (!stream_) return;
   stream_->cancel();
@@ -311,7 +329,7 @@ ElementDesc TensorInference::descriptor(std::string_view config_keys) {
   desc.output = {{.media = TensorsSpec{}}};
   desc.params = ParamTable::of<Params>({
       param("model", &Params::model, "model file"),
-      param("device", &Params::device, "where to run: CPU, GPU[.n], CUDA[:n], AUTO"),
+      param("device", &Params::device, "where to run: CPU, GPU[.n], CUDA[:n], AUTO; CUDA:*: on all devices, streams spread by load"),
       param("config", &Params::config, std::format("settings of the engine as KEY=VALUE,…: {}", config_keys)),
       param("batch-size", &Params::batch_size,
             "most samples of one request, of all streams that share the model; 0: as in the model")
@@ -342,7 +360,10 @@ ElementDesc TensorInference::descriptor(std::string_view config_keys) {
           .choices({"throughput", "latency"}),
       param("strict-zero-copy", &Params::strict_zero_copy,
             "an input that would have to be copied or converted is an error"),
+      param("device-load", &Params::device_load,
+            "with device=CUDA:* what each device has to do: CUDA:0: 4 streams, 120 frames/s; CUDA:1: …"),
   });
+  desc.params.params.back().is_readable_only = true;
   return desc;
 }
 

@@ -47,6 +47,7 @@ class TensorInference final : public Transform {
     std::string model_name;
     SchedulingPolicy scheduling_policy = SchedulingPolicy::throughput;
     bool strict_zero_copy = false;
+    std::string device_load;  // read only
   };
 
   // `engine` is the name of the one to use.
@@ -74,6 +75,7 @@ class TensorInference final : public Transform {
   Status gap(const Gap& gap, Output& output) override;
   Status drain(Output& output) override;
   void update(const ParamSet& params) override;
+  Result<ParamValue> value(std::string_view name) const override;
   void flush() override;
   void cancel() override;
 
@@ -90,6 +92,7 @@ class TensorInference final : public Transform {
   const bool strict_zero_copy_;
   const std::string model_name_;  // empty: by the file
   mutable std::shared_ptr<Session> session_;
+  mutable std::mutex session_mutex_;  // of those who replace the session, and of value()
   mutable bool joined_ = false;
   mutable std::vector<std::string> warnings_;
   std::vector<std::string> said_;  // warnings that are given once

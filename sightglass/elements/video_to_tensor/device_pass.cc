@@ -29,8 +29,13 @@ Status DevicePass::open(const ContextRef& context) {
   return {};
 }
 
-bool DevicePass::add(const Frame& frame, const Crop& part, const Tensor& tensor, size_t place) {
-  if (std::exchange(has_run_, false)) items_.clear();
+void DevicePass::begin(const Tensor& tensor) {
+  items_.clear();
+  pictures_.clear();
+  tensor_ = tensor;
+}
+
+Result<bool> DevicePass::add(const Frame& frame, const Crop& part, size_t place) {
   CudaPreprocessor::Item item;
   item.crop = part;
   for (size_t p = 0; p < frame.tensors.size(); ++p) {
@@ -38,10 +43,17 @@ bool DevicePass::add(const Frame& frame, const Crop& part, const Tensor& tensor,
     item.planes[p] = cuda_pointer(plane);
     const size_t bytes = plane.bytes(), size = plane.memory ? plane.memory->size() : 0;
     if (item.planes[p] == 0 || bytes > size || plane.offset > size - bytes) return false;
+    const Context *from = plane.memory->context(), *to = tensor_.memory->context();
+    if (from && to && !from->same_device(*to))
+      return fail(
+          ErrorCode::not_negotiated,
+          "the pictures lie on another CUDA device ({}) than the model's input ({}); decode them on "
+          "that device (nvh264device1dec is the decoder of the second one), or run the model on theirs "
+          "(device=CUDA:N)",
+          from->description(), to->description());
     item.strides[p] = int(plane.strides[0]);
   }
-  item.slot = cuda_pointer(tensor) + (place ? place * uint64_t(tensor.strides[0]) : 0);
-  tensor_ = tensor;
+  item.slot = cuda_pointer(tensor_) + (place ? place * uint64_t(tensor_.strides[0]) : 0);
   items_.push_back(item);
   for (const Tensor& plane : frame.tensors)
     if (pictures_.empty() || pictures_.back() != plane.memory) pictures_.push_back(plane.memory);
@@ -49,7 +61,6 @@ bool DevicePass::add(const Frame& frame, const Crop& part, const Tensor& tensor,
 }
 
 Status DevicePass::run() {
-  has_run_ = true;
   if (!tensor_.memory) return {};
   const Context* device = tensor_.memory->context();
   if (device && !device->same_device(*context_))

@@ -1,7 +1,8 @@
 // VideoToTensor's way for pictures in CUDA memory: puts a kernel per tensor into a stream of its own and goes
 // on. Whoever reads the tensor waits for it on the device; the pictures are held until they have been read.
 //
-//   pass->add(frame, part, tensor, place);   // any number; false: the picture is not what was agreed
+//   pass->begin(tensor);
+//   pass->add(frame, part, place);           // any number
 //   pass->run();                             // one launch for up to 32 of them
 //   pass->affine(0);
 #pragma once
@@ -25,7 +26,10 @@ class DevicePass {
                                                   size_t row_axis, size_t channel_axis);
   ~DevicePass();
 
-  bool add(const Frame& frame, const Crop& part, const Tensor& tensor, size_t place);
+  // Forgets what has been added and not run.
+  void begin(const Tensor& tensor);
+  // False: the picture is not what was agreed. An error: it lies on another device than the tensor.
+  Result<bool> add(const Frame& frame, const Crop& part, size_t place);
   Status run();
   const Affine& affine(size_t index) const { return items_[index].affine; }  // of those added, after run()
   // Waits for what is under way and lets go of its pictures.
@@ -51,7 +55,6 @@ class DevicePass {
   std::unique_ptr<CudaStream> stream_;
   std::unique_ptr<CudaPreprocessor> preprocessor_;
   std::vector<CudaPreprocessor::Item> items_;
-  bool has_run_ = false;
   Tensor tensor_;                    // that is being filled
   std::vector<MemoryRef> pictures_;  // of the items
   std::deque<UnderWay> under_way_;

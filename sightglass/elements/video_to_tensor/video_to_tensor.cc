@@ -162,6 +162,8 @@ bool VideoToTensor::samples_on_device() const {
 Status VideoToTensor::configure(const Format& input, const Format& output) {
   preprocessor_.reset();
   device_pass_.reset();
+  beside_ = nullptr;
+  beside_what_ = nullptr;
   const VideoInfo* video = input.video();
   const TensorsInfo* tensors = output.tensors();
   if (!video || !tensors || tensors->tensors.size() != 1)
@@ -309,7 +311,7 @@ std::optional<Affine> VideoToTensor::write(const Frame& frame, const Mapping& te
 }
 
 // In out_.
-Status VideoToTensor::new_tensor(Output& output) {
+Status VideoToTensor::new_tensor(const Frame& frame, Output& output) {
   out_.clear();
   if (auto status = output.allocate(out_); !status) return status;
   if (out_.tensors.size() != 1 || out_.tensors[0].type != options_.type)
@@ -317,6 +319,26 @@ Status VideoToTensor::new_tensor(Output& output) {
   if (device_pass_ && cuda_pointer(out_.tensors[0]) == 0)
     return fail(ErrorCode::internal, "was given {} memory for a tensor in CUDA memory",
                 to_string(out_.tensors[0].memory->kind()));
+  return device_pass_ ? put_beside(frame, out_.tensors[0]) : Status{};
+}
+
+// A tensor lies on the device of its picture, also where the next element does not know yet which that is:
+// with a model on several devices a stream is bound to one by its first tensor.
+Status VideoToTensor::put_beside(const Frame& frame, Tensor& tensor) {
+  const Context* const device =
+      frame.tensors.empty() || !frame.tensors[0].memory ? nullptr : frame.tensors[0].memory->context();
+  const Context* const given = tensor.memory->context();
+  if (!device || !given || device->same_device(*given)) return {};
+  if (beside_what_ != device) {
+    auto pool = make_cuda_pool(ContextRef(const_cast<Context*>(device)), tensor.memory->size());
+    if (!pool) return forward_error(pool);
+    beside_ = *std::move(pool);
+    beside_what_ = device;
+  }
+  auto block = beside_->acquire();
+  if (!block) return forward_error(block);
+  tensor.memory = *std::move(block);
+  tensor.offset = 0;
   return {};
 }
 
@@ -335,7 +357,7 @@ Status VideoToTensor::process(const Frame& frame, Output& output) {
     return fail(ErrorCode::not_negotiated, "a frame came before its format");
   if (places_ > 1) return process_list({&frame, 1}, output);
   if (device_pass_) return process_on_device(frame, output);
-  if (auto status = new_tensor(output); !status) return status;
+  if (auto status = new_tensor(frame, output); !status) return status;
   std::optional<Affine> back;
   {
     auto tensor = map(out_.tensors[0], Access::write);
@@ -347,10 +369,12 @@ Status VideoToTensor::process(const Frame& frame, Output& output) {
 }
 
 Status VideoToTensor::process_on_device(const Frame& frame, Output& output) {
-  if (auto status = new_tensor(output); !status) return status;
+  if (auto status = new_tensor(frame, output); !status) return status;
+  device_pass_->begin(out_.tensors[0]);
   const Crop part = part_of(frame);
-  if (part.w <= 0 || part.h <= 0 || !is_agreed(frame) || !device_pass_->add(frame, part, out_.tensors[0], 0))
-    return output.gap({frame.pts, frame.duration, frame.source});
+  auto added = part.w > 0 && part.h > 0 && is_agreed(frame) ? device_pass_->add(frame, part, 0) : false;
+  if (!added) return forward_error(added);
+  if (!*added) return output.gap({frame.pts, frame.duration, frame.source});
   if (auto status = device_pass_->run(); !status) return status;
   const Affine& back = device_pass_->affine(0);
   return push(frame, frame.affine ? concat(back, *frame.affine) : back, output);
@@ -367,10 +391,12 @@ Status VideoToTensor::process_list(std::span<const Frame> frames, Output& output
 }
 
 Status VideoToTensor::fill_batch(std::span<const Frame> frames, Output& output) {
-  if (auto status = new_tensor(output); !status) return status;
+  if (auto status = new_tensor(frames.front(), output); !status) return status;
   {
     Mapping tensor;
-    if (!device_pass_) {
+    if (device_pass_) {
+      device_pass_->begin(out_.tensors[0]);
+    } else {
       auto mapped = map(out_.tensors[0], Access::write);
       if (!mapped) return forward_error(mapped);
       tensor = *std::move(mapped);
@@ -383,9 +409,10 @@ Status VideoToTensor::fill_batch(std::span<const Frame> frames, Output& output) 
       std::optional<Affine> back;
       if (!device_pass_) {
         back = write(frame, tensor, place);
-      } else if (const Crop part = part_of(frame); part.w > 0 && part.h > 0 && is_agreed(frame) &&
-                                                   device_pass_->add(frame, part, out_.tensors[0], place)) {
-        back = frame.affine.value_or(Affine{});  // what the pass adds is known when it has run
+      } else if (const Crop part = part_of(frame); part.w > 0 && part.h > 0 && is_agreed(frame)) {
+        auto added = device_pass_->add(frame, part, place);
+        if (!added) return forward_error(added);
+        if (*added) back = frame.affine.value_or(Affine{});  // what the pass adds is known when it has run
       }
       if (!back) {
         // Goes ahead of the batch, so it says in front of which sample it belongs.

@@ -12,7 +12,8 @@
 // left over of it when there are fewer than N is unspecified. 10-bit pictures are read as 8-bit ones on the
 // CPU.
 //
-// Pictures in CUDA memory become tensors in CUDA memory, bilinear or nearest; nothing is waited for.
+// Pictures in CUDA memory become tensors in memory of the same device, bilinear or nearest; nothing is waited
+// for.
 //
 // One stream, one thread. 1 to 3 ns per pixel of the tensor, nothing is allocated per frame.
 #pragma once
@@ -73,7 +74,8 @@ class VideoToTensor final : public Transform {
   bool map_planes(const Frame& frame);
   void narrow_planes(const Crop& part);
   std::optional<Affine> write(const Frame& frame, const Mapping& tensor, size_t place);
-  Status new_tensor(Output& output);
+  Status new_tensor(const Frame& frame, Output& output);
+  Status put_beside(const Frame& frame, Tensor& tensor);
   Status fill_batch(std::span<const Frame> frames, Output& output);
   Status process_on_device(const Frame& frame, Output& output);
   Status push(const Frame& frame, const Affine& back, Output& output);
@@ -86,6 +88,8 @@ class VideoToTensor final : public Transform {
   size_t row_axis_ = 0, channel_axis_ = 0;      // of the tensor's shape
   std::unique_ptr<Preprocessor> preprocessor_;  // of pictures in system memory
   std::unique_ptr<DevicePass> device_pass_;     // of those in CUDA memory
+  Ref<MemoryPool> beside_;                      // of a device that the next element did not expect
+  const Context* beside_what_ = nullptr;
   Frame out_;
 
   std::array<PlaneView, 4> planes_;

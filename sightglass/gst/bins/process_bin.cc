@@ -8,6 +8,7 @@
 #include "sightglass/gst/caps.h"
 #include "sightglass/gst/element.h"
 #include "sightglass/gst/element_type.h"
+#include "sightglass/gst/loading.h"
 #include "sightglass/gst/properties.h"
 
 namespace sightglass::gst {
@@ -392,7 +393,10 @@ GstPadProbeReturn see_query(GstPad*, GstPadProbeInfo* info, gpointer self) {
 GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
   auto& state = state_of(self);
   if (change == GST_STATE_CHANGE_NULL_TO_READY) {
-    auto built = Builder(self, state).build();
+    const auto built = [&] {
+      const Loading loading(self);
+      return Builder(self, state).build();
+    }();
     if (!built) {
       post_error(self, built.error());
       take_apart(self);

@@ -52,8 +52,8 @@ const BinDesc& joining() {
                             [](const ParamSet&) -> Result<Stages> {
                               Stages stages;
                               const ElementSettings pass{"identity", {{"silent", "true"}}};
-                              stages.stages[preprocess] = stages.stages[process] =
-                                  stages.stages[postprocess] = {pass};
+                              stages.stages[preprocess] = {caps_filter("video/x-raw")};
+                              stages.stages[process] = stages.stages[postprocess] = {pass};
                               stages.stages[aggregate] = {{"meta_aggregate", {}}};
                               stages.preprocess_for = [pass](MemoryKind memory) -> Result<MemoryStage> {
                                 return MemoryStage{{pass}, {}, memory == MemoryKind::cuda};

@@ -1,6 +1,7 @@
 #include "sightglass/memory/cuda/cuda_context.h"
 
 #include <array>
+#include <format>
 
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/cuda/cuda_block.h"
@@ -169,6 +170,19 @@ int cuda_devices() {
   int count = 0;
   if (driver) (*driver)->device_count(&count);
   return count;
+}
+
+std::string cuda_identity(const ContextRef& context) {
+  auto device = CudaContext::of(context);
+  auto driver = cuda_driver();
+  if (!device || !driver) return {};
+  int major = 0, minor = 0;
+  CUdevice handle;
+  if ((*driver)->device(&handle, (*device)->device()) == CUDA_SUCCESS) {
+    (*driver)->device_attribute(&major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, handle);
+    (*driver)->device_attribute(&minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, handle);
+  }
+  return std::format("{} sm_{}{}", (*device)->description(), major, minor);
 }
 
 const ContextRegistration registration(MemoryKind::cuda, [] { return cuda_context(0); });

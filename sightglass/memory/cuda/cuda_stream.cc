@@ -79,8 +79,8 @@ Result<Ref<MemoryPool>> make_pinned_pool(const ContextRef& context, size_t block
   return Ref<MemoryPool>(make_ref<UserPinnedPool>(*std::move(device), block_size));
 }
 
-std::shared_mutex& cuda_allocations() {
-  static std::shared_mutex& mutex = *new std::shared_mutex;
+CudaAllocations& cuda_allocations() {
+  static CudaAllocations& mutex = *new CudaAllocations;  // used until the process is gone
   return mutex;
 }
 

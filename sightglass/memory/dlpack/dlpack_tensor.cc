@@ -139,6 +139,7 @@ struct Exported {
   Managed managed{};
   Tensor tensor;    // as it was
   Mapping mapping;  // where it is memory of the CPU
+  std::optional<CUstream_st*> stream;  // of whoever uses CUDA memory
   std::array<int64_t, Shape::max_rank> shape{}, strides{};
 };
 
@@ -149,7 +150,8 @@ int number_of(const Context& cuda) {
 }
 
 template <class Managed>
-Result<std::unique_ptr<Exported<Managed>>> export_tensor(const Tensor& tensor, Access access) {
+Result<std::unique_ptr<Exported<Managed>>> export_tensor(const Tensor& tensor, Access access,
+                                                         std::optional<CUstream_st*> stream) {
   const int64_t element = int64_t(size_of(tensor.type));
   for (int64_t stride : tensor.strides)
     if (stride < 0 || stride % element != 0)
@@ -158,8 +160,10 @@ Result<std::unique_ptr<Exported<Managed>>> export_tensor(const Tensor& tensor, A
   auto made = std::make_unique<Exported<Managed>>();
   DLTensor& out = made->managed.dl_tensor;
   if (tensor.memory && tensor.memory->kind() == MemoryKind::cuda) {
-    // The default stream, which whoever takes it works in or waits for, comes after what is in flight.
-    if (auto waits = cuda_wait(tensor, nullptr); !waits) return forward_error(waits);
+    // The stream that whoever takes it works in, or waits for, comes after what is in flight.
+    if (stream)
+      if (auto waits = cuda_wait(tensor, *stream); !waits) return forward_error(waits);
+    made->stream = stream;
     out.data = reinterpret_cast<void*>(cuda_pointer(tensor));
     out.device = {.device_type = kDLCUDA, .device_id = number_of(*tensor.memory->context())};
   } else {
@@ -179,7 +183,13 @@ Result<std::unique_ptr<Exported<Managed>>> export_tensor(const Tensor& tensor, A
   out.strides = made->strides.data();
   made->tensor = tensor;
   made->managed.manager_ctx = made.get();
-  made->managed.deleter = [](Managed* self) { delete static_cast<Exported<Managed>*>(self->manager_ctx); };
+  made->managed.deleter = [](Managed* self) {
+    const std::unique_ptr<Exported<Managed>> done(static_cast<Exported<Managed>*>(self->manager_ctx));
+    const Tensor& lent = done->tensor;
+    if (!done->stream || !lent.memory || lent.memory->kind() != MemoryKind::cuda) return;
+    // Also behind who has written since; where the device is gone there is nothing to wait for.
+    if (cuda_wait(lent, *done->stream)) (void)cuda_written(lent, *done->stream);
+  };
   return made;
 }
 
@@ -216,14 +226,14 @@ Result<Tensor> from_dlpack(DLManagedTensorVersioned* managed) {
   return import(managed, (managed->flags & DLPACK_FLAG_BITMASK_READ_ONLY) != 0);
 }
 
-Result<DLManagedTensor*> to_dlpack(const Tensor& tensor, Access access) {
-  auto exported = export_tensor<DLManagedTensor>(tensor, access);
+Result<DLManagedTensor*> to_dlpack(const Tensor& tensor, Access access, std::optional<CUstream_st*> stream) {
+  auto exported = export_tensor<DLManagedTensor>(tensor, access, stream);
   if (!exported) return forward_error(exported);
   return &exported->release()->managed;
 }
 
 Result<DLManagedTensorVersioned*> to_dlpack_versioned(const Tensor& tensor, Access access) {
-  auto exported = export_tensor<DLManagedTensorVersioned>(tensor, access);
+  auto exported = export_tensor<DLManagedTensorVersioned>(tensor, access, nullptr);
   if (!exported) return forward_error(exported);
   DLManagedTensorVersioned& managed = exported->release()->managed;
   managed.version = {.major = DLPACK_MAJOR_VERSION, .minor = DLPACK_MINOR_VERSION};
@@ -237,7 +247,7 @@ const DLManagedTensor* dlpack_tensor(const Tensor& tensor) {
 }
 
 Result<Tensor> as_dlpack_memory(const Tensor& tensor, Access access) {
-  auto exported = export_tensor<DLManagedTensor>(tensor, access);
+  auto exported = export_tensor<DLManagedTensor>(tensor, access, nullptr);
   if (!exported) return forward_error(exported);
   Tensor result = tensor;
   result.memory = make_ref<DlpackMemory>(*std::move(exported));

@@ -194,7 +194,10 @@ G_DEFINE_TYPE(SgBufferPool, sg_buffer_pool, GST_TYPE_BUFFER_POOL)
 GstFlowReturn acquire(GstBufferPool* base, GstBuffer** buffer, GstBufferPoolAcquireParams*) {
   if (GST_BUFFER_POOL_IS_FLUSHING(base)) return GST_FLOW_FLUSHING;
   auto block = reinterpret_cast<SgBufferPool*>(base)->blocks->acquire();
-  if (!block) return GST_FLOW_FLUSHING;
+  if (!block) {
+    GST_WARNING_OBJECT(base, "%s", block.error().message.c_str());
+    return block.error().code == ErrorCode::cancelled ? GST_FLOW_FLUSHING : GST_FLOW_ERROR;
+  }
   *buffer = gst_buffer_new();
   gst_buffer_append_memory(*buffer, wrap_memory(*block));
   return GST_FLOW_OK;

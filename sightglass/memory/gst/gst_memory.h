@@ -56,7 +56,8 @@ GstMemory* foreign_memory(const Memory& memory);
 GstBuffer* held_buffer(const Memory& memory);
 
 // A buffer pool whose buffers lie in the blocks of `pool`. A block goes back when neither a buffer nor an
-// engine uses it any more.
+// engine uses it any more. acquire fails with GST_FLOW_ERROR where there is no block, with GST_FLOW_FLUSHING
+// where waiting for one was cancelled.
 GstBufferPool* make_buffer_pool(const Ref<MemoryPool>& pool);
 // The allocator that belongs into an ALLOCATION answer next to that pool: without it base classes replace the
 // pool's own. Never freed.

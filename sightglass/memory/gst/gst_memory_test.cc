@@ -85,5 +85,31 @@ TEST_F(GstMemories, OfAPoolComeBackWhenNobodyUsesThem) {
   EXPECT_EQ(gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr), GST_FLOW_FLUSHING);
 }
 
+// One that has nothing to give, for a reason.
+class EmptyPool final : public MemoryPool {
+ public:
+  explicit EmptyPool(ErrorCode reason) : reason_(reason) {}
+  size_t block_size() const override { return 256; }
+  Result<MemoryRef> acquire() override { return fail(reason_, "nothing"); }
+
+ private:
+  const ErrorCode reason_;
+};
+
+TEST_F(GstMemories, ThatRunOutAreAnErrorAndNoFlush) {
+  for (const auto& [reason, flow] :
+       {std::pair(ErrorCode::exhausted, GST_FLOW_ERROR), std::pair(ErrorCode::unavailable, GST_FLOW_ERROR),
+        std::pair(ErrorCode::cancelled, GST_FLOW_FLUSHING)}) {
+    BufferPoolPtr pool(make_buffer_pool(make_ref<EmptyPool>(reason)));
+    auto* config = gst_buffer_pool_get_config(pool.get());
+    gst_buffer_pool_config_set_params(config, nullptr, 256, 0, 0);
+    ASSERT_TRUE(gst_buffer_pool_set_config(pool.get(), config));
+    ASSERT_TRUE(gst_buffer_pool_set_active(pool.get(), TRUE));
+    GstBuffer* buffer = nullptr;
+    EXPECT_EQ(gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr), flow);
+    gst_buffer_pool_set_active(pool.get(), FALSE);
+  }
+}
+
 }  // namespace
 }  // namespace sightglass::gst

@@ -7,6 +7,7 @@
 
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/cuda/cuda_stream.h"
+#include "sightglass/model/onnx/onnx_tensorrt.h"
 #include "sightglass/model/onnx/onnx_types.h"
 
 namespace sightglass {
@@ -64,6 +65,13 @@ class OnnxCudaModel final : public LoadedModel {
     if (!first) return forward_error(first);
     give_back(*std::move(first));
     return {};
+  }
+
+  // Unless the user says cuda.enable_cuda_graph=0.
+  bool records() const {
+    const auto last = std::ranges::find(cuda_.provider.rbegin(), cuda_.provider.rend(), "enable_cuda_graph",
+                                        &std::pair<std::string, std::string>::first);
+    return last == cuda_.provider.rend() || last->second != "0";
   }
 
   const ModelSignature& signature() const override { return signature_; }
@@ -140,6 +148,7 @@ class OnnxCudaModel::Request final : public ModelRequest {
   CudaStream* stream() override { return session_ ? session_->stream.get() : nullptr; }
 
   Result<uint64_t> place(size_t input, const Shape& shape) override {
+    if (!session_) return std::unexpected(missing_);
     return place_in(input_blocks_[input], bytes_of(model_.inputs_[input], shape));
   }
 
@@ -147,6 +156,7 @@ class OnnxCudaModel::Request final : public ModelRequest {
   // shapes of the last run. So each has a session of its own.
   Status prepare(std::span<const Shape> inputs, std::span<const Shape> outputs) override {
     if (!session_) return std::unexpected(missing_);
+    if (!model_.records()) return {};
     if (Status made = make_places(inputs, outputs); !made) return made;
     // Recording fails when others allocate on the device meanwhile, as decoders that start do, which cannot
     // all be held back.
@@ -172,8 +182,10 @@ class OnnxCudaModel::Request final : public ModelRequest {
       shapes_.push_back(inputs[i].shape);
       if (inputs[i].is_placed) continue;
       auto to = place(i, inputs[i].shape);
-      if (!to) return forward_error(to);
-      if (Status copied = stream()->copy(*to, address_of(inputs[i].data), bytes); !copied) return copied;
+      Status copied = to ? stream()->copy(*to, address_of(inputs[i].data), bytes) : forward_error(to);
+      if (copied) continue;
+      (void)stream()->finish();  // what is copied already is the caller's again
+      return copied;
     }
     const bool known = std::ranges::all_of(outputs, [](const Binding& output) { return output.data; });
     return known ? run_bound(outputs) : run_once(outputs);
@@ -248,16 +260,32 @@ class OnnxCudaModel::Request final : public ModelRequest {
         bound->binding.BindOutput(
             model_.outputs_[i].name.c_str(),
             value_at(address_of_block(output_blocks_[i]), model_.outputs_[i], outputs[i]));
-      bound->options.AddConfigEntry(graph_option, records ? "1" : "-1");
-      // run_bound() waits for the stream, once for the run and the copies behind it.
-      bound->options.AddConfigEntry("disable_synchronize_execution_providers", "1");
+      set_options(bound->options, records);
       return bound;
     } catch (const Ort::Exception& error) {
       return std::unexpected(to_error(error));
     }
   }
 
+  static void set_options(Ort::RunOptions& options, bool records) {
+    options.AddConfigEntry(graph_option, records ? "1" : "-1");
+    // Who runs waits for the stream, once for the run and the copies behind it.
+    options.AddConfigEntry("disable_synchronize_execution_providers", "1");
+  }
+
   Status record(Bound& bound) {
+    try {
+      // What takes seconds, the search for the fastest convolutions and getting memory, without a recording,
+      // so that others are held up by what is left only.
+      Ort::RunOptions warm;
+      set_options(warm, false);
+      const std::shared_lock allocates(cuda_allocations());
+      bound.session->session->Run(warm, bound.binding);
+      if (const Status finished = stream()->finish(); !finished) return finished;
+    } catch (const Ort::Exception& error) {
+      (void)stream()->finish();
+      return std::unexpected(to_error(error));
+    }
     const std::unique_lock nobody_allocates(cuda_allocations());
     try {
       for (int i = 0; i < recording_runs; ++i) bound.session->session->Run(bound.options, bound.binding);
@@ -333,6 +361,9 @@ std::unique_ptr<ModelRequest> OnnxCudaModel::request() {
 
 Status add_cuda_provider(Ort::SessionOptions& options, const OnnxCuda& cuda, CUstream_st* stream,
                          bool has_graphs) {
+  if (!cuda.tensorrt.empty())
+    if (Status added = add_tensorrt_provider(options, cuda.tensorrt, cuda.index, stream, has_graphs); !added)
+      return added;
   std::vector<std::pair<std::string, std::string>> settings = {{"device_id", std::to_string(cuda.index)},
                                                                {"cudnn_conv_algo_search", "EXHAUSTIVE"},
                                                                {"enable_cuda_graph", has_graphs ? "1" : "0"}};

@@ -1,13 +1,12 @@
 #include "sightglass/model/onnx/onnx_engine.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
-#include "sightglass/memory/cuda/cuda.h"
-#include "sightglass/model/onnx/onnx_cuda.h"
+#include "sightglass/model/load_progress.h"
+#include "sightglass/model/onnx/onnx_device.h"
 #include "sightglass/model/onnx/onnx_library.h"
 #include "sightglass/model/onnx/onnx_model.h"
+#include "sightglass/model/onnx/onnx_tensorrt.h"
 
 namespace sightglass {
 namespace {
@@ -17,8 +16,13 @@ namespace fs = std::filesystem;
 // ONNX Runtime itself takes config entries of these families as they are.
 constexpr std::string_view entry_families[] = {"session.", "optimization.", "ep.", "mlas."};
 
+// What the user says to the providers of devices.
+struct ProviderOptions {
+  ProviderSettings cuda, tensorrt;
+};
+
 Status apply_config(Ort::SessionOptions& options, std::string_view config, LoadedThreads& threads,
-                    OnnxCuda* cuda) {
+                    ProviderOptions& providers) {
   const auto entries = parse_config(config);
   if (!entries) return std::unexpected(entries.error());
   for (const auto& [key, value] : *entries) {
@@ -52,7 +56,9 @@ Status apply_config(Ort::SessionOptions& options, std::string_view config, Loade
       if (value != "sequential" && value != "parallel") return wrong("sequential or parallel");
       options.SetExecutionMode(value == "parallel" ? ORT_PARALLEL : ORT_SEQUENTIAL);
     } else if (key.starts_with("cuda.") && key.size() > 5) {
-      if (cuda) cuda->provider.emplace_back(key.substr(5), value);
+      providers.cuda.emplace_back(key.substr(5), value);
+    } else if (key.starts_with("trt.") && key.size() > 4) {
+      providers.tensorrt.push_back(tensorrt_option(key.substr(4), value));
     } else if (std::ranges::any_of(entry_families,
                                    [&](std::string_view family) { return key.starts_with(family); })) {
       options.AddConfigEntry(key.c_str(), value.c_str());
@@ -61,27 +67,39 @@ Status apply_config(Ort::SessionOptions& options, std::string_view config, Loade
           ErrorCode::invalid_argument,
           "config: unknown key '{}'; known are intra_op_num_threads, inter_op_num_threads, allow_spinning, "
           "graph_optimization_level, execution_mode, and ONNX Runtime's own session.*, optimization.*, ep.*, "
-          "mlas.*, and cuda.* for options of its CUDA provider",
+          "mlas.*, and cuda.* and trt.* for options of its CUDA and its TensorRT provider",
           key);
     }
   }
   return {};
 }
 
-// An NVIDIA device that models can run on, or why there is none.
-Result<OnnxCuda> find_cuda(const OnnxLibrary& library, int index) {
-  if (access("/dev/nvidiactl", R_OK | W_OK) != 0)
-    return fail(ErrorCode::unavailable, "no NVIDIA device (/dev/nvidiactl)");
-  // Loading the provider costs a second and leaves hundreds of megabytes behind, so it is not tried without
-  // a device.
-  auto context = cuda_context(index);
-  if (!context) return forward_error(context);
-  OnnxCuda cuda{.context = *std::move(context), .index = index, .provider = {}};
-  Ort::SessionOptions options;
-  if (Status added = add_cuda_provider(options, cuda, nullptr, false); !added)
-    return fail(ErrorCode::unavailable, "ONNX Runtime {} ({}) cannot use {}: {}", library.info.version,
-                library.info.library, cuda.context->description(), added.error().message);
-  return cuda;
+// Of a model on the CPU options of the CUDA provider have no meaning, so that a pipeline runs on both; who
+// names TensorRT insists on it.
+Status apply_providers(const OnnxLibrary& library, const fs::path& path, const LoadOptions& wanted,
+                       ProviderOptions providers, OnnxDevice& device) {
+  if (std::ranges::contains(providers.tensorrt, std::pair<std::string, std::string>("trt_enable", "0")))
+    providers.tensorrt.clear();
+  if (!device.cuda) {
+    if (providers.tensorrt.empty()) return {};
+    if (!device.is_automatic)
+      return fail(ErrorCode::unavailable,
+                  "config: trt.* needs an NVIDIA device, and device={} is none; set device=CUDA:0 or AUTO",
+                  wanted.device);
+    device.notes.emplace_back("config: trt.* is not used: the model runs on the CPU");
+    return {};
+  }
+  device.cuda->provider = std::move(providers.cuda);
+  if (providers.tensorrt.empty()) return {};
+  if (Status usable = check_tensorrt(library, providers.tensorrt, device.cuda->index); !usable) return usable;
+  const std::string platform = tensorrt_platform(library, device.cuda->context);
+  const fs::path folder = keep_tensorrt_engines(providers.tensorrt, path, wanted, platform);
+  if (folder.empty() || !has_tensorrt_engine(folder))
+    tell_load_progress(std::format(
+        "building a TensorRT engine of {} for {}, which may take minutes{}", path.filename().string(),
+        platform, folder.empty() ? "" : "; the next start takes it from " + folder.string()));
+  device.cuda->tensorrt = std::move(providers.tensorrt);
+  return {};
 }
 
 class OnnxEngine final : public Engine {
@@ -101,9 +119,19 @@ class OnnxEngine final : public Engine {
   Status check_device(std::string_view text) override {
     const auto library = onnx_library();
     if (!library) return std::unexpected(library.error());
-    const auto chosen = choose_device(**library, text);
+    if (const auto device = parse_device(text); device && device->all) {
+      const auto all = each_device(onnx_machine(**library), text);
+      return all ? Status{} : Status(std::unexpected(all.error()));
+    }
+    const auto chosen = choose_device(onnx_machine(**library), text);
     if (!chosen) return std::unexpected(chosen.error());
     return {};
+  }
+
+  Result<std::vector<std::string>> devices(std::string_view pattern) override {
+    const auto library = onnx_library();
+    if (!library) return std::unexpected(library.error());
+    return each_device(onnx_machine(**library), pattern);
   }
 
   Result<std::unique_ptr<LoadedModel>> load(const fs::path& path, const LoadOptions& wanted) override {
@@ -111,8 +139,12 @@ class OnnxEngine final : public Engine {
     const auto library = onnx_library();
     if (!library) return std::unexpected(library.error());
 
+    auto chosen = choose_device(onnx_machine(**library), wanted.device);
+    if (!chosen) return std::unexpected(chosen.error());
     try {
-      return load_with(**library, path, wanted);
+      return load_on(*std::move(chosen), [&](OnnxDevice device) {
+        return load_with(**library, path, wanted, std::move(device));
+      });
     } catch (const Ort::Exception& error) {
       return fail(ErrorCode::invalid_argument, "{}: ONNX Runtime does not take the options: {}",
                   path.string(), one_line(error.what()));
@@ -120,59 +152,24 @@ class OnnxEngine final : public Engine {
   }
 
  private:
-  struct Chosen {
-    std::optional<OnnxCuda> cuda;
-    std::vector<std::string> notes;
-  };
-
-  Result<std::unique_ptr<LoadedModel>> load_with(const OnnxLibrary& library, const fs::path& path,
-                                                 const LoadOptions& wanted) {
+  static Result<std::unique_ptr<LoadedModel>> load_with(const OnnxLibrary& library, const fs::path& path,
+                                                        const LoadOptions& wanted, OnnxDevice device) {
     Ort::SessionOptions options;
     options.SetGraphOptimizationLevel(ORT_ENABLE_ALL);
-    auto device = choose_device(library, wanted.device);
-    if (!device) return std::unexpected(device.error());
-
     const bool latency = wanted.policy == SchedulingPolicy::latency;
     LoadedThreads threads{.per_request = latency ? usable_cores() : 1, .spin = latency};
-    if (Status applied =
-            apply_config(options, wanted.config, threads, device->cuda ? &*device->cuda : nullptr);
-        !applied)
+    ProviderOptions providers;
+    if (Status applied = apply_config(options, wanted.config, threads, providers); !applied)
+      return std::unexpected(applied.error());
+    if (Status applied = apply_providers(library, path, wanted, std::move(providers), device); !applied)
       return std::unexpected(applied.error());
     options.SetIntraOpNumThreads(int(threads.per_request));
     for (const char* pool : {"session.intra_op.allow_spinning", "session.inter_op.allow_spinning"})
       if (!options.HasConfigEntry(pool)) options.AddConfigEntry(pool, threads.spin ? "1" : "0");
     // On a GPU runs queue up behind each other anyway; a second request hides the copies.
-    threads.requests = device->cuda ? 2 : latency ? 1 : std::max(1u, usable_cores() / threads.per_request);
-    return load_onnx_model(library, path, wanted, options, threads, std::move(device->cuda),
-                           std::move(device->notes));
-  }
-
-  static Result<Chosen> choose_device(const OnnxLibrary& library, std::string_view text) {
-    const auto device = parse_device(text);
-    if (!device) return std::unexpected(device.error());
-    if (device->kind == DeviceName::Kind::cpu) {
-      if (device->index == 0) return Chosen{};
-      return fail(ErrorCode::unavailable, "device={} is not usable: there is one CPU device; usable: CPU",
-                  text);
-    }
-    auto cuda = find_cuda(library, device->index);
-    const bool is_automatic = device->kind == DeviceName::Kind::automatic;
-    if (cuda) {
-      Chosen chosen;
-      if (is_automatic)
-        chosen.notes.push_back(
-            std::format("device=AUTO uses CUDA:{}: {}", cuda->index, cuda->context->description()));
-      chosen.cuda = *std::move(cuda);
-      return chosen;
-    }
-    if (is_automatic)
-      return Chosen{.cuda = {}, .notes = {"device=AUTO uses the CPU: " + cuda.error().message}};
-    const int others = cuda_devices();
-    return fail(ErrorCode::unavailable, "device={} is not usable: {}; usable: CPU{}", text,
-                cuda.error().message,
-                others > device->index || others == 0 ? ""
-                : others == 1                         ? ", CUDA:0"
-                                                      : std::format(", CUDA:0 to CUDA:{}", others - 1));
+    threads.requests = device.cuda ? 2 : latency ? 1 : std::max(1u, usable_cores() / threads.per_request);
+    return load_onnx_model(library, path, wanted, options, threads, std::move(device.cuda),
+                           std::move(device.notes));
   }
 };
 

@@ -19,11 +19,14 @@ struct LoadedThreads {
   unsigned requests = 1;     // at the same time
 };
 
+using ProviderSettings = std::vector<std::pair<std::string, std::string>>;
+
 // The NVIDIA device that a model is to run on.
 struct OnnxCuda {
   ContextRef context;
   int index = 0;
-  std::vector<std::pair<std::string, std::string>> provider;  // the user's options of the CUDA provider
+  ProviderSettings provider;  // the user's options of the CUDA provider
+  ProviderSettings tensorrt;  // of the TensorRT provider in front of it; empty: without that one
 };
 
 // An input or output as the library knows it.

@@ -53,12 +53,20 @@ Result<at::Device> choose_device(std::string_view text, std::vector<std::string>
     return fail(ErrorCode::unavailable, "device={} is not usable: there is one CPU device; usable: CPU",
                 text);
   }
+  if (device->all)
+    return fail(ErrorCode::invalid_argument, "device={} names several devices where one is wanted", text);
   std::string missing;
   if (!torch::cuda::is_available())
     missing = "libtorch " TORCH_VERSION " has no CUDA, or finds no device";
   else if (device->index >= int(torch::cuda::device_count()))
     missing = std::format("there are {} CUDA devices", torch::cuda::device_count());
-  if (missing.empty()) return at::Device(at::kCUDA, c10::DeviceIndex(device->index));
+  if (missing.empty()) {
+    if (device->kind == DeviceName::Kind::automatic)
+      notes.push_back(std::format("device=AUTO uses CUDA:{}, the first of {} that libtorch " TORCH_VERSION
+                                  " finds",
+                                  device->index, torch::cuda::device_count()));
+    return at::Device(at::kCUDA, c10::DeviceIndex(device->index));
+  }
   if (device->kind == DeviceName::Kind::automatic) {
     notes.push_back("device=AUTO uses the CPU: " + missing);
     return at::Device(at::kCPU);
@@ -160,7 +168,22 @@ class TorchEngine final : public Engine {
         .version = TORCH_VERSION, .library = library.dli_fname ? library.dli_fname : "", .note = {}};
   }
 
+  Result<std::vector<std::string>> devices(std::string_view pattern) override {
+    if (!torch::cuda::is_available())
+      return fail(ErrorCode::unavailable,
+                  "device={} is not usable: libtorch " TORCH_VERSION
+                  " has no CUDA, or finds no device; usable: CPU",
+                  pattern);
+    std::vector<std::string> names;
+    for (size_t i = 0; i < torch::cuda::device_count(); ++i) names.push_back(std::format("CUDA:{}", i));
+    return names;
+  }
+
   Status check_device(std::string_view text) override {
+    if (const auto device = parse_device(text); device && device->all) {
+      const auto all = devices(text);
+      return all ? Status{} : Status(std::unexpected(all.error()));
+    }
     std::vector<std::string> notes;
     const auto device = choose_device(text, notes);
     if (!device) return std::unexpected(device.error());

@@ -1,0 +1,72 @@
+"""The tests that need a GPU; see bench.py, which starts them."""
+
+import json
+from pathlib import Path
+
+from bench import Bench, enter
+
+
+def run(bench: Bench, clips: list[str]) -> int:
+    failed = sum(agreement(bench, Path(clip)) for clip in clips)
+    for name, only in [
+        ("cuda_memory_test", "*"),
+        ("video_to_tensor_test", "*Cuda*:*KeepsToTheMemory*"),
+        ("engine_test", "OnnxCuda*"),
+    ]:
+        done = enter(bench, f"BUILD/tests/{name}", f"--gtest_filter={only}")
+        failed += done.returncode != 0
+        print(f"== {name}: exit {done.returncode}")
+        print((done.stdout + done.stderr)[-5000:], flush=True)
+    return failed
+
+
+def detections(bench: Bench, clip: Path, decoder: str, detector: str) -> list[list[dict]]:
+    """What a detector finds in the first second of the clip, by frame."""
+    out = bench.root / "tmp/found.jsonl"
+    out.unlink(missing_ok=True)
+    text = (
+        f"filesrc location={clip} ! qtdemux ! h264parse ! identity eos-after=31 ! {decoder} ! {detector} ! "
+        "metaconvert ! metapublish file-path=/tmp/found.jsonl file-format=json-lines ! fakesink sync=false"
+    )
+    done = enter(bench, "/usr/bin/gst-launch-1.0", "-q", *text.split())
+    if not out.exists():
+        print(text, done.stdout[-2000:], done.stderr[-2000:])
+        return []
+    return [json.loads(line).get("objects", []) for line in out.read_text().splitlines()]
+
+
+def overlap(a: dict, b: dict) -> float:
+    width = min(a["x_max"], b["x_max"]) - max(a["x_min"], b["x_min"])
+    height = min(a["y_max"], b["y_max"]) - max(a["y_min"], b["y_min"])
+    if width <= 0 or height <= 0:
+        return 0
+    area = lambda box: (box["x_max"] - box["x_min"]) * (box["y_max"] - box["y_min"])
+    return width * height / (area(a) + area(b) - width * height)
+
+
+def agreement(bench: Bench, clip: Path) -> int:
+    """The whole path on the GPU finds what the CPU finds in the same pictures."""
+    bench.folders = str(clip.parent)
+    model = "object_detect model=/opt/models/yolox_nano.onnx"
+    cuda = "nvh264dec ! video/x-raw(memory:CUDAMemory)"
+    reference = detections(bench, clip, "nvh264dec ! cudadownload ! video/x-raw", model)
+    failed = 0
+    for what, decoder, detector in [
+        ("decoder and model on the GPU", cuda, f"{model} device=CUDA:0"),
+        ("frames in CUDA memory, model on the CPU", cuda, f"{model} device=CPU"),
+        ("frames in system memory, model on the GPU", "nvh264dec ! cudadownload ! video/x-raw", f"{model} device=CUDA:0"),
+        ("device=AUTO", cuda, f"{model} device=AUTO"),
+    ]:
+        found = detections(bench, clip, decoder, detector)
+        wanted = matched = 0
+        for mine, theirs in zip(found, reference):
+            boxes = [item["detection"]["bounding_box"] for item in mine]
+            for item in theirs:
+                if item["detection"]["confidence"] < 0.4:  # others come and go with the last digit
+                    continue
+                wanted += 1
+                matched += any(overlap(item["detection"]["bounding_box"], box) > 0.9 for box in boxes)
+        good = len(found) == len(reference) > 0 and wanted > 0 and matched >= 0.98 * wanted
+        failed += not good
+        print(f"== {what}: {len(found)} of {len(reference)} frames, {matched} of {wanted} objects: {'ok' if good else 'FAILED'}", flush=True)
+    return failed

@@ -1,0 +1,215 @@
+// Sessions of models that run on a device; with the driver of tests/cuda, whose calls fail when they are told
+// to.
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <vector>
+
+#include "sightglass/memory/cuda/cuda.h"
+#include "sightglass/memory/cuda/cuda_stream.h"
+#include "sightglass/memory/mapping.h"
+#include "sightglass/memory/system/system_memory_pool.h"
+#include "sightglass/model/session.h"
+#include "tests/cuda/driver_double.h"
+
+namespace sightglass {
+namespace {
+
+using test::cuda_double;
+using testing::HasSubstr;
+
+// Its model gives back its input [N,4] of float32, which it reads on the device.
+class EchoEngine final : public Engine {
+ public:
+  std::atomic<int> with_memory = 1000;  // requests for which there is memory
+
+  std::string_view name() const override { return "echo"; }
+  bool reads(const std::filesystem::path&) const override { return true; }
+  Result<EngineInfo> info() override { return EngineInfo{}; }
+  Status check_device(std::string_view) override { return {}; }
+  Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path&, const LoadOptions&) override {
+    return std::make_unique<Model>(*this);
+  }
+
+ private:
+  class Request final : public ModelRequest {
+   public:
+    explicit Request(bool has_memory) {
+      if (has_memory) stream_ = CudaStream::make(nullptr).value();
+    }
+    CudaStream* stream() override { return stream_.get(); }
+    Result<uint64_t> place(size_t, const Shape& shape) override {
+      if (!stream_) return fail(ErrorCode::exhausted, "the GPU is full");
+      const size_t bytes = size_t(shape.elements()) * sizeof(float);
+      if (!block_ || block_->size() < bytes) {
+        auto made = allocate_cuda(nullptr, bytes);
+        if (!made) return forward_error(made);
+        block_ = *std::move(made);
+      }
+      return static_cast<CudaMemory&>(*block_).address();
+    }
+    Status prepare(std::span<const Shape>, std::span<const Shape>) override {
+      return stream_ ? Status() : fail(ErrorCode::exhausted, "the GPU is full");
+    }
+    Status run(std::span<const Binding> inputs, std::span<Binding> outputs) override {
+      auto from = place(0, inputs[0].shape);
+      if (!from) return forward_error(from);
+      const size_t bytes = size_t(inputs[0].shape.elements()) * sizeof(float);
+      Status status =
+          inputs[0].is_placed ? Status() : stream_->copy(*from, address_of(inputs[0].data), bytes);
+      Binding& output = outputs[0];
+      if (status && !output.data) {
+        auto block = allocate_memory(bytes);
+        output = {.data = (*block)->data(), .shape = inputs[0].shape, .memory = *block};
+      }
+      if (status) status = stream_->copy(address_of(output.data), *from, bytes);
+      const Status finished = stream_->finish();
+      return status ? finished : status;
+    }
+
+   private:
+    std::unique_ptr<CudaStream> stream_;
+    MemoryRef block_;
+  };
+  class Model final : public LoadedModel {
+   public:
+    explicit Model(EchoEngine& engine) : engine_(engine) {}
+    const ModelSignature& signature() const override { return signature_; }
+    std::unique_ptr<ModelRequest> request() override {
+      return std::make_unique<Request>(engine_.with_memory-- > 0);
+    }
+    unsigned parallel_requests() const override { return 2; }
+    ContextRef device() const override { return cuda_context(0).value(); }
+
+   private:
+    EchoEngine& engine_;
+    const ModelSignature signature_{.inputs = {{.type = DataType::f32, .shape = {-1, 4}, .name = "in"}},
+                                    .outputs = {{.type = DataType::f32, .shape = {-1, 4}, .name = "out"}}};
+  };
+};
+
+class SessionOnDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_NE(cuda_double().fail, nullptr) << "needs the driver of tests/cuda: run it by ctest";
+  }
+  void TearDown() override {
+    cuda_double().heal();
+    EXPECT_EQ(cuda_double().depth(), 0);
+  }
+  Result<OpenedSession> open(unsigned batch = 1) {
+    return open_session({.model = "echo", .batch_size = batch, .batch_timeout = 0, .engine = &engine_});
+  }
+  static Tensor sample(const Ref<MemoryPool>& pool, float value) {
+    Tensor made = tensor_in(pool->acquire().value(), input());
+    auto mapping = map(made, Access::write);
+    for (float& one : mapping->as<float>()) one = value;
+    return made;
+  }
+  static TensorInfo input() { return {.type = DataType::f32, .shape = {1, 4}}; }
+  static std::unique_ptr<SessionStream> stream_of(const OpenedSession& opened, MemoryKind memory) {
+    const TensorInfo info = input();
+    auto stream = opened.session->open_stream({&info, 1}, memory);
+    EXPECT_TRUE(stream) << stream.error().message;
+    return stream ? *std::move(stream) : nullptr;
+  }
+  // What comes out for one sample.
+  static Result<float> run(SessionStream& stream, const Tensor& sample) {
+    std::vector<Tensor> outputs;
+    if (auto sent = stream.submit({&sample, 1}, 0, outputs); !sent) return forward_error(sent);
+    auto mapped = map(outputs.at(0), Access::read);
+    if (!mapped) return forward_error(mapped);
+    return mapped->as<const float>()[3];
+  }
+
+  EchoEngine engine_;
+};
+
+TEST_F(SessionOnDevice, RunsWithTheWorkersThatThereIsMemoryFor) {
+  engine_.with_memory = 3;  // two trial runs, and one worker
+  const auto opened = open(4);
+  ASSERT_TRUE(opened) << opened.error().message;
+  ASSERT_EQ(opened->warnings.size(), 1u);
+  EXPECT_THAT(opened->warnings[0], HasSubstr("1 of 2 workers run it: the GPU is full"));
+  for (const MemoryKind memory : {MemoryKind::system, MemoryKind::cuda}) {
+    const auto stream = stream_of(*opened, memory);
+    ASSERT_TRUE(stream);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(run(*stream, sample(stream->input_pool(0), float(i))).value(), i);
+  }
+}
+
+TEST_F(SessionOnDevice, WithoutMemoryForAnyWorkerDoesNotOpen) {
+  engine_.with_memory = 2;
+  const auto opened = open(4);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::exhausted);
+  EXPECT_THAT(opened.error().message, HasSubstr("the GPU is full"));
+}
+
+// At whatever call the memory runs out or the device goes away: the sample fails in one line, no other one is
+// held up, and the session goes on when it is back.
+TEST_F(SessionOnDevice, ASampleThatFailsOnTheDeviceFailsAlone) {
+  const auto opened = open(4);
+  ASSERT_TRUE(opened) << opened.error().message;
+  for (const MemoryKind memory : {MemoryKind::system, MemoryKind::cuda}) {
+    const auto stream = stream_of(*opened, memory);
+    ASSERT_TRUE(stream);
+    const Tensor one = sample(stream->input_pool(0), 7);
+    ASSERT_EQ(run(*stream, one).value(), 7);
+    int failures = 0;
+    for (const int code : {test::out_of_memory, test::device_gone})
+      for (unsigned call = 1; call < 40; ++call) {
+        cuda_double().fail("", call, code);
+        const auto result = run(*stream, one);
+        cuda_double().heal();
+        if (!result) {
+          ++failures;
+          EXPECT_EQ(result.error().code,
+                    code == test::out_of_memory ? ErrorCode::exhausted : ErrorCode::unavailable)
+              << result.error().message;
+          EXPECT_THAT(result.error().message, testing::Not(HasSubstr("\n")));
+        }
+        ASSERT_EQ(run(*stream, one).value(), 7) << "after a failure from call " << call;
+      }
+    EXPECT_GT(failures, 4);
+  }
+}
+
+TEST_F(SessionOnDevice, RunsThatFailAreCounted) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(stream);
+  const Tensor one = sample(stream->input_pool(0), 3);
+  ASSERT_EQ(run(*stream, one).value(), 3);
+  EXPECT_EQ(opened->session->totals().failed, 0u);
+  cuda_double().fail("cuMemcpyAsync", 1, test::device_gone);
+  for (int i = 0; i < 3; ++i) EXPECT_FALSE(run(*stream, one));
+  SessionTotals totals = opened->session->totals();
+  EXPECT_EQ(totals.failed, 3u);
+  EXPECT_EQ(totals.failed_in_a_row, 3u);
+  EXPECT_THAT(totals.last_failure, HasSubstr("busy or unavailable"));
+  EXPECT_GT(totals.last_failed_ns, 0);
+  cuda_double().heal();
+  ASSERT_EQ(run(*stream, one).value(), 3);
+  totals = opened->session->totals();
+  EXPECT_EQ(totals.failed, 3u);
+  EXPECT_EQ(totals.failed_in_a_row, 0u);
+}
+
+TEST_F(SessionOnDevice, StreamsThatCannotHaveABlockAreToldAndTheOthersGoOn) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto first = stream_of(*opened, MemoryKind::cuda), second = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(first && second);
+  const Tensor one = sample(first->input_pool(0), 3);
+  ASSERT_EQ(run(*first, one).value(), 3);
+  cuda_double().fail("cuMemAlloc_v2", 1, test::out_of_memory);
+  const auto none = second->input_pool(0)->acquire();
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::exhausted);
+  EXPECT_EQ(run(*first, one).value(), 3);
+}
+
+}  // namespace
+}  // namespace sightglass
