@@ -259,6 +259,17 @@ TEST_F(DeviceBoxesTest, SuppressesAsItIsTold) {
   }
 }
 
+TEST_F(DeviceBoxesTest, OnlyAnOverlapAboveTheThresholdSuppresses) {
+  // The second box is the left half of the first.
+  std::vector<float> values(5 * 84, 0.f);
+  const float columns[2][5] = {{20, 20, 20, 20, .9f}, {15, 20, 10, 20, .8f}};
+  for (size_t i = 0; i < 2; ++i)
+    for (size_t c = 0; c < 5; ++c) values[c * 84 + 40 + i] = columns[i][c];
+  const std::vector<Tensor> outputs = {floats({1, 5, 84}, values)};
+  EXPECT_EQ(compare("tensor_postproc_yolo", outputs, {{"iou-threshold", "0.5"}}), 2u);
+  EXPECT_EQ(compare("tensor_postproc_yolo", outputs, {{"iou-threshold", "0.4999"}}), 1u);
+}
+
 // All rows pass, and most lie on better ones, so the list is gone through chunk by chunk.
 TEST_F(DeviceBoxesTest, HoweverManyPassTheBestStay) {
   Noise noise(7);
