@@ -35,7 +35,9 @@ class EchoEngine final : public Engine {
   class Request final : public ModelRequest {
    public:
     explicit Request(bool has_memory) {
-      if (has_memory) stream_ = CudaStream::make(nullptr).value();
+      if (!has_memory) return;
+      stream_ = CudaStream::make(nullptr).value();
+      block_ = allocate_cuda(nullptr, 4096).value();
     }
     CudaStream* stream() override { return stream_.get(); }
     Result<uint64_t> place(size_t, const Shape& shape) override {
