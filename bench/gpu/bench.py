@@ -13,6 +13,7 @@ Parts, each with a time limit of its own, after which what is known is shown:
     latency  8 streams at 30 frames/s: p50 and p99 from when a frame is due; then the most streams without a drop
     churn    1,000 streams that come and go: memory of the device per stream
     memory   128 streams at once: the most memory of the device
+    threads  the processor's time with and without the queues between the stages of the bin
     kernels  video_to_tensor: share of what a copy on the device reaches
     torch    PyTorch with CUDA graphs and channels-last against ONNX Runtime, where PyTorch has CUDA
 
@@ -252,22 +253,47 @@ def memory(bench: Bench) -> None:
         )  # fmt: skip
 
 
-def kernels(bench: Bench) -> None:
+def threads(bench: Bench) -> None:
+    element, model, batch = bench.plan[-1]
+    ways = {
+        "as it is": "",
+        "no queue in front of the bin": " preprocess-queue-size=-1",
+        "a queue in front of the model as well": f" process-queue-size={batch + 2}",
+    }
+    for name, setting in ways.items():
+        for found in streams_program(
+            bench, "peak", bench.clips[0], bench.chain(element, model, batch) + setting, 60,
+            streams=bench.streams, seconds=bench.seconds,
+        ):  # fmt: skip
+            bench.row("threads", f"{Path(model).stem}: {name}", f"{found['cpu_ms_per_100']:.1f} ms of CPU per 100 frames, {found['fps']:.0f} frames/s")
+
+
+def micro(bench: Bench, program: str) -> dict[str, dict] | None:
+    """What a program of benchmarks measured, by name and first argument; none: a row says why."""
     try:
-        done = enter(bench, "BUILD/bench/video_to_tensor_cuda", "--benchmark_format=json", timeout=120 * FACTOR)
+        done = enter(bench, f"BUILD/bench/{program}", "--benchmark_format=json", timeout=120 * FACTOR)
     except FileNotFoundError:
-        bench.row("kernels", "video_to_tensor", "skipped: the benchmark is not built")
-        return
+        bench.row("kernels", program, "skipped: the benchmark is not built")
+        return None
     try:
-        found = {one["name"].split("/")[0] + "/" + one["name"].split("/")[1]: one for one in json.loads(done.stdout)["benchmarks"]}
+        return {"/".join(one["name"].split("/")[:-1]): one for one in json.loads(done.stdout)["benchmarks"]}
     except (ValueError, KeyError, IndexError):
-        bench.row("kernels", "video_to_tensor", f"not measured: {(done.stderr or done.stdout).strip()[-200:]}")
-        return
+        bench.row("kernels", program, f"not measured: {(done.stderr or done.stdout).strip()[-200:]}")
+        return None
+
+
+def kernels(bench: Bench) -> None:
+    found = micro(bench, "video_to_tensor_cuda") or {}
     copy = next((one.get("GB_per_s", 0) for name, one in found.items() if name.startswith("copy_on_device")), 0)
     for name, one in found.items():
         if "us_per_launch" in one:
             share = f", {one['GB_per_s'] / copy:.2f} of a copy" if copy else ""
             bench.row("kernels", name, f"{one['us_per_launch'] * 1e6:.0f} µs, {one['GB_per_s']:.0f} GB/s{share}")
+        elif "error_message" in one:
+            bench.row("kernels", name, f"not measured: {one['error_message']}")
+    for name, one in (micro(bench, "decoders_cuda") or {}).items():
+        if "real_time" in one and "objects" in one:
+            bench.row("kernels", name, f"{one['real_time']:.0f} µs per frame, {one['cpu_time']:.0f} µs of CPU")
         elif "error_message" in one:
             bench.row("kernels", name, f"not measured: {one['error_message']}")
 
@@ -289,7 +315,7 @@ def torch(bench: Bench) -> None:
         bench.row("torch", f"{name}, batch 8: PyTorch {found['version']}", f"{found['fps']:.0f} pictures/s{other}")
 
 
-PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, kernels, torch)}
+PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, threads, kernels, torch)}
 
 
 def run_parts(bench: Bench, wanted: list[str]) -> int:
@@ -331,7 +357,7 @@ def stand_in(build: str, models: Path, clip: Path, wanted: list[str]) -> int:
     )  # fmt: skip
     code = run_parts(bench, wanted)
     found = {part for part, _, text in bench.rows if not text.startswith(("0 frames/s", "no answer", "not known"))}
-    missing = [name for name in wanted or ["speed", "copies", "latency", "churn", "memory"] if name not in found]
+    missing = [name for name in wanted or ["speed", "copies", "latency", "churn", "memory", "threads"] if name not in found]
     for name in missing:
         print(f"nothing was measured by {name}", flush=True)
     empty = [what for _, what, text in bench.rows if text.startswith(("0 frames/s", "no answer", "not known"))]

@@ -139,6 +139,9 @@ class Source {
   virtual Status run(Deliver& out, std::stop_token stop) = 0;
 
   // The rest from any thread, while it runs too.
+  // A start() that waits for somebody gives up soon; what it answers does not matter any more. Also before it
+  // has begun. A start() that waits for nobody needs none of this.
+  virtual void cancel() {}
   // Takes nothing more in, but goes on acknowledging what was delivered until it is stopped. False: it has
   // nothing to acknowledge, and may be stopped at once.
   virtual bool drain() { return false; }

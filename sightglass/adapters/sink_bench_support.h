@@ -1,7 +1,7 @@
 // For benchmarks of sinks beside the client library that stands behind them: CPU of this process per record,
 // of several ways that take turns, so that a machine that is busy meanwhile is so for all of them.
 //
-//   Turns turns(500);  // records of one batch
+//   Turns turns(bench_batch);  // records of one batch
 //   turns.add("bare_us", [&] { … });
 //   turns.add("sink_us", [&] { … });
 //   turns.run(state);
@@ -18,7 +18,21 @@
 #include <utility>
 #include <vector>
 
+#include "sightglass/adapters/test_records.h"
+
 namespace sightglass::adapters::testing {
+
+inline constexpr size_t bench_batch = 500;  // records
+
+// A batch of frames with ten objects each.
+inline const std::vector<RecordRef>& bench_records() {
+  static const std::vector<RecordRef> all = [] {
+    std::vector<RecordRef> made;
+    for (size_t i = 0; i < bench_batch; ++i) made.push_back(frame_record({.seq = int64_t(i), .objects = 10}));
+    return made;
+  }();
+  return all;
+}
 
 // Of all threads; what other processes do does not count.
 inline double cpu_seconds() {

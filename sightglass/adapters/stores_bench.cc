@@ -26,17 +26,8 @@
 namespace sightglass::adapters {
 namespace {
 
-constexpr size_t batch = 500;
-
-const std::vector<RecordRef>& records() {
-  static const std::vector<RecordRef> all = [] {
-    std::vector<RecordRef> made;
-    for (size_t i = 0; i < batch; ++i)
-      made.push_back(testing::frame_record({.seq = int64_t(i), .objects = 10}));
-    return made;
-  }();
-  return all;
-}
+constexpr size_t batch = testing::bench_batch;
+const auto& records = testing::bench_records;
 
 std::unique_ptr<Sink> open(const std::string& type, const testing::Options& options) {
   auto sink = testing::make_sink(type, options);

@@ -204,7 +204,8 @@ int run(const CLI::App& command, SourceOptions options) {
     if (!options.quiet) std::println(stderr, "{}", window.url());
   }
   const StopOnSignal stop;
-  if (Status started = process.start(); !started) return complain(started.error());
+  if (Status started = process.start(stop.token()); !started)
+    return started.error().code == ErrorCode::cancelled ? 0 : complain(started.error());
 
   // What goes on is told once per change.
   std::map<std::string, std::pair<adapters::SourceState, std::string>> told;

@@ -175,9 +175,13 @@ class Stream final : public SessionStream {
       input_pools_.push_back(memory == MemoryKind::system
                                  ? pool_for(inputs_[i], inputs_[i].type == wanted[i].type ? form.capacity : 1)
                                  : pool_on_device(inputs_[i]));
+    CopyLedger::Hop* const downloads =
+        session_->device() ? &CopyLedger::process().hop(session_->short_name_ + " results to the CPU")
+                           : nullptr;
     for (const TensorInfo& output : outputs())
       result_pools_.push_back(
-          waits_ ? nullptr : make_ref<ResultPool>(size_t(output.shape.elements()) * size_of(output.type)));
+          waits_ ? nullptr
+                 : make_ref<ResultPool>(size_t(output.shape.elements()) * size_of(output.type), downloads));
     queue_.join(member_, form_);
   }
   ~Stream() override { queue_.leave(member_); }

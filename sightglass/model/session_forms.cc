@@ -4,6 +4,7 @@
 #include <cstring>
 #include <format>
 
+#include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/cuda/cuda_stream.h"
 #include "sightglass/model/gather.h"
 
@@ -232,12 +233,16 @@ Status SessionForms::make_form(Form& form) {
   for (const TensorInfo& output : form.outputs) {
     const int64_t elements = output.shape.elements();
     Ref<MemoryPool>& places = form.places.emplace_back();
+    Ref<MemoryPool>& device_places = form.device_places.emplace_back();
     if (elements <= 0) continue;
     const size_t bytes = size_t(elements) * size_of(output.type) * form.capacity;
     if (const ContextRef device = model_.device()) {
       auto pinned = make_pinned_pool(device, bytes);
       if (!pinned) return forward_error(pinned);
       places = *std::move(pinned);
+      auto on_device = make_cuda_pool(device, bytes);
+      if (!on_device) return forward_error(on_device);
+      device_places = *std::move(on_device);
     } else {
       places = make_ref<SystemMemoryPool>(SystemMemoryPool::Options{.block_size = bytes});
     }

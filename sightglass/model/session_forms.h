@@ -26,7 +26,8 @@ struct Form final : RequestQueue::Form {
   std::vector<Ref<SystemMemory>> constants;  // for a full run; null: an input that is not constant
   std::vector<Ref<MemoryPool>> places;  // SystemMemory for the outputs of a full run, pinned where the model
                                         // is on a device; null: the size depends on the data
-  std::string note;  // why there are no batches though they were wanted; else empty
+  std::vector<Ref<MemoryPool>> device_places;  // the same on the device; null without one
+  std::string note;                            // why there are no batches though they were wanted; else empty
 
   bool depends_on_data() const;
   // The rows of a run of so many samples. On a device there are runs of one and of all only: those are

@@ -5,11 +5,18 @@
 //   Ref<ResultMemory> result = pool->acquire();   // by the stream, at submission
 //   result->set_fence(fence);
 //   result->bind(block, address);                 // by the worker, before it opens the fence
+//
+// Of a model on a device the outputs stay there and come to the CPU when they are mapped, sample by sample. A
+// stream whose results are mapped before anybody has asked for them on the device gets them from then on with
+// the batch, which is cheaper.
 #pragma once
 
+#include <atomic>
 #include <mutex>
 
 #include "sightglass/memory/completion_fence.h"
+#include "sightglass/memory/copy_ledger.h"
+#include "sightglass/memory/cuda/device_bytes.h"
 #include "sightglass/memory/system/system_memory.h"
 
 namespace sightglass {
@@ -19,12 +26,23 @@ class RequestQueue;
 class ResultPool;
 
 // Bytes of a block that is not known yet. map() waits for the fence, and the fence is opened after bind().
-class ResultMemory final : public SystemMemory {
+class ResultMemory final : public SystemMemory, public DeviceBytes {
  public:
   void bind(MemoryRef block, std::byte* data) {
     block_ = std::move(block);
     point_to(data);
   }
+  // In CUDA memory, at `offset` of the block.
+  void bind_on_device(MemoryRef block, size_t offset) {
+    block_ = std::move(block);
+    offset_ = offset;
+    is_on_device_ = true;
+  }
+  // Whether the stream's results are read by the CPU.
+  bool is_for_cpu() const;
+
+  Result<std::byte*> map(Access access) override;
+  Result<DevicePlace> on_device() override;
 
  private:
   friend ResultPool;
@@ -32,20 +50,31 @@ class ResultMemory final : public SystemMemory {
   void dispose() noexcept override;
 
   MemoryRef block_;
-  Ref<ResultPool> pool_;  // while in use
+  size_t offset_ = 0;
+  bool is_on_device_ = false;
+  std::mutex mutex_;                // of the following, and of block_ on a device
+  MemoryRef downloaded_;            // pinned, as long as this is in use
+  std::byte* host_ = nullptr;       // its first byte
+  bool was_asked_for_ = false;      // on the device
+  bool is_changed_by_cpu_ = false;  // what lies on the device is no longer true
+  Ref<ResultPool> pool_;            // while in use
   ResultMemory* next_ = nullptr;
 };
 
 // Gives out results of one size again and again. Thread-safe; results may outlive every other reference.
 class ResultPool final : public RefCounted {
  public:
-  explicit ResultPool(size_t size) : size_(size) {}
+  // `downloads`: where results are counted that come from a device one by one; null without a device.
+  explicit ResultPool(size_t size, CopyLedger::Hop* downloads = nullptr)
+      : size_(size), downloads_(downloads) {}
   ~ResultPool() override;
   Ref<ResultMemory> acquire();
 
  private:
   friend ResultMemory;
   const size_t size_;  // bytes
+  CopyLedger::Hop* const downloads_;
+  std::atomic<bool> is_for_cpu_ = false;
   std::mutex mutex_;
   ResultMemory* free_ = nullptr;
 };

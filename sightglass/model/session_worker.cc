@@ -123,7 +123,7 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   const Form& form = static_cast<const Form&>(*samples.front()->request->form);
   const size_t rows = form.rows_for(samples.size(), bool(device_));
   Status status = bind_inputs(form, samples, rows);
-  if (status) status = bind_outputs(form, rows);
+  if (status) status = bind_outputs(form, samples, rows);
   if (status) {
     status = run_bound(form, samples);
   } else if (CudaStream* stream = model_request_->stream()) {
@@ -286,7 +286,7 @@ Result<std::byte*> SessionWorker::scratch_for(size_t input, size_t bytes) {
   return scratch_[input]->data();
 }
 
-Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
+Status SessionWorker::bind_outputs(const Form& form, std::span<Mapped* const> samples, size_t rows) {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const Shape& shape = form.outputs[i].shape;
     outputs_[i] = {
@@ -294,6 +294,13 @@ Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
         .shape = form.batches && form.places[i] ? with_samples(shape, rows * size_t(shape[0])) : shape,
         .memory = nullptr};
     if (!form.places[i]) continue;
+    const auto is_for_cpu = [&](const Mapped* sample) {
+      const Ref<ResultMemory>& result = sample->request->results[i];
+      return !result || result->is_for_cpu();
+    };
+    // Where the device has no memory left, the CPU has.
+    if (form.device_places[i] && !std::ranges::all_of(samples, is_for_cpu) && bind_on_device(form, i))
+      continue;
     auto block = form.places[i]->acquire();
     if (!block) return forward_error(block);
     outputs_[i].data = static_cast<SystemMemory&>(**block).data();
@@ -303,14 +310,31 @@ Status SessionWorker::bind_outputs(const Form& form, size_t rows) {
   return {};
 }
 
+Status SessionWorker::bind_on_device(const Form& form, size_t output) {
+  CudaStream* const stream = model_request_->stream();
+  if (!stream) return fail(ErrorCode::unavailable, "there is no CUDA stream");
+  auto block = form.device_places[output]->acquire();
+  if (!block) return forward_error(block);
+  auto& memory = static_cast<CudaMemory&>(**block);
+  // Whoever had the block before may still be reading it.
+  if (Status ordered = memory.wait_in(stream->get()); !ordered) return ordered;
+  outputs_[output].data = reinterpret_cast<void*>(memory.address());
+  places_[output] = *std::move(block);
+  return {};
+}
+
 void SessionWorker::give_outputs(const Form& form, std::span<Mapped* const> samples) {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const size_t bytes = form.places[i] ? bytes_of(form.outputs[i].shape, form.outputs[i].type) : 0;
+    const bool is_on_device = places_[i] && places_[i]->kind() == MemoryKind::cuda;
     for (size_t k = 0; k < samples.size(); ++k) {
       Request& request = *samples[k]->request;
       if (request.kept) request.outputs[i] = std::exchange(outputs_[i], {});
       if (request.kept && places_[i]) request.outputs[i].memory = places_[i];
-      if (request.results[i])
+      if (!request.results[i]) continue;
+      if (is_on_device)
+        request.results[i]->bind_on_device(places_[i], k * bytes);
+      else
         request.results[i]->bind(places_[i], static_cast<std::byte*>(outputs_[i].data) + k * bytes);
     }
   }

@@ -46,7 +46,8 @@ class SessionWorker final : public RequestQueue::Runner {
   Status place_input(const Form& form, std::span<Mapped* const> samples, size_t input);
   bool is_on_device(const Tensor& tensor) const;
   Result<std::byte*> scratch_for(size_t input, size_t bytes);
-  Status bind_outputs(const Form& form, size_t rows);
+  Status bind_outputs(const Form& form, std::span<Mapped* const> samples, size_t rows);
+  Status bind_on_device(const Form& form, size_t output);
   void give_outputs(const Form& form, std::span<Mapped* const> samples);
   void finish(std::span<Mapped* const> samples, const Status& status);
 

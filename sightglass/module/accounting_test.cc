@@ -1,6 +1,5 @@
 #include "sightglass/module/accounting.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,7 +8,6 @@
 #include <thread>
 
 #include "sightglass/adapters/test_records.h"
-#include "sightglass/module/record_codec.h"
 #include "sightglass/module/sink_runner.h"
 
 namespace sightglass::module {
@@ -170,22 +168,6 @@ TEST(Accounts, ForgetsASourceFiveMinutesAfterItsStreamHasGone) {
   EXPECT_TRUE(accounts.find("cam"));
   accounts.forget_old(3600 * second + 301 * second);
   EXPECT_FALSE(accounts.find("cam"));
-}
-
-// What stands in the record's lines in pixels, which need the size of the picture.
-TEST(RecordCodec, KeepsTheSizeOfThePicture) {
-  const auto record = adapters::testing::frame_record({.seq = 3, .objects = 2, .events = 1});
-  RecordCodec codec;
-  std::vector<uint8_t> bytes;
-  codec.encode(*record, bytes);
-  const auto again = codec.decode(bytes);
-  ASSERT_TRUE(again) << again.error().message;
-  ASSERT_TRUE((*again)->results.video);
-  EXPECT_EQ((*again)->results.video->width, 640);
-  EXPECT_EQ((*again)->results.video->height, 480);
-  std::string text;
-  adapters::write_record_json(**again, text);
-  EXPECT_THAT(text, testing::HasSubstr(R"("x":64,"y":96,"w":79,"h":113)"));
 }
 
 // Stores nothing until it is cancelled.

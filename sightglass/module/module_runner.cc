@@ -268,8 +268,17 @@ Status ModuleRunner::start_sources() {
     }));
   }
   // All can be opened before any delivers.
-  for (auto& source : sources_)
-    if (auto started = source->start(); !started) return started;
+  for (auto& source : sources_) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (is_ending_) return fail(ErrorCode::cancelled, "shut down while it started");
+      starting_ = source.get();
+    }
+    auto started = source->start();
+    const std::scoped_lock lock(mutex_);
+    starting_ = nullptr;
+    if (!started) return started;
+  }
   for (auto& source : sources_) source->run();
   return {};
 }
@@ -442,6 +451,7 @@ Outcome ModuleRunner::shutdown(const ShutdownOptions& options) {
     is_ending_ = true;
     if (state_ != State::failed) state_ = State::draining;
     changed_.notify_all();
+    if (starting_) starting_->cancel();
     changed_.wait(lock, [&] { return !starts_sources_; });
   }
   Outcome outcome = drain_and_end(options);

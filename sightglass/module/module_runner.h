@@ -138,7 +138,8 @@ class ModuleRunner final : public Module {
   std::vector<std::unique_ptr<Ingress>> idle_ingresses_;
   std::optional<Outcome> outcome_;
   bool is_ending_ = false, ends_now_ = false, is_cut_short_ = false, is_ended_ = false;
-  bool starts_sources_ = false;  // a shutdown waits for that
+  bool starts_sources_ = false;       // a shutdown waits for that
+  SourceRunner* starting_ = nullptr;  // which it cancels
   std::vector<int64_t> wrong_tokens_;
 
   std::mutex rollout_mutex_;

@@ -1,32 +1,26 @@
-// A record as bytes and back, for queues on disk: the message as it would go over a socket, its payload, and
-// the few fields that a message has no place for. Thread-safe.
+// A record as bytes and back, for queues on disk: its message, which is in Avro, its results and its payload.
+// Thread-safe.
 #pragma once
 
-#include <memory>
 #include <mutex>
 #include <span>
 #include <vector>
 
 #include "sightglass/adapters/record.h"
-#include "sightglass/stream/message_reader.h"
-#include "sightglass/stream/message_writer.h"
+#include "sightglass/module/results_codec.h"
 
 namespace sightglass::module {
 
 class RecordCodec {
  public:
-  RecordCodec();
-  // Replaces `bytes`; leaves them empty when the record cannot be said (a message over the limits).
-  // Allocates nothing once warm, where the metadata allow it.
+  // Appends; adds nothing when the record cannot be said (over 4 GiB). Allocates nothing once warm.
   void encode(const adapters::Record& record, std::vector<uint8_t>& bytes);
   Result<adapters::RecordRef> decode(std::span<const uint8_t> bytes);
 
  private:
   std::mutex mutex_;
-  stream::MessageWriter writer_;
-  stream::MessageReader reader_;
-  stream::Message message_;  // that is being encoded; keeps what it has allocated
-  std::vector<uint8_t> body_;
+  ResultsWriter results_;
+  stream::Message message_;  // without what stands elsewhere in the record; keeps what it has allocated
 };
 
 }  // namespace sightglass::module

@@ -94,7 +94,8 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
                               .bytes = settings.queue.bytes,
                               .policy = stream::QueuePolicy(settings.queue.policy),
                               .durable = settings.queue.durable},
-      std::move(spill), [self = runner.get()](const stream::SinkItem& item) { self->settle(item, false); });
+      std::move(spill), [self = runner.get()](const stream::SinkItem& item) { self->settle(item, false); },
+      [self = runner.get()](const stream::SinkItem& item) { self->settle_spilled(*item.as<Parcel>()); });
   return runner;
 }
 
@@ -102,6 +103,7 @@ SinkRunner::SinkRunner(const SinkSettings& settings) : settings_(settings) {}
 
 SinkRunner::~SinkRunner() {
   if (thread_.joinable()) (void)stop(0);
+  queue_.reset();  // it may still have to say what is on disk
 }
 
 Status SinkRunner::start() {
@@ -137,10 +139,6 @@ SinkRunner::Offer SinkRunner::offer(const ParcelRef& parcel, uint64_t stream,
       case stream::SinkQueue::Status::taken:
       case stream::SinkQueue::Status::dropped:  // on_dropped has settled it
         return Offer::taken;
-      case stream::SinkQueue::Status::spilled:
-        note_end(*parcel, {});
-        if (settings_.required) parcel->done(true);
-        return Offer::taken;
       case stream::SinkQueue::Status::closed:
         // Stays expected, for ever: a required sink has not stored it, and its writer learns that.
         note_end(*parcel, "dropped");
@@ -164,7 +162,13 @@ void SinkRunner::note_end(const Parcel& parcel, std::string_view error) {
   if (parcel.trace) parcel.trace->add("sink." + settings_.name, parcel.offered_ns, now, error);
 }
 
-// What is on disk is settled already: that counts as stored.
+// On disk: that counts as stored.
+void SinkRunner::settle_spilled(const Parcel& parcel) {
+  note_end(parcel, {});
+  if (settings_.required) parcel.done(true);
+}
+
+// What is on disk is settled already.
 void SinkRunner::settle(const stream::SinkItem& item, bool stored) {
   if (!item.on_disk) {
     note_end(*item.as<Parcel>(), stored ? "" : "dropped");

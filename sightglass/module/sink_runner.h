@@ -67,6 +67,7 @@ class SinkRunner {
   std::optional<adapters::RecordRef> mapped(const adapters::RecordRef& record);
   void bury(const stream::SinkItem& item, std::string_view reason);
   void settle(const stream::SinkItem& item, bool stored);
+  void settle_spilled(const Parcel& parcel);
   void note_end(const Parcel& parcel, std::string_view error);
   bool pause_for(Time time);
   void note_error(const Error& error);

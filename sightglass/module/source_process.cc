@@ -73,9 +73,11 @@ Status SourceProcess::add(const Entry& entry) {
   return {};
 }
 
-Status SourceProcess::start() {
-  for (auto& source : sources_)
+Status SourceProcess::start(const std::stop_token& stop) {
+  for (auto& source : sources_) {
+    const std::stop_callback cancelled(stop, [&] { source->runner->cancel(); });
     if (Status started = source->runner->start(); !started) return started;
+  }
   for (auto& source : sources_) source->runner->run();
   return {};
 }

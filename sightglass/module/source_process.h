@@ -51,7 +51,8 @@ class SourceProcess {
 
   // Checks all that can be checked without connecting.
   Status add(const Entry& entry);
-  Status start();
+  // `cancelled` soon after `stop` is requested, whatever the sources wait for.
+  Status start(const std::stop_token& stop = {});
   // True: every source has ended by itself.
   bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop);
   // Stops what still runs, ends its streams, and waits until the readers have acknowledged everything: for

@@ -1,8 +1,13 @@
 #include "sightglass/module/source_runner.h"
 
 #include <chrono>
+#include <utility>
 
 namespace sightglass::module {
+
+namespace {
+constexpr auto time_to_give_up = std::chrono::seconds(2);
+}
 
 SourceRunner::SourceRunner(std::string name, std::unique_ptr<adapters::Source> source,
                            std::unique_ptr<adapters::Deliver> ingress, std::function<void()> ended)
@@ -18,9 +23,38 @@ SourceRunner::~SourceRunner() {
 }
 
 Status SourceRunner::start() {
-  auto started = state_->source->start();
+  const auto cancelled = [&] { return fail(ErrorCode::cancelled, "{}: stopped while it started", name_); };
+  std::unique_lock lock(state_->mutex);
+  if (state_->is_cancelled) return cancelled();
+  // On a thread of its own, which can be left behind: it may ask servers and names that never answer.
+  thread_ = std::jthread([state = state_] {
+    auto started = state->source->start();
+    const std::scoped_lock inner(state->mutex);
+    state->started = std::move(started);
+    state->changed.notify_all();
+  });
+  state_->changed.wait(lock, [&] { return state_->started || state_->is_cancelled; });
+  if (!state_->changed.wait_for(lock, time_to_give_up, [&] { return state_->started.has_value(); })) {
+    thread_.detach();
+    is_left_behind_ = true;
+    return cancelled();
+  }
+  auto started = *std::move(state_->started);
+  const bool is_cancelled = state_->is_cancelled;
+  lock.unlock();
+  thread_.join();
+  if (is_cancelled) return cancelled();
   if (!started && started.error().element.empty()) started.error().element = name_;
   return started;
+}
+
+void SourceRunner::cancel() {
+  {
+    const std::scoped_lock lock(state_->mutex);
+    if (std::exchange(state_->is_cancelled, true)) return;
+    state_->changed.notify_all();
+  }
+  state_->source->cancel();
 }
 
 void SourceRunner::run() {

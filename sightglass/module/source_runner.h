@@ -23,6 +23,8 @@ class SourceRunner {
   ~SourceRunner();
 
   Status start();  // opens it; nothing is delivered yet
+  // From any thread: start() comes back at once, with `cancelled`, if it has not yet.
+  void cancel();
   void run();
   void request_stop() { thread_.request_stop(); }
   // Takes nothing more in; what has nothing to acknowledge is stopped.
@@ -44,6 +46,8 @@ class SourceRunner {
     std::unique_ptr<adapters::Deliver> ingress;
     std::function<void()> ended;
     std::atomic<bool> has_ended{false};
+    bool is_cancelled = false;
+    std::optional<Status> started;
     mutable std::mutex mutex;
     std::condition_variable changed;
     Status status;

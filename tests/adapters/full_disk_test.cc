@@ -51,7 +51,6 @@ void outbox_on_a_full_disk(const std::string& folder) {
   module::SinkSettings settings{.name = "store", .module = "test", .desc = &desc};
   settings.queue.records = 100;
   settings.queue.policy = module::QueuePolicy::spill;
-  settings.queue.spill_bytes = 2 << 20;  // of which the disk has half
   settings.spill_folder = folder + "/outbox";
   settings.params = params;
   settings.batch_records = 100;

@@ -13,7 +13,6 @@ namespace {
 
 using namespace sightglass::test;
 
-constexpr CUdeviceptr on_device = CUdeviceptr(1) << 62;
 constexpr size_t most_bytes = size_t(1) << 40;
 constexpr int invalid_value = 1, invalid_context = 201, not_supported = 801;
 constexpr int devices = 2;
@@ -24,6 +23,7 @@ struct State {
   std::map<std::string, std::pair<unsigned, int>> faults;  // calls until it fails, with what
   std::map<CUdeviceptr, size_t> blocks;
   std::map<void*, size_t> pinned;
+  std::map<std::string, CudaDoubleKernel> kernels;
 };
 State& state() {
   static State& instance = *new State;  // used until the process is gone
@@ -234,13 +234,22 @@ CUresult cuModuleLoadData(CUmodule* module, const void*) {
   *module = reinterpret_cast<CUmodule>(contexts);
   return call(__func__, done);
 }
-CUresult cuModuleGetFunction(CUfunction* function, CUmodule, const char*) {
-  *function = reinterpret_cast<CUfunction>(contexts);
-  return call(__func__, done);
+CUresult cuModuleGetFunction(CUfunction* function, CUmodule, const char* name) {
+  return call(__func__, [&] {
+    const std::lock_guard lock(state().mutex);
+    *function = reinterpret_cast<CUfunction>(&state().kernels[name]);
+    return 0;
+  });
 }
-CUresult cuLaunchKernel(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
-                        CUstream, void**, void**) {
-  return call(__func__, done);
+CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                        unsigned block_x, unsigned block_y, unsigned block_z, unsigned, CUstream,
+                        void** arguments, void**) {
+  return call(__func__, [&] {
+    const unsigned grid[] = {grid_x, grid_y, grid_z}, block[] = {block_x, block_y, block_z};
+    if (const CudaDoubleKernel kernel = *reinterpret_cast<CudaDoubleKernel*>(function))
+      kernel(grid, block, arguments[0]);
+    return 0;
+  });
 }
 
 // ---- no handles for other processes
@@ -269,6 +278,11 @@ const CudaDouble cuda_double_controls = {
     .device_bytes = [] { return sum_of(state().blocks); },
     .pinned_bytes = [] { return sum_of(state().pinned); },
     .depth = [] { return int(entered.size()); },
+    .set_kernel =
+        [](const char* name, CudaDoubleKernel kernel) {
+          const std::lock_guard lock(state().mutex);
+          state().kernels[name] = kernel;
+        },
 };
 
 }  // extern "C"

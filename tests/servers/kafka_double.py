@@ -25,19 +25,18 @@ import asyncio
 import base64
 import struct
 import sys
-import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-import kafka_groups  # noqa: E402
 import scram  # noqa: E402
 import serving  # noqa: E402
-from kafka_wire import Batch, Malformed, Reader, array, blob, control_batch, int8, int16, int32, int64, string  # noqa: E402
-
-OFFSET_OUT_OF_RANGE, CORRUPT, UNKNOWN_TOPIC, TOO_LARGE = 1, 2, 3, 10
-INVALID_TOPIC, TOPIC_DENIED, GROUP_DENIED, SASL_UNSUPPORTED, SASL_STATE, UNSUPPORTED_VERSION, TOPIC_EXISTS = 17, 29, 30, 33, 34, 35, 36
-BAD_PARTITIONS, BAD_REPLICATION, OLD_FORMAT, OUT_OF_ORDER, OLD_EPOCH, TXN_STATE, SASL_FAILED = 37, 38, 43, 45, 47, 48, 58
+from kafka_group_requests import GroupRequests  # noqa: E402
+from kafka_log import (BAD_PARTITIONS, BAD_REPLICATION, CORRUPT, INVALID_TOPIC, OFFSET_OUT_OF_RANGE, OLD_FORMAT,  # noqa: E402
+                       SASL_FAILED, SASL_STATE, SASL_UNSUPPORTED, TOO_LARGE, TOPIC_DENIED, TOPIC_EXISTS, UNKNOWN_TOPIC,
+                       UNSUPPORTED_VERSION, Partition, Topic)
+from kafka_transactions import TransactionRequests  # noqa: E402
+from kafka_wire import Batch, Malformed, Reader, array, blob, int8, int16, int32, int64, string  # noqa: E402
 
 APIS = {0: ("Produce", 3, 7), 1: ("Fetch", 4, 11), 2: ("ListOffsets", 1, 5), 3: ("Metadata", 0, 8), 8: ("OffsetCommit", 2, 7),
         9: ("OffsetFetch", 1, 5), 10: ("FindCoordinator", 0, 2), 11: ("JoinGroup", 0, 5), 12: ("Heartbeat", 0, 3),
@@ -56,85 +55,12 @@ class AnyCode:
         return "any error code"
 
 
-class Partition:
-    def __init__(self):
-        self.batches, self.start, self.end = [], 0, 0
-        self.sequences = {}  # producer → (epoch, next sequence, its last batches: sequence, count, offset)
-        self.open = {}       # producer → first offset of its transaction
-        self.aborted = []    # (producer, first offset, last offset)
-
-    def append(self, batch):
-        """(error, offset): a repeated batch has the offset that it had."""
-        if batch.producer >= 0 and batch.sequence >= 0:
-            epoch, expected, recent = self.sequences.get(batch.producer, (batch.epoch, None, deque(maxlen=5)))
-            if batch.epoch < epoch:
-                return OLD_EPOCH, -1
-            if batch.epoch > epoch:
-                expected, recent = 0, deque(maxlen=5)
-            for sequence, count, offset in recent:
-                if (sequence, count) == (batch.sequence, batch.count):
-                    return 0, offset
-            if expected is not None and batch.sequence != expected:
-                return OUT_OF_ORDER, -1
-            recent.append((batch.sequence, batch.count, self.end))
-            self.sequences[batch.producer] = (batch.epoch, (batch.sequence + batch.count) % (1 << 31), recent)
-        if batch.transactional and not batch.control:
-            self.open.setdefault(batch.producer, self.end)
-        batch.at_offset(self.end)
-        self.batches.append(batch)
-        self.end += batch.last_delta + 1
-        return 0, batch.offset
-
-    def end_transaction(self, producer, epoch, commits):
-        first = self.open.pop(producer, None)
-        batch = control_batch(producer, epoch, commits, int(time.time() * 1000))
-        if first is not None and not commits:
-            self.aborted.append((producer, first, self.end))
-        self.append(batch)
-
-    @property
-    def stable(self):
-        return min(self.open.values(), default=self.end)
-
-    def cut(self, offset):
-        self.start = max(self.start, min(offset, self.end))
-        self.batches = [batch for batch in self.batches if batch.last_offset >= self.start]
-
-    def read(self, offset, limit, size):
-        """Whole batches from the one with the offset, at least one, below the limit."""
-        low, high = 0, len(self.batches)
-        while low < high:
-            middle = (low + high) // 2
-            if self.batches[middle].last_offset < offset:
-                low = middle + 1
-            else:
-                high = middle
-        parts, total = [], 0
-        for batch in self.batches[low:]:
-            if batch.last_offset >= limit or parts and total + len(batch.data) > size:
-                break
-            parts.append(batch.data)
-            total += len(batch.data)
-        return b"".join(parts)
-
-
-class Topic:
-    def __init__(self, partitions, configs=None):
-        self.partitions, self.configs = [Partition() for _ in range(partitions)], dict(configs or {})
-
-
-class Transaction:
-    def __init__(self, producer):
-        self.producer, self.epoch = producer, -1
-        self.partitions, self.offsets = set(), []
-
-
 class Connection:
     def __init__(self, writer):
         self.writer, self.user, self.mechanism, self.exchange, self.raw = writer, None, None, None, False
 
 
-class KafkaDouble(serving.Server):
+class KafkaDouble(GroupRequests, TransactionRequests, serving.Server):
     def __init__(self, options):
         super().__init__(options)
         self.faults = serving.Faults(AnyCode(), FAULTS)
@@ -599,163 +525,6 @@ class KafkaDouble(serving.Server):
                 inner.append(int32(number) + int16(error) + int64(at) + int64(found) + (int32(-1) if version >= 4 else b""))
             parts.append(string(name) + array(inner))
         return (int32(0) if version >= 2 else b"") + array(parts)
-
-    # --- groups
-
-    def group(self, name):
-        if name not in self.groups:
-            self.groups[name] = kafka_groups.Group(self.options.rebalance_delay)
-        return self.groups[name]
-
-    async def FindCoordinator(self, connection, request, version):
-        name, kind = request.string(), request.int8() if version >= 1 else 0
-        error = GROUP_DENIED if kind == 0 and name in self.denied_groups else 0
-        host, _, port = self.advertise.rpartition(":")
-        return ((int32(0) + int16(error) + string(None) if version >= 1 else int16(error)) + int32(1) + string(host) + int32(int(port)))
-
-    async def JoinGroup(self, connection, request, version):
-        name, session = request.string(), request.int32()
-        rebalance = request.int32() if version >= 1 else session
-        member, instance = request.string(), request.string() if version >= 5 else None
-        protocol_type, protocols = request.string(), request.array((request.string, request.bytes))
-        if name in self.denied_groups:
-            answer = (GROUP_DENIED, -1, "", "", "", [])
-        else:
-            answer = await self.group(name).join(member, instance, protocol_type, protocols, session, rebalance, request.client or "",
-                                                 version >= 4)
-        error, generation, protocol, leader, own, members = answer
-        return ((int32(0) if version >= 2 else b"") + int16(error) + int32(generation) + string(protocol) + string(leader) + string(own) +
-                array(string(other) + (string(known) if version >= 5 else b"") + blob(data) for other, known, data in members))
-
-    async def SyncGroup(self, connection, request, version):
-        name, generation, member = request.string(), request.int32(), request.string()
-        instance = request.string() if version >= 3 else None
-        error, assignment = await self.group(name).sync(member, instance, generation, request.array((request.string, request.bytes)))
-        return (int32(0) if version >= 1 else b"") + int16(error) + blob(assignment)
-
-    async def Heartbeat(self, connection, request, version):
-        name, generation, member = request.string(), request.int32(), request.string()
-        error = self.group(name).heartbeat(member, request.string() if version >= 3 else None, generation)
-        return (int32(0) if version >= 1 else b"") + int16(error)
-
-    async def LeaveGroup(self, connection, request, version):
-        name = request.string()
-        if version < 3:
-            return (int32(0) if version >= 1 else b"") + int16(self.group(name).leave(request.string(), None))
-        members = request.array((request.string, request.string))
-        return int32(0) + int16(0) + array(string(member) + string(instance) + int16(self.group(name).leave(member, instance))
-                                           for member, instance in members)
-
-    async def OffsetCommit(self, connection, request, version):
-        name, generation, member = request.string(), request.int32(), request.string()
-        instance = request.string() if version >= 7 else None
-        if version <= 4:
-            request.int64()
-        group = self.group(name)
-        denied = GROUP_DENIED if name in self.denied_groups else group.commit_error(member, instance, generation)
-        parts = []
-        for _ in range(request.int32()):
-            topic, inner = request.string(), []
-            for _ in range(request.int32()):
-                number, offset = request.int32(), request.int64()
-                if version >= 6:
-                    request.int32()
-                metadata = request.string()
-                error = denied or self.partition(topic, number)[0]
-                if not error:
-                    self.commit(name, topic, number, offset, metadata or "")
-                inner.append(int32(number) + int16(error))
-            parts.append(string(topic) + array(inner))
-        return (int32(0) if version >= 3 else b"") + array(parts)
-
-    async def OffsetFetch(self, connection, request, version):
-        name = request.string()
-        group = self.group(name)
-        wanted = request.array(lambda: (request.string(), request.array(request.int32)))
-        if wanted is None:
-            by_topic = defaultdict(list)
-            for topic, number in group.offsets:
-                by_topic[topic].append(number)
-            wanted = list(by_topic.items())
-        error = GROUP_DENIED if name in self.denied_groups else 0
-        parts = []
-        for topic, numbers in wanted:
-            inner = []
-            for number in numbers:
-                offset, metadata = group.offsets.get((topic, number), (-1, ""))
-                inner.append(int32(number) + int64(offset) + (int32(-1) if version >= 5 else b"") + string(metadata) +
-                             int16(error if version < 2 else 0))
-            parts.append(string(topic) + array(inner))
-        return (int32(0) if version >= 3 else b"") + array(parts) + (int16(error) if version >= 2 else b"")
-
-    # --- idempotent producers and transactions
-
-    async def InitProducerId(self, connection, request, version):
-        name = request.string()
-        if not name:
-            self.know_producer(self.next_producer + 1)
-            return int32(0) + int16(0) + int64(self.next_producer) + int16(0)
-        if name not in self.transactions:
-            self.know_producer(self.next_producer + 1)
-            self.transactions[name] = Transaction(self.next_producer)
-        transaction = self.transactions[name]
-        transaction.epoch += 1
-        self.finish(transaction, False)
-        return int32(0) + int16(0) + int64(transaction.producer) + int16(transaction.epoch)
-
-    def transaction(self, request):
-        found = self.transactions.get(request.string())
-        producer, epoch = request.int64(), request.int16()
-        if found is None or producer != found.producer:
-            return TXN_STATE, None
-        return (OLD_EPOCH if epoch != found.epoch else 0), found
-
-    def finish(self, transaction, commits):
-        for name, number in transaction.partitions:
-            self.end_transaction(name, number, transaction.producer, transaction.epoch, commits)
-        if commits:
-            for group, topic, number, offset, metadata in transaction.offsets:
-                self.commit(group, topic, number, offset, metadata or "")
-        transaction.partitions, transaction.offsets = set(), []
-
-    async def AddPartitionsToTxn(self, connection, request, version):
-        denied, transaction = self.transaction(request)
-        parts = []
-        for name, numbers in request.array((request.string, lambda: request.array(request.int32))):
-            inner = []
-            for number in numbers:
-                error = denied or self.partition(name, number)[0]
-                if not error:
-                    transaction.partitions.add((name, number))
-                inner.append(int32(number) + int16(error))
-            parts.append(string(name) + array(inner))
-        return int32(0) + array(parts)
-
-    async def AddOffsetsToTxn(self, connection, request, version):
-        return int32(0) + int16(self.transaction(request)[0])
-
-    async def TxnOffsetCommit(self, connection, request, version):
-        known, group, producer, _ = request.string(), request.string(), request.int64(), request.int16()
-        transaction, parts = self.transactions.get(known), []
-        for _ in range(request.int32()):
-            topic, inner = request.string(), []
-            for _ in range(request.int32()):
-                number, offset = request.int32(), request.int64()
-                if version >= 2:
-                    request.int32()
-                transaction.offsets.append((group, topic, number, offset, request.string()))
-                inner.append(int32(number) + int16(0))
-            parts.append(string(topic) + array(inner))
-        return int32(0) + array(parts)
-
-    async def EndTxn(self, connection, request, version):
-        error, transaction = self.transaction(request)
-        commits = request.bool()
-        if not error:
-            self.finish(transaction, commits)
-            async with self.arrived:
-                self.arrived.notify_all()
-        return int32(0) + int16(error)
 
 
 def add_options(parser):

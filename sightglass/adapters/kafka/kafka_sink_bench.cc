@@ -22,7 +22,7 @@
 namespace sightglass::adapters {
 namespace {
 
-constexpr size_t batch = 500;
+constexpr size_t batch = testing::bench_batch;
 
 // Ten tracked objects with an attribute each.
 RecordRef record(int number) {

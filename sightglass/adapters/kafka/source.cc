@@ -82,6 +82,7 @@ class KafkaSource final : public Source {
     client_ = std::move(*client);
     rd_kafka_poll_set_consumer(client_.get());
     auto checked = check_topics(start_timeout_ms);
+    if (is_cancelled_) return fail(ErrorCode::cancelled, "{}: stopped on request", context_.name);
     // Brokers that are away are waited for, for ever.
     if (!checked && checked.error().code == ErrorCode::unavailable) {
       journal_.log(4, "START", checked.error().message);
@@ -122,6 +123,8 @@ class KafkaSource final : public Source {
     close();
     return failure_;
   }
+
+  void cancel() override { is_cancelled_ = true; }
 
   // Goes on as a member of the group, with nothing more taken, so that what is under way can be committed.
   bool drain() override {
@@ -184,7 +187,7 @@ class KafkaSource final : public Source {
   Status check_topics(int timeout_ms) {
     journal_.clear();
     for (const std::string& topic : params_.topics) {
-      auto count = partition_count(client_.get(), topic, timeout_ms, journal_);
+      auto count = partition_count(client_.get(), topic, timeout_ms, journal_, &is_cancelled_);
       if (!count) {
         count.error().message = context_.name + ": " + count.error().message;
         return forward_error(count);
@@ -202,7 +205,7 @@ class KafkaSource final : public Source {
   Status read_committed(rd_kafka_topic_partition_list_t& list, int timeout_ms) {
     const auto end = Clock::now() + std::chrono::milliseconds(timeout_ms);
     for (;;) {
-      const auto failed = rd_kafka_committed(client_.get(), &list, 1000);
+      const auto failed = rd_kafka_committed(client_.get(), &list, ask_once_ms);
       if (!failed) break;
       // A group that is denied is told of here.
       const KafkaOwned<rd_kafka_message_t> said(rd_kafka_consumer_poll(client_.get(), 0));
@@ -211,7 +214,7 @@ class KafkaSource final : public Source {
           !denied.empty() || failed == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
         return fail(ErrorCode::invalid_argument, "{}: group '{}': {}", context_.name, params_.group,
                     denied.empty() ? error_text(failed) : denied);
-      if (Clock::now() >= end || stop_.stop_requested())
+      if (Clock::now() >= end || stop_.stop_requested() || is_cancelled_)
         return fail(ErrorCode::unavailable, "{}: the offsets of group '{}' cannot be read: {}", context_.name,
                     params_.group, error_text(failed));
     }
@@ -511,7 +514,7 @@ class KafkaSource final : public Source {
   SourceJournal journal_{context_.name, this};
   stream::MessageReader reader_;
   const std::shared_ptr<RefusalCounts> refusals_ = std::make_shared<RefusalCounts>();
-  std::atomic<bool> is_draining_{false}, has_to_commit_again_{false};
+  std::atomic<bool> is_draining_{false}, is_cancelled_{false}, has_to_commit_again_{false};
   KafkaOwned<rd_kafka_t> client_;
   // The source's thread's own.
   bool is_checked_ = false, has_begun_ = false, is_closed_ = false;

@@ -56,8 +56,8 @@ Result<std::unique_ptr<Sidecar>> side_file(const FileParams& params, const std::
   return std::make_unique<Sidecar>(std::move(*loaded));
 }
 
-Result<std::vector<int64_t>> shown_order(const std::string& media) {
-  auto units = AccessUnits::open(media);
+Result<std::vector<int64_t>> shown_order(const std::string& media, std::stop_token stop) {
+  auto units = AccessUnits::open(media, {.stop = std::move(stop)});
   if (!units) return forward_error(units);
   std::vector<int64_t> times;
   for (;;) {

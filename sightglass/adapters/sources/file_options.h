@@ -1,6 +1,7 @@
 // From the parameters of a source of files to what it works with; the same checks for all of them.
 #pragma once
 
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,6 @@ Result<std::unique_ptr<Sidecar>> side_file(const FileParams& params, const std::
 
 // The pts of all frames in the order in which they are shown, for side files that count frames. Empty: the
 // order of decoding.
-Result<std::vector<int64_t>> shown_order(const std::string& media);
+Result<std::vector<int64_t>> shown_order(const std::string& media, std::stop_token stop = {});
 
 }  // namespace sightglass::adapters

@@ -102,7 +102,7 @@ class Multi final : public Source {
   }
 
   Status start() override {
-    auto opened = AccessUnits::open(params_.location);
+    auto opened = AccessUnits::open(params_.location, {.stop = opening_.get_token()});
     if (!opened) return forward_error(opened);
     info_ = (*opened)->info();
     size_t bytes = 0;
@@ -120,6 +120,8 @@ class Multi final : public Source {
     if (units_.empty()) return fail(ErrorCode::corrupt, "{}: has no frames", masked_url(params_.location));
     return {};
   }
+
+  void cancel() override { opening_.request_stop(); }
 
   Status run(Deliver& out, std::stop_token stop) override {
     const Clock::time_point begin = Clock::now();
@@ -244,6 +246,7 @@ class Multi final : public Source {
 
   static constexpr size_t most_bytes = size_t(1) << 30;
   const Params params_;
+  std::stop_source opening_;
   MediaInfo info_;
   std::vector<AccessUnit> units_;
   std::mt19937_64 random_;

@@ -53,11 +53,12 @@ class Picture final : public AccessUnits {
   bool is_given_ = false;
 };
 
-Result<std::vector<uint8_t>> read_all(const std::string& location) {
+Result<std::vector<uint8_t>> read_all(const std::string& location, const std::stop_token& stop) {
   const std::string shown = masked_url(location);
   const auto failed = [&](int error) { return media_error(shown, error); };
   AVIOContext* made = nullptr;
   MediaDeadline deadline(10'000);
+  const std::stop_callback cancelled(stop, [&] { deadline.cancel(); });
   AVDictionary* options = media_options(location);
   // A name is no URL, whatever is in it.
   const std::string url = location.find("://") == location.npos ? "file:" + location : location;
@@ -80,8 +81,9 @@ Result<std::vector<uint8_t>> read_all(const std::string& location) {
 
 }  // namespace
 
-Result<std::unique_ptr<AccessUnits>> open_picture(const std::string& location, Fraction rate) {
-  auto bytes = read_all(location);
+Result<std::unique_ptr<AccessUnits>> open_picture(const std::string& location, Fraction rate,
+                                                  const std::stop_token& stop) {
+  auto bytes = read_all(location, stop);
   if (!bytes) return forward_error(bytes);
   const std::string_view codec = codec_of(*bytes);
   if (codec.empty())

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "sightglass/adapters/sources/access_units.h"
@@ -14,6 +15,7 @@
 namespace sightglass::adapters {
 
 // `rate`: pictures per second of the stream that it becomes part of.
-Result<std::unique_ptr<AccessUnits>> open_picture(const std::string& location, Fraction rate);
+Result<std::unique_ptr<AccessUnits>> open_picture(const std::string& location, Fraction rate,
+                                                  const std::stop_token& stop = {});
 
 }  // namespace sightglass::adapters

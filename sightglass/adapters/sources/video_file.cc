@@ -48,21 +48,25 @@ class OneFile final : public Source {
       : params_(std::move(params)), feed_(options, params_.source_id), token_(std::move(token)) {}
 
   Status start() override {
-    auto opened = rate_.num > 0 ? open_picture(params_.location, rate_) : AccessUnits::open(params_.location);
+    const std::stop_token stop = opening_.get_token();
+    auto opened = rate_.num > 0 ? open_picture(params_.location, rate_, stop)
+                                : AccessUnits::open(params_.location, {.stop = stop});
     if (!opened) return forward_error(opened);
     units_ = std::move(*opened);
     auto metadata = side_file(params_, params_.location, false);
     if (!metadata) return forward_error(metadata);
     metadata_ = std::move(*metadata);
     if (!metadata_ || !metadata_->counts_frames() || rate_.num > 0) return {};
-    auto shown = shown_order(params_.location);
+    auto shown = shown_order(params_.location, stop);
     if (!shown) return forward_error(shown);
     shown_ = std::move(*shown);
     return {};
   }
 
+  void cancel() override { opening_.request_stop(); }
+
   Status run(Deliver& out, std::stop_token stop) override {
-    const std::stop_callback cancel(stop, [this] { units_->cancel(); });
+    const std::stop_callback cancelled(stop, [this] { units_->cancel(); });
     const std::string name = std::filesystem::path(params_.location).filename();
     const FileFeed::Media media{.name = name,
                                 .metadata = metadata_.get(),
@@ -95,6 +99,7 @@ class OneFile final : public Source {
   const FileParams params_;
   FileFeed feed_;
   const std::string token_;
+  std::stop_source opening_;
   Fraction rate_{0, 1};  // of a picture
   double start_ = 0, stop_ = 0;
   std::unique_ptr<AccessUnits> units_;

@@ -39,124 +39,125 @@ constexpr Places places[] = {
     {PixelFormat::gray16, 1, {{0, 1}}},
 };
 
-struct Luma {
-  double red, blue;
-};
-Luma luma_of(ColorMatrix matrix) {
-  switch (matrix) {
-    case ColorMatrix::bt601:
-      return {0.299, 0.114};
-    case ColorMatrix::bt709:
-      return {0.2126, 0.0722};
-    case ColorMatrix::bt2020:
-      return {0.2627, 0.0593};
-  }
-  return {0.299, 0.114};
-}
-
-uint8_t mixed(uint8_t below, uint8_t above, int alpha) {
-  return uint8_t((below * (255 - alpha) + above * alpha + 128) * 257 >> 16);
-}
-
-// How much of the samples from `first` on a range of pixels covers: all of it between the two ends.
+// The samples that a range of pixels lies on. How many of the pixels that a sample stands for are covered:
+// all of them between the two ends. The last sample of an odd picture stands for fewer.
 struct Covered {
-  int first, end;            // samples
-  int first_part, end_part;  // of 255, of the first and the last sample
+  int from, to, size, shift;
+  int first, end;  // samples
 
-  Covered(int from, int to, int size, int shift) : first(from >> shift), end(((to - 1) >> shift) + 1) {
-    const int per = 1 << shift;
-    // The last sample of an odd picture stands for fewer pixels.
-    const auto part = [&](int sample) {
-      const int start = sample << shift, stop = std::min(start + per, size);
-      return (std::min(to, stop) - std::max(from, start)) * 255 / (stop - start);
-    };
-    first_part = part(first);
-    end_part = part(end - 1);
+  Covered(int first_pixel, int end_pixel, int pixels, int shift_by)
+      : from(first_pixel),
+        to(end_pixel),
+        size(pixels),
+        shift(shift_by),
+        first(from >> shift),
+        end(((to - 1) >> shift) + 1) {}
+  int pixels(int sample) const { return std::min((sample + 1) << shift, size) - (sample << shift); }
+  int covered(int sample) const {
+    return std::min(to, std::min((sample + 1) << shift, size)) - std::max(from, sample << shift);
   }
-  int at(int sample) const { return sample == first ? first_part : sample == end - 1 ? end_part : 255; }
+  bool is_part(int sample) const { return covered(sample) < pixels(sample); }
 };
 
 }  // namespace
 
+size_t component_places(PixelFormat format, std::array<ComponentPlace, 4>& result) {
+  const Places& found = *std::ranges::find(places, format, &Places::format);
+  for (size_t i = 0; i < found.count; ++i) {
+    const auto [plane, byte] = found.components[i];
+    const PlaneLayout layout = plane_layout(format, plane);
+    result[i] = {plane, byte, layout.pixel_bytes, layout.shift_x, layout.shift_y};
+  }
+  return found.count;
+}
+
 void Canvas::open(const VideoInfo& video, std::span<const Plane> planes) {
-  const Places& place = *std::ranges::find(places, video.format, &Places::format);
   video_ = video;
-  width_ = video.width, height_ = video.height;
   grain_ = 1;
-  component_count_ = place.count;
-  for (int i = 0; i < place.count; ++i) {
-    const auto [plane, byte] = place.components[i];
-    assert(plane < planes.size());
-    const PlaneLayout layout = plane_layout(video.format, plane);
-    components_[i] = {reinterpret_cast<uint8_t*>(planes[plane].data) + byte, planes[plane].stride,
-                      layout.pixel_bytes, layout.shift_x, layout.shift_y};
-    grain_ = std::max(grain_, 1 << std::max(layout.shift_x, layout.shift_y));
+  std::array<ComponentPlace, 4> found;
+  component_count_ = component_places(video.format, found);
+  for (size_t i = 0; i < component_count_; ++i) {
+    const ComponentPlace& place = found[i];
+    assert(place.plane < planes.size());
+    components_[i] = {reinterpret_cast<uint8_t*>(planes[place.plane].data) + place.byte,
+                      planes[place.plane].stride, place.step, place.shift_x, place.shift_y};
+    grain_ = std::max(grain_, 1 << std::max(place.shift_x, place.shift_y));
   }
 }
 
-Ink Canvas::ink(Color color) const {
-  if (!is_yuv(video_.format) && component_count_ > 1) return {color.r, color.g, color.b, 255};
-  const auto [red, blue] = luma_of(video_.matrix);
-  const double y = red * color.r + (1 - red - blue) * color.g + blue * color.b;
-  const double cb = (color.b - y) / (2 * (1 - blue)), cr = (color.r - y) / (2 * (1 - red));
-  const double luma_scale = video_.full_range ? 1 : 219.0 / 255,
-               chroma_scale = video_.full_range ? 1 : 224.0 / 255;
-  const auto byte = [](double value) { return uint8_t(std::clamp(std::lround(value), 0l, 255l)); };
-  return {byte((video_.full_range ? 0 : 16) + y * luma_scale), byte(128 + cb * chroma_scale),
-          byte(128 + cr * chroma_scale), 255};
+Status Canvas::draw(const DrawList& list) {
+  for (const draw::Command& command : list.commands()) {
+    const Ink ink = std::to_array(command.ink);
+    const auto [x, y, w, h] = command.place.area;
+    const Rect area{x, y, w, h};
+    switch (draw::Kind(command.kind)) {
+      case draw::fill:
+        fill(area, ink, command.alpha);
+        break;
+      case draw::glyph:
+        blend(area, list.atlas().masks.data() + command.data, size_t(w), ink);
+        break;
+      case draw::line:
+        line(command.place.segment, command.radius, ink);
+        break;
+      case draw::scores:
+        mask_painter_.tint(*this, list.mask(command), area, ink);
+        break;
+      case draw::labels:
+        mask_painter_.tint_labels(*this, list.mask(command), area);
+        break;
+      case draw::mosaic:
+        mosaic(area, int(command.data));
+        break;
+    }
+  }
+  return {};
 }
 
 Rect Canvas::clipped(const Rect& area) const {
   if (area.empty()) return {};
-  const int x = std::clamp(area.x, 0, width_), y = std::clamp(area.y, 0, height_);
-  return {x, y, std::clamp(area.right(), 0, width_) - x, std::clamp(area.bottom(), 0, height_) - y};
+  const int x = std::clamp(area.x, 0, width()), y = std::clamp(area.y, 0, height());
+  return {x, y, std::clamp(area.right(), 0, width()) - x, std::clamp(area.bottom(), 0, height()) - y};
 }
 
 void Canvas::fill(Rect area, const Ink& ink, uint8_t alpha) {
   area = clipped(area);
   if (area.empty()) return;
-  for (int i = 0; i < component_count_; ++i) fill(components_[i], area, ink[i], alpha);
+  for (size_t i = 0; i < component_count_; ++i) fill(components_[i], area, ink[i], alpha);
 }
 
 void Canvas::fill(const Component& component, const Rect& area, uint8_t value, int alpha) const {
-  const Covered columns(area.x, area.right(), width_, component.shift_x),
-      rows(area.y, area.bottom(), height_, component.shift_y);
+  const Covered columns(area.x, area.right(), width(), component.shift_x),
+      rows(area.y, area.bottom(), height(), component.shift_y);
   for (int y = rows.first; y < rows.end; ++y) {
-    const int row_alpha = alpha * rows.at(y) / 255;
     uint8_t* row = component.row(y);
     int x = columns.first, end = columns.end;
-    const auto mix = [&](int at, int part) {
+    const auto mix = [&](int at, int share) {
       uint8_t& sample = row[at * component.step];
-      sample = mixed(sample, value, row_alpha * part / 255);
+      sample = draw::mixed(sample, value, share);
     };
-    if (row_alpha < 255) {
-      for (; x < end; ++x) mix(x, columns.at(x));
-      continue;
-    }
-    if (columns.first_part < 255) mix(x, columns.first_part), ++x;
-    if (x < end && columns.end_part < 255) --end, mix(end, columns.end_part);
-    if (component.step == 1) {
-      std::memset(row + x, value, size_t(std::max(end - x, 0)));
+    const auto share_of = [&](int at) {
+      return alpha * (rows.covered(y) * columns.covered(at)) / (rows.pixels(y) * columns.pixels(at));
+    };
+    if (columns.is_part(x)) mix(x, share_of(x)), ++x;
+    if (x < end && columns.is_part(end - 1)) --end, mix(end, share_of(end));
+    if (x >= end) continue;
+    const int share = share_of(x);
+    if (share < 255) {
+      for (; x < end; ++x) mix(x, share);
+    } else if (component.step == 1) {
+      std::memset(row + x, value, size_t(end - x));
     } else {
       for (; x < end; ++x) row[x * component.step] = value;
     }
   }
 }
 
-void Canvas::frame(const Rect& outer, int thickness, const Ink& ink) {
-  if (outer.empty()) return;
-  if (2 * thickness >= outer.w || 2 * thickness >= outer.h) return fill(outer, ink);
-  fill({outer.x, outer.y, outer.w, thickness}, ink);
-  fill({outer.x, outer.bottom() - thickness, outer.w, thickness}, ink);
-  const Rect side{outer.x, outer.y + thickness, thickness, outer.h - 2 * thickness};
-  fill(side, ink);
-  fill({outer.right() - thickness, side.y, thickness, side.h}, ink);
-}
-
 void Canvas::blend(const Rect& area, const uint8_t* mask, size_t mask_stride, const Ink& ink) {
   const Rect visible = clipped(area);
   if (visible.empty()) return;
-  for (int i = 0; i < component_count_; ++i) blend(components_[i], area, visible, mask, mask_stride, ink[i]);
+  for (size_t i = 0; i < component_count_; ++i)
+    blend(components_[i], area, visible, mask, mask_stride, ink[i]);
 }
 
 void Canvas::blend(const Component& component, const Rect& area, const Rect& visible, const uint8_t* mask,
@@ -166,7 +167,7 @@ void Canvas::blend(const Component& component, const Rect& area, const Rect& vis
     if (alpha == 255)
       sample = value;
     else if (alpha > 0)
-      sample = mixed(sample, value, alpha);
+      sample = draw::mixed(sample, value, alpha);
   };
   if (component.shift_x == 0 && component.shift_y == 0) {
     for (int y = visible.y; y < visible.bottom(); ++y) {
@@ -178,10 +179,10 @@ void Canvas::blend(const Component& component, const Rect& area, const Rect& vis
   }
   const int per_x = 1 << component.shift_x, per_y = 1 << component.shift_y;
   for (int cy = visible.y >> component.shift_y; cy << component.shift_y < visible.bottom(); ++cy) {
-    const int top = cy << component.shift_y, rows = std::min(per_y, height_ - top);
+    const int top = cy << component.shift_y, rows = std::min(per_y, height() - top);
     uint8_t* row = component.row(cy);
     for (int cx = visible.x >> component.shift_x; cx << component.shift_x < visible.right(); ++cx) {
-      const int left = cx << component.shift_x, columns = std::min(per_x, width_ - left);
+      const int left = cx << component.shift_x, columns = std::min(per_x, width() - left);
       int sum = 0;
       for (int y = std::max(top, visible.y); y < std::min(top + rows, visible.bottom()); ++y)
         for (int x = std::max(left, visible.x); x < std::min(left + columns, visible.right()); ++x)
@@ -191,50 +192,31 @@ void Canvas::blend(const Component& component, const Rect& area, const Rect& vis
   }
 }
 
-void Canvas::line(Point from, Point to, float thickness, const Ink& ink) {
-  const float radius = std::max(thickness, 1.0f) / 2, reach = radius + 1;
-  if (!(std::abs(from.x) < 1e6f && std::abs(from.y) < 1e6f && std::abs(to.x) < 1e6f && std::abs(to.y) < 1e6f))
-    return;
-  const float dx = to.x - from.x, dy = to.y - from.y, length2 = dx * dx + dy * dy;
-  const int top = std::max(0, int(std::floor(std::min(from.y, to.y) - reach))) & ~1;
-  const int bottom = std::min(height_, int(std::ceil(std::max(from.y, to.y) + reach)));
+void Canvas::line(const draw::Segment& at, float radius, const Ink& ink) {
+  const draw::Stroke stroke = draw::stroke(at, radius);
+  const int top = std::max(0, int(std::floor(std::min(at.from_y, at.to_y) - radius - 1))) & ~1;
+  const int bottom = std::min(height(), int(std::ceil(std::max(at.from_y, at.to_y) + radius + 1)));
   // Two rows at a time, since they may share their chroma.
   for (int y = top; y < bottom; y += 2) {
-    // The part of the segment that reaches these rows.
-    float t0 = 0, t1 = 1;
-    if (std::abs(dy) > 1e-3f) {
-      const float a = (float(y) - reach - from.y) / dy, b = (float(y) + 2 + reach - from.y) / dy;
-      t0 = std::clamp(std::min(a, b), 0.0f, 1.0f), t1 = std::clamp(std::max(a, b), 0.0f, 1.0f);
-    }
-    const float xa = from.x + t0 * dx, xb = from.x + t1 * dx;
-    const int left = std::max(0, int(std::floor(std::min(xa, xb) - reach))) & ~1;
-    const int right = std::min(width_, int(std::ceil(std::max(xa, xb) + reach)));
+    const draw::Reach reach = draw::reach(stroke, y, 2);
+    const int left = std::max(0, int(std::floor(reach.left))) & ~1;
+    const int right = std::min(width(), int(std::ceil(reach.right)));
     if (right <= left) continue;
     const size_t columns = size_t(right - left);
     coverage_.resize(std::max(coverage_.size(), 2 * columns));
-    for (int row = 0; row < 2; ++row) {
-      const float py = float(y + row) + 0.5f - from.y;
-      for (int x = left; x < right; ++x) {
-        const float px = float(x) + 0.5f - from.x;
-        const float t = length2 > 0 ? std::clamp((px * dx + py * dy) / length2, 0.0f, 1.0f) : 0;
-        const float away = std::hypot(px - t * dx, py - t * dy);
-        coverage_[row * columns + size_t(x - left)] =
-            uint8_t(std::clamp(radius + 0.5f - away, 0.0f, 1.0f) * 255);
-      }
-    }
-    blend({left, y, int(columns), std::min(2, height_ - y)}, coverage_.data(), columns, ink);
+    for (int row = 0; row < 2; ++row)
+      for (int x = left; x < right; ++x)
+        coverage_[size_t(row) * columns + size_t(x - left)] = draw::coverage(stroke, x, y + row);
+    blend({left, y, int(columns), std::min(2, height() - y)}, coverage_.data(), columns, ink);
   }
 }
 
-void Canvas::mosaic(Rect area, int square) {
-  area = clipped(area);
-  square = (std::max(square, grain_) + grain_ - 1) / grain_ * grain_;
-  for (int y = area.y / grain_ * grain_; y < area.bottom(); y += square)
-    for (int x = area.x / grain_ * grain_; x < area.right(); x += square) {
-      const Rect part =
-          clipped({x, y, std::min(square, area.right() - x), std::min(square, area.bottom() - y)});
-      for (int i = 0; i < component_count_; ++i) mosaic(components_[i], part);
-    }
+void Canvas::mosaic(const Rect& area, int square) {
+  const Rect part = clipped(area);
+  if (part.empty()) return;
+  for_each_square({part.x, part.y, part.w, part.h}, square, grain_, [&](const Rect& one) {
+    for (size_t i = 0; i < component_count_; ++i) mosaic(components_[i], one);
+  });
 }
 
 void Canvas::mosaic(const Component& component, const Rect& area) const {

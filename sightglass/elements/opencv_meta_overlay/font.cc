@@ -25,7 +25,8 @@ constexpr const char* usual_places[] = {
     "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
 };
 
-constexpr size_t max_glyphs = 4096;
+// Of one generation of the atlas; the bytes are those of 4,096 letters of 64 pixels.
+constexpr size_t max_glyphs = 4096, max_atlas_bytes = size_t(16) << 20;
 constexpr char32_t ellipsis = 0x2026;
 
 }  // namespace
@@ -37,11 +38,7 @@ struct Font::State {
   std::array<const Glyph*, 128> ascii{};
   std::unordered_map<char32_t, Glyph> glyphs;  // never moves its elements
 
-  void forget() {
-    ascii.fill(nullptr);
-    glyphs.clear();
-  }
-  void render(FT_Face face, unsigned index, Glyph& glyph) const;
+  void render(FT_Face face, unsigned index, Glyph& glyph, GlyphAtlas& atlas) const;
 
   ~State() {
     for (FT_Face face : faces) FT_Done_Face(face);
@@ -86,8 +83,13 @@ Status Font::open() {
 }
 
 void Font::set_size(int pixels, int thickness) {
-  if (!usable() || (state_->pixels == pixels && state_->thickness == thickness)) return;
-  state_->forget();
+  if (!usable()) return;
+  const bool is_full = state_->glyphs.size() > max_glyphs || atlas_.masks.size() > max_atlas_bytes / 2;
+  if (state_->pixels == pixels && state_->thickness == thickness && !is_full) return;
+  state_->ascii.fill(nullptr);
+  state_->glyphs.clear();
+  atlas_.masks.clear();
+  ++atlas_.generation;
   state_->pixels = pixels;
   state_->thickness = thickness;
   for (FT_Face face : state_->faces)
@@ -97,7 +99,7 @@ void Font::set_size(int pixels, int thickness) {
   descent_ = int(std::ceil(double(-metrics.descender) / 64));
 }
 
-void Font::State::render(FT_Face face, unsigned index, Glyph& glyph) const {
+void Font::State::render(FT_Face face, unsigned index, Glyph& glyph, GlyphAtlas& atlas) const {
   if (FT_Load_Glyph(face, index, FT_LOAD_TARGET_LIGHT | FT_LOAD_NO_BITMAP)) return;
   FT_GlyphSlot slot = face->glyph;
   glyph.advance = float(slot->advance.x) / 64;
@@ -108,13 +110,15 @@ void Font::State::render(FT_Face face, unsigned index, Glyph& glyph) const {
   }
   if (FT_Render_Glyph(slot, FT_RENDER_MODE_NORMAL)) return;
   const FT_Bitmap& bitmap = slot->bitmap;
-  if (bitmap.pixel_mode != FT_PIXEL_MODE_GRAY) return;
+  const size_t first = atlas.masks.size(), bytes = size_t(bitmap.width) * bitmap.rows;
+  if (bitmap.pixel_mode != FT_PIXEL_MODE_GRAY || bytes > max_atlas_bytes - first) return;
   glyph.left = slot->bitmap_left, glyph.top = slot->bitmap_top;
   glyph.width = int(bitmap.width), glyph.height = int(bitmap.rows);
-  glyph.mask.resize(size_t(bitmap.width) * bitmap.rows);
+  glyph.first = uint32_t(first);
+  atlas.masks.resize(first + bytes);
   for (unsigned y = 0; y < bitmap.rows; ++y)
-    std::memcpy(glyph.mask.data() + size_t(y) * bitmap.width, bitmap.buffer + int64_t(y) * bitmap.pitch,
-                bitmap.width);
+    std::memcpy(atlas.masks.data() + first + size_t(y) * bitmap.width,
+                bitmap.buffer + int64_t(y) * bitmap.pitch, bitmap.width);
 }
 
 const Glyph& Font::glyph(char32_t character) {
@@ -131,7 +135,7 @@ const Glyph& Font::glyph(char32_t character) {
         break;
       }
     }
-    state_->render(face, index, found->second);  // index 0: the box of an unknown character
+    state_->render(face, index, found->second, atlas_);  // index 0: the box of an unknown character
   }
   if (is_ascii) state_->ascii[character] = &found->second;
   return found->second;
@@ -141,8 +145,6 @@ void Font::lay_out(std::string_view text, int max_width, TextLine& line) {
   line.items.clear();
   line.width = 0;
   if (!usable() || text.empty()) return;
-  if (state_->glyphs.size() > max_glyphs) state_->forget();
-
   const float room = float(max_width), dots = glyph(ellipsis).advance;
   float pen = 0;
   size_t fitting = 0;  // characters behind which the ellipsis has room

@@ -15,14 +15,15 @@
 #include <vector>
 
 #include "sightglass/core/result.h"
+#include "sightglass/elements/opencv_meta_overlay/draw_list.h"
 
 namespace sightglass {
 
 struct Glyph {
   int left = 0, top = 0;  // of the mask: from the pen position to the right, from the base line up
   int width = 0, height = 0;
-  float advance = 0;          // pixels to the next pen position
-  std::vector<uint8_t> mask;  // coverage 0..255, dense
+  float advance = 0;   // pixels to the next pen position
+  uint32_t first = 0;  // of the mask in the atlas, dense
 };
 
 struct TextLine {
@@ -44,21 +45,25 @@ class Font {
   Status open();
   bool usable() const;
 
-  // Pixels per em, and how many pixels strong a stem is drawn (1: as designed).
+  // Pixels per em, and how many pixels strong a stem is drawn (1: as designed). To be called before the texts
+  // of each frame: it also makes room where there have been too many characters.
   void set_size(int pixels, int thickness);
   int ascent() const { return ascent_; }    // pixels above the base line
   int descent() const { return descent_; }  // below it
 
   // UTF-8 text in one line, cut with an ellipsis where it would be wider than `max_width`. Line breaks and
-  // other control characters become spaces. The glyphs are valid until set_size() or until many other
-  // characters have been laid out: draw the line before the next one.
+  // other control characters become spaces. The glyphs are valid until set_size(); of more characters than
+  // the atlas has room for, the rest leave gaps until then.
   void lay_out(std::string_view text, int max_width, TextLine& line);
+  // The masks of all glyphs so far.
+  const GlyphAtlas& atlas() const { return atlas_; }
 
  private:
   struct State;
   const Glyph& glyph(char32_t character);
 
   std::unique_ptr<State> state_;
+  GlyphAtlas atlas_;
   int ascent_ = 0, descent_ = 0;
 };
 

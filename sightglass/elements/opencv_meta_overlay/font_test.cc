@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <span>
 
 namespace sightglass {
 namespace {
@@ -27,8 +28,9 @@ TEST_F(FontTest, LaysOutSideBySide) {
   EXPECT_GT(font_.ascent(), 12);
   EXPECT_GT(font_.descent(), 2);
   const Glyph& h = *line_.items[0].glyph;
-  EXPECT_EQ(std::ranges::max(h.mask), 255);
-  EXPECT_EQ(h.mask.size(), size_t(h.width) * h.height);
+  const std::span masks(font_.atlas().masks);
+  ASSERT_LE(h.first + size_t(h.width) * size_t(h.height), masks.size());
+  EXPECT_EQ(std::ranges::max(masks.subspan(h.first, size_t(h.width) * size_t(h.height))), 255);
 }
 
 TEST_F(FontTest, ReadsUtf8) {
@@ -77,6 +79,26 @@ TEST_F(FontTest, SurvivesMoreCharactersThanItRemembers) {
     font_.lay_out(text, 1000, line_);
   }
   EXPECT_EQ(line_.items.size(), 1u);
+  EXPECT_LE(font_.atlas().masks.size(), size_t(16) << 20);
+  const uint64_t generation = font_.atlas().generation;
+  font_.set_size(20, 1);
+  EXPECT_GT(font_.atlas().generation, generation);
+  EXPECT_TRUE(font_.atlas().masks.empty());
+  font_.lay_out("x", 1000, line_);
+  EXPECT_FALSE(font_.atlas().masks.empty());
+  font_.set_size(20, 1);
+  EXPECT_FALSE(font_.atlas().masks.empty());
+}
+
+TEST_F(FontTest, AFullAtlasLeavesGaps) {
+  font_.set_size(400, 1);
+  std::string text;
+  for (char32_t c = 0x400; c < 0x500; ++c) text += {char(0xc0 | (c >> 6)), char(0x80 | (c & 0x3f))};
+  font_.lay_out(text, 1000000, line_);
+  EXPECT_EQ(line_.items.size(), 256u);
+  EXPECT_LE(font_.atlas().masks.size(), size_t(16) << 20);
+  EXPECT_GT(line_.items[0].glyph->width, 0);
+  EXPECT_GT(line_.items[255].glyph->advance, 0);
 }
 
 TEST(Font, NamesWhatCannotBeOpened) {

@@ -1,31 +1,10 @@
 #include "sightglass/elements/opencv_meta_overlay/mask_painter.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "sightglass/elements/opencv_meta_overlay/canvas.h"
 
 namespace sightglass {
-namespace {
-
-// Distinct from their neighbours in the list and bright enough for dark pictures. The first three are the
-// original's for color-idx.
-constexpr Color palette[] = {
-    {255, 56, 56},   {26, 188, 96},   {64, 132, 255},  {255, 178, 29},  {190, 84, 255},
-    {0, 212, 219},   {255, 112, 31},  {255, 55, 199},  {160, 220, 40},  {82, 92, 240},
-    {255, 157, 151}, {0, 150, 136},   {250, 235, 60},  {203, 56, 114},  {132, 210, 255},
-    {170, 110, 50},  {146, 255, 190}, {150, 110, 200}, {207, 210, 110}, {240, 190, 230},
-};
-constexpr uint8_t mask_alpha = 110;
-
-}  // namespace
-
-Color palette_color(uint64_t number) { return palette[number % std::size(palette)]; }
-
-MaskPainter::Between MaskPainter::between(int pixel, int from, int size, int cells) {
-  const float at = (float(pixel - from) + 0.5f) * float(cells) / float(size) - 0.5f;
-  const int first = int(std::floor(at));
-  return {std::clamp(first, 0, cells - 1), std::clamp(first + 1, 0, cells - 1), at - float(first)};
-}
-
 void MaskPainter::tint(Canvas& canvas, const Mapping& scores, const Rect& area, const Ink& ink) {
   const int left = std::max(area.x, 0), right = std::min(area.right(), canvas.width());
   const int grain = canvas.grain(), top = std::max(area.y, 0) / grain * grain;
@@ -36,7 +15,7 @@ void MaskPainter::tint(Canvas& canvas, const Mapping& scores, const Rect& area, 
   coverage_.resize(std::max(coverage_.size(), width * size_t(grain)));
   row_.resize(std::max(row_.size(), size_t(cells)));
   across_.clear();
-  for (int x = left; x < right; ++x) across_.push_back(between(x, area.x, area.w, cells));
+  for (int x = left; x < right; ++x) across_.push_back(draw::between(x, area.x, area.w, cells));
   const auto score = [&](int row, int cell) {
     return *reinterpret_cast<const float*>(scores.data() + row * scores.strides()[0] +
                                            cell * scores.strides()[1]);
@@ -49,39 +28,44 @@ void MaskPainter::tint(Canvas& canvas, const Mapping& scores, const Rect& area, 
         continue;
       }
       // Down first, for each column of cells, then across.
-      const Between down = between(y + line, area.y, area.h, rows);
+      const draw::Between down = draw::between(y + line, area.y, area.h, rows);
       for (int cell = 0; cell < cells; ++cell)
-        row_[size_t(cell)] = score(down.first, cell) * (1 - down.part) + score(down.second, cell) * down.part;
+        row_[size_t(cell)] = draw::blended(score(down.first, cell), score(down.second, cell), down.part);
       for (size_t x = 0; x < width; ++x) {
-        const Between& at = across_[x];
-        const float value = row_[size_t(at.first)] * (1 - at.part) + row_[size_t(at.second)] * at.part;
-        coverage[x] = value >= 0.5f ? mask_alpha : 0;
+        const draw::Between& at = across_[x];
+        const float value = draw::blended(row_[size_t(at.first)], row_[size_t(at.second)], at.part);
+        coverage[x] = value >= draw::least_score ? draw::mask_alpha : 0;
       }
     }
     canvas.blend({left, y, int(width), std::min(grain, canvas.height() - y)}, coverage_.data(), width, ink);
   }
 }
 
-// Cells of one class beside each other are filled at once.
+// Cells of one class beside each other are filled at once. Those without a pixel are none.
 void MaskPainter::tint_labels(Canvas& canvas, const Mapping& labels, const Rect& area) {
-  const int64_t rows = labels.shape()[0], columns = labels.shape()[1];
-  const auto edge = [](int64_t cell, int64_t cells, int from, int size) {
-    return from + int(cell * size / cells);
-  };
-  for (int64_t row = 0; row < rows; ++row) {
-    const int y = edge(row, rows, area.y, area.h), bottom = edge(row + 1, rows, area.y, area.h);
+  const auto rows = int(labels.shape()[0]), columns = int(labels.shape()[1]);
+  const auto left_of = [&](int column) { return draw::edge(column, columns, area.x, area.w); };
+  for (int row = 0; row < rows; ++row) {
+    const int y = draw::edge(row, rows, area.y, area.h), bottom = draw::edge(row + 1, rows, area.y, area.h);
     if (bottom <= std::max(y, 0) || y >= canvas.height()) continue;
-    const auto label = [&](int64_t column) {
+    const auto label = [&](int column) {
       return uint8_t(labels.data()[row * labels.strides()[0] + column * labels.strides()[1]]);
     };
-    for (int64_t column = 0; column < columns;) {
-      const uint8_t id = label(column);
-      const int64_t first = column;
-      while (column < columns && label(column) == id) ++column;
-      if (id == 255) continue;
-      const int x = edge(first, columns, area.x, area.w);
-      canvas.fill({x, y, edge(column, columns, area.x, area.w) - x, bottom - y},
-                  canvas.ink(palette_color(id)), mask_alpha);
+    for (int column = 0; column < columns;) {
+      const int x = left_of(column);
+      int right = left_of(column + 1);
+      if (right == x) {
+        ++column;
+        continue;
+      }
+      const uint8_t id = label(column++);
+      for (int next = right; column < columns; right = next, ++column) {
+        next = left_of(column + 1);
+        if (next > right && label(column) != id) break;
+      }
+      if (id != draw::no_label)
+        canvas.fill({x, y, right - x, bottom - y}, ink_of(palette_color(id), canvas.video()),
+                    draw::mask_alpha);
     }
   }
 }

@@ -7,13 +7,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "sightglass/elements/opencv_meta_overlay/canvas.h"
-#include "sightglass/memory/mapping.h"
+#include "sightglass/elements/opencv_meta_overlay/draw_list.h"
 
 namespace sightglass {
 
-// Colours that are distinct from their neighbours; endless.
-Color palette_color(uint64_t number);
+class Canvas;
 
 class MaskPainter {
  public:
@@ -24,15 +22,8 @@ class MaskPainter {
   void tint_labels(Canvas& canvas, const Mapping& labels, const Rect& area);
 
  private:
-  // Where a pixel lies between the middles of two cells.
-  struct Between {
-    int first, second;
-    float part;
-  };
-  static Between between(int pixel, int from, int size, int cells);
-
   std::vector<uint8_t> coverage_;
-  std::vector<Between> across_;
+  std::vector<draw::Between> across_;
   std::vector<float> row_;
 };
 

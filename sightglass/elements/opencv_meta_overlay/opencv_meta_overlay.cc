@@ -92,7 +92,9 @@ Result<Verdict> MetaOverlay::process(Frame& frame) {
     if (auto attached = attach_label_masks(frame); !attached) return forward_error(attached);
     return Verdict::pass;
   }
-  if (auto opened = open_canvas(frame); !opened) return forward_error(opened);
+  auto painter = open_painter(frame);
+  if (!painter) return forward_error(painter);
+  list_.begin(*frame.video, font_.atlas(), *painter);
   choose_sizes();
   bars_.clear();
 
@@ -111,8 +113,12 @@ Result<Verdict> MetaOverlay::process(Frame& frame) {
         if (looks_[i].label) draw_label(regions[i], looks_[i]);
     }
   }
+  const Status ended = list_.end();
+  const Status closed = *painter == cuda_canvas_.get() ? cuda_canvas_->close() : Status();
   mappings_.clear();
-  if (!drawn) return forward_error(drawn);
+  const Status* const all[] = {&drawn, &ended, &closed};
+  for (const Status* status : all)
+    if (!*status) return std::unexpected(status->error());
   return Verdict::pass;
 }
 
@@ -150,33 +156,66 @@ MetaOverlay::Look MetaOverlay::look_of(const Frame& frame, const Region& region)
   return look;
 }
 
-Status MetaOverlay::open_canvas(const Frame& frame) {
-  const size_t count = plane_count(frame.video->format);
-  if (frame.tensors.size() < count || frame.video->width < 1 || frame.video->height < 1)
-    return fail(ErrorCode::corrupt, "the frame is no {} picture of {}x{}", to_string(frame.video->format),
-                frame.video->width, frame.video->height);
-  std::array<Canvas::Plane, 4> planes;
-  mappings_.clear();
+// Loads the kernels here rather than with the first frame, to say what does not work.
+Status MetaOverlay::configure(const Format& input, const Format& output) {
+  if (auto status = TransformInplace::configure(input, output); !status) return status;
+  if (input.memory != MemoryKind::cuda || cuda_canvas_) return {};
+  return open_cuda(nullptr);
+}
+
+Status MetaOverlay::open_cuda(const ContextRef& context) {
+  cuda_canvas_.reset();
+  auto canvas = CudaCanvas::make(context);
+  if (!canvas) return forward_error(canvas);
+  cuda_canvas_ = *std::move(canvas);
+  return {};
+}
+
+Status MetaOverlay::check_planes(const Frame& frame) {
+  const VideoInfo& video = *frame.video;
+  const size_t count = plane_count(video.format);
+  if (frame.tensors.size() < count || video.width < 1 || video.height < 1)
+    return fail(ErrorCode::corrupt, "the frame is no {} picture of {}x{}", to_string(video.format),
+                video.width, video.height);
   for (size_t i = 0; i < count; ++i) {
     const Tensor& tensor = frame.tensors[i];
-    const int64_t row =
-        int64_t(plane_width(*frame.video, i)) * plane_layout(frame.video->format, i).pixel_bytes;
-    if (tensor.shape.rank() < 2 || tensor.shape[0] < plane_height(*frame.video, i) ||
+    const int64_t row = int64_t(plane_width(video, i)) * plane_layout(video.format, i).pixel_bytes;
+    if (tensor.shape.rank() < 2 || tensor.shape[0] < plane_height(video, i) ||
         tensor.shape[1] * tensor.strides[1] < row)
-      return fail(ErrorCode::corrupt, "plane {} is smaller than its picture of {}x{}", i, frame.video->width,
-                  frame.video->height);
-    auto mapping = map(tensor, Access::read_write);
+      return fail(ErrorCode::corrupt, "plane {} is smaller than its picture of {}x{}", i, video.width,
+                  video.height);
+  }
+  return {};
+}
+
+// Frames are drawn into where they lie.
+Result<Painter*> MetaOverlay::open_painter(const Frame& frame) {
+  if (auto status = check_planes(frame); !status) return forward_error(status);
+  const MemoryRef& memory = frame.tensors[0].memory;
+  if (memory->kind() == MemoryKind::cuda) {
+    const Context* device = memory->context();
+    if (!cuda_canvas_ || (device && !cuda_canvas_->is_for(*device)))
+      if (auto status = open_cuda(ContextRef(const_cast<Context*>(device))); !status)
+        return forward_error(status);
+    if (auto status = cuda_canvas_->open(frame); !status) return forward_error(status);
+    return cuda_canvas_.get();
+  }
+  std::array<Canvas::Plane, 4> planes;
+  const size_t count = plane_count(frame.video->format);
+  mappings_.clear();
+  for (size_t i = 0; i < count; ++i) {
+    auto mapping = map(frame.tensors[i], Access::read_write);
     if (!mapping) return forward_error(mapping);
     planes[i] = {mapping->data(), mapping->strides()[0]};
     mappings_.push_back(std::move(*mapping));
   }
   canvas_.open(*frame.video, std::span(planes).first(count));
-  return {};
+  return &canvas_;
 }
 
 // Two pixels and letters of 14 pixels at 576 rows, three and 25 at 1080.
 void MetaOverlay::choose_sizes() {
-  const int height = canvas_.height();
+  const int height = list_.height();
   const int line = height < 300 ? 1 : std::max(2, (height + 180) / 360);
   usual_thickness_ = thickness_ = options_.thickness ? std::max(*options_.thickness, 1) : line;
   const int em =
@@ -194,39 +233,39 @@ Color MetaOverlay::color_of(const Region& region, const std::optional<Color>& ch
 }
 
 MetaOverlay::Style MetaOverlay::style_of(Color color) const {
-  return {color, canvas_.ink(color), canvas_.ink(is_bright(color) ? black : white)};
+  return {color, list_.ink(color), list_.ink(is_bright(color) ? black : white)};
 }
 
 // The lines lie half outside of the box, on even coordinates where chroma is shared, and inside the picture
 // where the box ends at its edge.
 Rect MetaOverlay::outline(const Region& region) const {
   const Box& box = region.box;
-  const int grain = thickness_ > 1 ? canvas_.grain() : 1, half = thickness_ / 2;
+  const int grain = thickness_ > 1 ? list_.grain() : 1, half = thickness_ / 2;
   const auto snapped = [grain](int value) { return (value + grain / 2) & ~(grain - 1); };
-  int left = snapped(to_pixels(box.x, canvas_.width()) - half),
-      top = snapped(to_pixels(box.y, canvas_.height()) - half);
-  int right = snapped(to_pixels(box.right(), canvas_.width()) + half),
-      bottom = snapped(to_pixels(box.bottom(), canvas_.height()) + half);
+  int left = snapped(to_pixels(box.x, list_.width()) - half),
+      top = snapped(to_pixels(box.y, list_.height()) - half);
+  int right = snapped(to_pixels(box.right(), list_.width()) + half),
+      bottom = snapped(to_pixels(box.bottom(), list_.height()) + half);
   const int margin = 2 * thickness_;
   if (left < 0 && left >= -margin) left = 0;
   if (top < 0 && top >= -margin) top = 0;
-  if (right > canvas_.width() && right <= canvas_.width() + margin) right = canvas_.width();
-  if (bottom > canvas_.height() && bottom <= canvas_.height() + margin) bottom = canvas_.height();
+  if (right > list_.width() && right <= list_.width() + margin) right = list_.width();
+  if (bottom > list_.height() && bottom <= list_.height() + margin) bottom = list_.height();
   return {left, top, std::max(right - left, 1), std::max(bottom - top, 1)};
 }
 
 void MetaOverlay::blur(const Region& region) {
-  const int x = to_pixels(region.box.x, canvas_.width()), y = to_pixels(region.box.y, canvas_.height());
-  const int w = to_pixels(region.box.right(), canvas_.width()) - x,
-            h = to_pixels(region.box.bottom(), canvas_.height()) - y;
-  canvas_.mosaic({x, y, w, h}, std::max(4, std::min(w, h) / 6));
+  const int x = to_pixels(region.box.x, list_.width()), y = to_pixels(region.box.y, list_.height());
+  const int w = to_pixels(region.box.right(), list_.width()) - x,
+            h = to_pixels(region.box.bottom(), list_.height()) - y;
+  list_.mosaic({x, y, w, h}, std::max(4, std::min(w, h) / 6));
 }
 
 Status MetaOverlay::draw_shape(const Region& region, const Look& look) {
   const DrawRule* rule = look.rule;
   thickness_ = rule && rule->width ? *rule->width : usual_thickness_;
-  const Ink ink = canvas_.ink(color_of(region, rule ? rule->color : no_color));
-  const Ink tint = rule && rule->mask_color ? canvas_.ink(*rule->mask_color) : ink;
+  const Ink ink = list_.ink(color_of(region, rule ? rule->color : no_color));
+  const Ink tint = rule && rule->mask_color ? list_.ink(*rule->mask_color) : ink;
   // What is tinted lies below the lines.
   if (auto drawn = draw_attributes(region.attributes, &tint, look); !drawn) return drawn;
   if (look.box) draw_outline(region, ink);
@@ -240,18 +279,18 @@ void MetaOverlay::draw_dot(const Region& region, const Look& look) {
   if (region.attributes &&
       std::ranges::contains(region.attributes->items(), AttributeKind::keypoints, &Attribute::kind))
     return;
-  const Point middle{(region.box.x + region.box.w / 2) * float(canvas_.width()),
-                     (region.box.y + region.box.h / 2) * float(canvas_.height())};
+  const Point middle{(region.box.x + region.box.w / 2) * float(list_.width()),
+                     (region.box.y + region.box.h / 2) * float(list_.height())};
   const float radius = look.rule->radius ? float(*look.rule->radius) : 1.25f * float(thickness_);
-  canvas_.line(middle, middle, 2 * radius, canvas_.ink(color_of(region, look.rule->dot_color)));
+  list_.line(middle, middle, 2 * radius, list_.ink(color_of(region, look.rule->dot_color)));
 }
 
 void MetaOverlay::draw_outline(const Region& region, const Ink& ink) {
   if (region.angle == 0 || !std::isfinite(region.angle)) {
-    canvas_.frame(outline(region), thickness_, ink);
+    list_.frame(outline(region), thickness_, ink);
     return;
   }
-  const float w = float(canvas_.width()), h = float(canvas_.height());
+  const float w = float(list_.width()), h = float(list_.height());
   const float cx = (region.box.x + region.box.w / 2) * w, cy = (region.box.y + region.box.h / 2) * h;
   const float c = std::cos(region.angle), s = std::sin(region.angle);
   Point corners[4];
@@ -260,7 +299,7 @@ void MetaOverlay::draw_outline(const Region& region, const Ink& ink) {
                 dy = (i < 2 ? -0.5f : 0.5f) * region.box.h * h;
     corners[i] = {cx + c * dx - s * dy, cy + s * dx + c * dy};
   }
-  for (int i = 0; i < 4; ++i) canvas_.line(corners[i], corners[(i + 1) % 4], float(thickness_), ink);
+  for (int i = 0; i < 4; ++i) list_.line(corners[i], corners[(i + 1) % 4], float(thickness_), ink);
 }
 
 // Masks first, then outlines, then points; texts come later.
@@ -273,37 +312,37 @@ Status MetaOverlay::draw_attributes(const AttributesRef& list, const Ink* ink, c
   for (const Attribute& attribute : list->items()) {
     const bool is_contour = attribute.kind == AttributeKind::contour;
     if (!is_contour && attribute.kind != AttributeKind::keypoints) continue;
-    const Ink own = ink ? *ink : canvas_.ink(palette_color(number++));
+    const Ink own = ink ? *ink : list_.ink(palette_color(number++));
     const DrawRule* rule = look.rule;
     if (is_contour && look.masks) draw_contour(attribute, own);
     if (!is_contour && look.points)
-      draw_points(attribute, rule && rule->dot_color ? canvas_.ink(*rule->dot_color) : own,
+      draw_points(attribute, rule && rule->dot_color ? list_.ink(*rule->dot_color) : own,
                   rule && rule->radius ? float(*rule->radius) : 1.25f * float(thickness_));
   }
   return {};
 }
 
 void MetaOverlay::draw_contour(const Attribute& contour, const Ink& ink) {
-  const float w = float(canvas_.width()), h = float(canvas_.height());
+  const float w = float(list_.width()), h = float(list_.height());
   const std::vector<float>& v = contour.values;
   const size_t points = v.size() / 2, lines = points > 2 ? points : points < 2 ? 0 : 1;
   for (size_t i = 0; i < lines; ++i) {
     const size_t next = (i + 1) % points;
-    canvas_.line({v[2 * i] * w, v[2 * i + 1] * h}, {v[2 * next] * w, v[2 * next + 1] * h}, float(thickness_),
-                 ink);
+    list_.line({v[2 * i] * w, v[2 * i + 1] * h}, {v[2 * next] * w, v[2 * next + 1] * h}, float(thickness_),
+               ink);
   }
 }
 
 void MetaOverlay::draw_points(const Attribute& points, const Ink& ink, float radius) {
-  const float w = float(canvas_.width()), h = float(canvas_.height()), line = float(thickness_);
+  const float w = float(list_.width()), h = float(list_.height()), line = float(thickness_);
   const std::vector<float>& v = points.values;
   const auto is_found = [&](size_t i) { return 3 * i + 2 < v.size() && v[3 * i] >= 0 && v[3 * i + 1] >= 0; };
   const auto place = [&](size_t i) { return Point{v[3 * i] * w, v[3 * i + 1] * h}; };
   if (points.legend)
     for (const auto& [from, to] : points.legend->links)
-      if (is_found(from) && is_found(to)) canvas_.line(place(from), place(to), line, ink);
+      if (is_found(from) && is_found(to)) list_.line(place(from), place(to), line, ink);
   for (size_t i = 0; 3 * i < v.size(); ++i)
-    if (is_found(i)) canvas_.line(place(i), place(i), 2 * radius, ink);
+    if (is_found(i)) list_.line(place(i), place(i), 2 * radius, ink);
 }
 
 Status MetaOverlay::draw_mask(const Attribute& mask, const Ink* ink) {
@@ -311,15 +350,14 @@ Status MetaOverlay::draw_mask(const Attribute& mask, const Ink* ink) {
   Box part{0, 0, 1, 1};
   if (mask.values.size() == 4) part = {mask.values[0], mask.values[1], mask.values[2], mask.values[3]};
   if (!is_drawable(part)) return {};
-  const Rect area = to_rect(part, canvas_.width(), canvas_.height());
+  const Rect area = to_rect(part, list_.width(), list_.height());
   if (area.empty()) return {};
   auto mapping = map(mask.tensor, Access::read);
   if (!mapping) return forward_error(mapping);
   if (mapping->type() == DataType::f32)
-    mask_painter_.tint(canvas_, *mapping, area,
-                       ink ? *ink : canvas_.ink(palette_color(hash_of(mask.name.view()))));
+    list_.scores(*std::move(mapping), area, ink ? *ink : list_.ink(palette_color(hash_of(mask.name.view()))));
   else if (mapping->type() == DataType::u8)
-    mask_painter_.tint_labels(canvas_, *mapping, area);
+    list_.labels(*std::move(mapping), area);
   return {};
 }
 
@@ -371,14 +409,14 @@ void MetaOverlay::draw_label(const Region& region, const Look& look) {
 
 // The text beside a rectangle.
 void MetaOverlay::draw_text_bar(const Rect& beside, const Style& style) {
-  font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
+  font_.lay_out(text_, list_.width() - 2 * padding_, line_);
   if (line_.items.empty()) return;
-  const int grain = canvas_.grain();
+  const int grain = list_.grain();
   const auto whole = [grain](int size) { return (size + grain - 1) / grain * grain; };
   const Rect bar = place_bar(beside, whole(line_.width + 2 * padding_),
                              whole(font_.ascent() + font_.descent() + padding_ / 2));
   bars_.push_back(bar);
-  if (options_.text_background) canvas_.fill(bar, style.ink);
+  if (options_.text_background) list_.fill(bar, style.ink);
   draw_bar(bar.x + padding_, bar.y + (bar.h - font_.ascent() - font_.descent()) / 2 + font_.ascent(), style);
 }
 
@@ -398,23 +436,23 @@ void MetaOverlay::draw_contour_texts(const AttributesRef& list) {
     const float x = v[2 * highest], y = v[2 * highest + 1];
     if (!std::isfinite(x) || !std::isfinite(y)) continue;
     text_ = attribute.text;
-    draw_text_bar({to_pixels(x, canvas_.width()), to_pixels(y, canvas_.height()), 1, 1}, style_of(color));
+    draw_text_bar({to_pixels(x, list_.width()), to_pixels(y, list_.height()), 1, 1}, style_of(color));
   }
 }
 
 // The texts as masks where they would be drawn, above the box.
 Status MetaOverlay::attach_label_masks(Frame& frame) {
   if (!font_.usable() || !options_.show_labels) return {};
-  canvas_.resize(*frame.video);
+  list_.begin(*frame.video, font_.atlas(), nullptr);
   choose_sizes();
   bars_.clear();
-  const float w = float(canvas_.width()), h = float(canvas_.height());
+  const float w = float(list_.width()), h = float(list_.height());
   for (size_t i = 0; i < frame.regions.size(); ++i) {
     Region& region = frame.regions[i];
     if (!looks_[i].label) continue;
     compose(region, looks_[i]);
     if (text_.empty()) continue;
-    font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
+    font_.lay_out(text_, list_.width() - 2 * padding_, line_);
     if (line_.items.empty() || line_.width < 1) continue;
     const Rect bar = place_bar(outline(region), line_.width, font_.ascent() + font_.descent());
     bars_.push_back(bar);
@@ -426,11 +464,13 @@ Status MetaOverlay::attach_label_masks(Frame& frame) {
       std::ranges::fill(mapping->as<float>(), 0.0f);
       for (const TextLine::Item& item : line_.items) {
         const Glyph& glyph = *item.glyph;
+        const std::vector<uint8_t>& masks = font_.atlas().masks;
         const int left = item.x + glyph.left, top = font_.ascent() - glyph.top;
         for (int y = std::max(0, -top); y < std::min(glyph.height, bar.h - top); ++y)
           for (int x = std::max(0, -left); x < std::min(glyph.width, bar.w - left); ++x) {
             float& score = mapping->row<float>(top + y)[left + x];
-            score = std::max(score, float(glyph.mask[size_t(y) * size_t(glyph.width) + size_t(x)]) / 255);
+            score = std::max(score,
+                             float(masks[glyph.first + size_t(y) * size_t(glyph.width) + size_t(x)]) / 255);
           }
       }
     }
@@ -448,8 +488,8 @@ Status MetaOverlay::attach_label_masks(Frame& frame) {
 // Above the box, else inside, else below, else to the right of what is there: the first place inside the
 // picture that no other label takes.
 Rect MetaOverlay::place_bar(const Rect& box, int width, int height) const {
-  const int x = std::clamp(box.x, 0, std::max(canvas_.width() - width, 0));
-  const int lowest = std::max(canvas_.height() - height, 0);
+  const int x = std::clamp(box.x, 0, std::max(list_.width() - width, 0));
+  const int lowest = std::max(list_.height() - height, 0);
   const int places[] = {box.y - height, box.y, box.bottom(), box.bottom() - height};
   const auto in_the_way = [&](const Rect& bar) {
     return std::ranges::find_if(bars_, [&](const Rect& other) { return other.overlaps(bar); });
@@ -462,7 +502,7 @@ Rect MetaOverlay::place_bar(const Rect& box, int width, int height) const {
   Rect bar{x, *first, width, height};
   for (auto other = in_the_way(bar); other != bars_.end(); other = in_the_way(bar)) {
     bar.x = other->right();
-    if (bar.right() > canvas_.width()) return {x, *first, width, height};
+    if (bar.right() > list_.width()) return {x, *first, width, height};
   }
   return bar;
 }
@@ -470,14 +510,13 @@ Rect MetaOverlay::place_bar(const Rect& box, int width, int height) const {
 // The laid out line with its base line at y.
 void MetaOverlay::draw_bar(int x, int y, const Style& style) {
   const bool on_bar = options_.text_background;
-  const Ink shadow = canvas_.ink(black);
+  const Ink shadow = list_.ink(black);
   for (const TextLine::Item& item : line_.items) {
     const Glyph& glyph = *item.glyph;
-    if (glyph.mask.empty()) continue;
+    if (glyph.width == 0) continue;
     const Rect area{x + item.x + glyph.left, y - glyph.top, glyph.width, glyph.height};
-    if (!on_bar)
-      canvas_.blend({area.x + 1, area.y + 1, area.w, area.h}, glyph.mask.data(), size_t(glyph.width), shadow);
-    canvas_.blend(area, glyph.mask.data(), size_t(glyph.width), on_bar ? style.text_ink : style.ink);
+    if (!on_bar) list_.glyph({area.x + 1, area.y + 1, area.w, area.h}, glyph.first, shadow);
+    list_.glyph(area, glyph.first, on_bar ? style.text_ink : style.ink);
   }
 }
 
@@ -500,15 +539,15 @@ void MetaOverlay::draw_frame_text(const Frame& frame) {
   if (options_.average_rate) append_average_rate();
   if (options_.show_labels) append_texts(frame.attributes, {});
   if (text_.empty()) return;
-  font_.lay_out(text_, canvas_.width() - 2 * padding_, line_);
+  font_.lay_out(text_, list_.width() - 2 * padding_, line_);
   const int width = line_.width + 2 * padding_, height = font_.ascent() + font_.descent() + padding_;
-  const int x = std::clamp(options_.text_x, 0, std::max(canvas_.width() - width, 0));
+  const int x = std::clamp(options_.text_x, 0, std::max(list_.width() - width, 0));
   const int y =
-      std::clamp(options_.text_y - font_.ascent() - padding_ / 2, 0, std::max(canvas_.height() - height, 0));
+      std::clamp(options_.text_y - font_.ascent() - padding_ / 2, 0, std::max(list_.height() - height, 0));
   const Rect bar{x, y, width, height};
   bars_.push_back(bar);
-  const Style style{white, canvas_.ink(white), canvas_.ink(white)};
-  if (options_.text_background) canvas_.fill(bar, canvas_.ink(dark), 190);
+  const Style style{white, list_.ink(white), list_.ink(white)};
+  if (options_.text_background) list_.fill(bar, list_.ink(dark), 190);
   draw_bar(x + padding_, y + padding_ / 2 + font_.ascent(), style);
 }
 
@@ -522,10 +561,12 @@ const Registration registration({
     .name = "opencv_meta_overlay",
     .title = "Results overlay",
     .klass = "Filter/Effect/Video",
-    .doc = "Draws boxes, labels, track numbers, attributes, points, masks, zones and lines into the picture, "
-           "in whatever pixel format it has.",
+    .doc =
+        "Draws boxes, labels, track numbers, attributes, points, masks, zones and lines into the picture, "
+        "in whatever pixel format it has, where it lies: in memory of the CPU, or by kernels in CUDA memory.",
     .kind = ElementKind::transform_inplace,
-    .input = {{VideoSpec{.formats = every_format()}}},
+    .input = {{VideoSpec{.formats = every_format()}},
+              {VideoSpec{.formats = every_format()}, MemoryKind::cuda}},
     .writes_pixels = true,
     .params = ParamTable::of<Params>({
         param("lines-thickness", &Params::lines_thickness,

@@ -2,8 +2,11 @@
 // skeletons, contours with their texts, masks as a tint, zones and lines of object_analytics with their
 // counts. The name is the original's; no OpenCV is used.
 //
-// in, out  pictures in system memory in any pixel format, drawn into in place without conversion. A frame
-// without results is not even mapped.
+// in, out  pictures in system or CUDA memory in any pixel format, drawn into in place without conversion. A
+// frame without results is not even mapped.
+//
+// What is drawn is a list (draw_list.h), which the CPU or kernels on the device draw, the same pixels either
+// way. On the device nothing of the picture crosses to the host, which does not wait.
 //
 // With attach-label-mask the picture stays as it is and every text becomes a mask among the object's
 // attributes, `label-mask`, with its place in the picture.
@@ -17,15 +20,17 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sightglass/core/element.h"
 #include "sightglass/elements/opencv_meta_overlay/canvas.h"
+#include "sightglass/elements/opencv_meta_overlay/cuda_canvas.h"
+#include "sightglass/elements/opencv_meta_overlay/draw_list.h"
 #include "sightglass/elements/opencv_meta_overlay/draw_rules.h"
 #include "sightglass/elements/opencv_meta_overlay/font.h"
-#include "sightglass/elements/opencv_meta_overlay/mask_painter.h"
 #include "sightglass/elements/opencv_meta_overlay/overlay_options.h"
 #include "sightglass/memory/mapping.h"
 
@@ -55,6 +60,7 @@ class MetaOverlay final : public TransformInplace {
   explicit MetaOverlay(const ParamSet& params);
 
   Status start() override;
+  Status configure(const Format& input, const Format& output) override;
   void update(const ParamSet& params) override;
   std::vector<std::string> take_warnings() override { return std::exchange(warnings_, {}); }
   Result<Verdict> process(Frame& frame) override;
@@ -71,7 +77,9 @@ class MetaOverlay final : public TransformInplace {
     Ink ink, text_ink;
   };
 
-  Status open_canvas(const Frame& frame);
+  static Status check_planes(const Frame& frame);
+  Status open_cuda(const ContextRef& context);
+  Result<Painter*> open_painter(const Frame& frame);
   void choose_sizes();
   bool has_work(const Frame& frame) const;
   Status set_rules(const Params& params);
@@ -104,7 +112,9 @@ class MetaOverlay final : public TransformInplace {
   bool attach_label_mask_ = false;
   std::vector<std::string> warnings_;
   Font font_;
+  DrawList list_;
   Canvas canvas_;
+  std::unique_ptr<CudaCanvas> cuda_canvas_;  // null until frames in CUDA memory come
   std::vector<Mapping> mappings_;
   int usual_thickness_ = 2, thickness_ = 2, padding_ = 2;
   std::string text_;
@@ -114,7 +124,6 @@ class MetaOverlay final : public TransformInplace {
   Selection select_{"select"};
   std::string draw_;  // the text of the rules
   std::vector<DrawRule> rules_;
-  MaskPainter mask_painter_;
   Label analytics_{"object_analytics"}, track_{track_model}, tag_{tag_model}, stream_{stream_model},
       label_mask_{label_mask};
   uint64_t frames_ = 0;

@@ -6,6 +6,7 @@
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/element_test_support.h"
 #include "sightglass/elements/opencv_meta_overlay/test_picture.h"
+#include "sightglass/memory/context.h"
 
 namespace sightglass {
 namespace {
@@ -177,7 +178,7 @@ TEST(MetaOverlay, ShowLabelsAndTextBackgroundCanBeSwitchedWhileRunning) {
 TEST(MetaOverlay, BlursTheClassesThatAreAsked) {
   TestPicture picture(PixelFormat::i420, 128, 128);
   Canvas canvas = picture.canvas();
-  for (int x = 0; x < 128; x += 2) canvas.fill({x, 0, 1, 128}, canvas.ink({250, 250, 250}));
+  for (int x = 0; x < 128; x += 2) canvas.fill({x, 0, 1, 128}, ink_of({250, 250, 250}, *picture.frame.video));
   picture.frame.regions = {region(0.1f, 0.1f, 0.3f, 0.3f, 0, "face"),
                            region(0.6f, 0.6f, 0.3f, 0.3f, 0, "hand")};
   Overlay({{"displ-cfg", "enable-blur=true,show-blur-roi=face,hide-roi=face:hand"}}).draw(picture);
@@ -505,6 +506,20 @@ TEST(MetaOverlay, RulesDoNotAllocateOnceWarm) {
   const size_t before = allocation_count();
   for (int i = 0; i < 10; ++i) ASSERT_TRUE(element.process(picture.frame));
   EXPECT_EQ(allocation_count(), before);
+}
+
+TEST(OverlayWithoutCuda, SaysWhatIsMissing) {
+  if (default_context(MemoryKind::cuda)) GTEST_SKIP() << "there is a device";
+  const ElementDesc* desc = find_element("opencv_meta_overlay");
+  const auto element = desc->create(ParamSet(desc->params));
+  ASSERT_TRUE((*element)->start());
+  Format format;
+  format.media = VideoInfo{.format = PixelFormat::nv12, .width = 64, .height = 48};
+  ASSERT_TRUE((*element)->configure(format, format));
+  format.memory = MemoryKind::cuda;
+  const auto configured = (*element)->configure(format, format);
+  ASSERT_FALSE(configured);
+  EXPECT_EQ(configured.error().code, ErrorCode::unavailable);
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class TestPicture {
       planes_.push_back({reinterpret_cast<std::byte*>(data), stride});
     }
     Canvas canvas = this->canvas();
-    canvas.fill({0, 0, width, height}, canvas.ink({64, 64, 64}));
+    canvas.fill({0, 0, width, height}, ink_of({64, 64, 64}, *frame.video));
     pristine_ = bytes();
   }
 
@@ -94,6 +94,11 @@ class TestPicture {
     return color(y_value + 1.596027 * cr, y_value - 0.391762 * cb - 0.812968 * cr, y_value + 2.017232 * cb);
   }
 
+  uint8_t* row(size_t plane, int64_t y) const {
+    return reinterpret_cast<uint8_t*>(planes_[plane].data + y * planes_[plane].stride);
+  }
+  int64_t stride(size_t plane) const { return planes_[plane].stride; }
+
   bool untouched() const { return bytes() == pristine_; }
   void expect_padding_intact() const {
     for (size_t plane = 0; plane < planes_.size(); ++plane)
@@ -105,7 +110,6 @@ class TestPicture {
 
   Frame frame;
 
- private:
   std::vector<uint8_t> bytes() const {
     std::vector<uint8_t> all;
     for (size_t plane = 0; plane < planes_.size(); ++plane) {
@@ -114,6 +118,8 @@ class TestPicture {
     }
     return all;
   }
+
+ private:
   std::vector<Canvas::Plane> planes_;
   std::vector<uint8_t> pristine_;
 };

@@ -199,23 +199,20 @@ Status TensorPostprocYolo::fit_layers(const Frame& frame) {
   return {};
 }
 
-Status TensorPostprocYolo::read_grids(const Frame& frame) {
-  if (auto fits = fit_layers(frame); !fits) return fits;
-  for (Layer& layer : layers_) {
-    auto sample = own_sample(frame, size_t(layer.tensor));
-    if (!sample) return forward_error(sample);
-    auto values = read_values(*sample, layer.scratch);
-    if (!values) return forward_error(values);
-    layer.values = std::move(*values);
-    if (int64_t(layer.values.data.size()) != layer.grid.cells() * layer.grid.entries)
-      return fail(ErrorCode::corrupt, "the output is {}, which is no grid of boxes", layer.shape.to_string());
-    decode_grid(layer.values.data, layer.grid, layer.rules, float(params_.threshold), layer.first_source,
-                candidates_);
+Status TensorPostprocYolo::find_outputs(const Frame& frame) {
+  outputs_.clear();
+  if (layout_.rows < 0) {
+    if (auto fits = fit_layers(frame); !fits) return fits;
+    for (const Layer& layer : layers_) {
+      auto sample = own_sample(frame, size_t(layer.tensor));
+      if (!sample) return forward_error(sample);
+      if (sample->shape.elements() != layer.grid.cells() * layer.grid.entries)
+        return fail(ErrorCode::corrupt, "the output is {}, which is no grid of boxes",
+                    layer.shape.to_string());
+      outputs_.push_back(*std::move(sample));
+    }
+    return {};
   }
-  return {};
-}
-
-Status TensorPostprocYolo::read_rows(const Frame& frame) {
   auto sample = own_sample(frame, size_t(layout_.rows), 3);
   if (!sample) return forward_error(sample);
   const Shape& shape = sample->shape;
@@ -232,19 +229,83 @@ Status TensorPostprocYolo::read_rows(const Frame& frame) {
     entries_ = *entries, numbers_ = numbers;
   }
   if (auto found = find_size(boxes); !found) return found;
-  auto values = read_values(*sample, scratch_);
+  rows_ = {.boxes = boxes,
+           .numbers = numbers,
+           .box_step = layout_.columns_first ? 1 : numbers,
+           .entry_step = layout_.columns_first ? boxes : 1,
+           .size = size_,
+           .with_p6 = with_p6_};
+  outputs_.push_back(*std::move(sample));
+  return {};
+}
+
+Status TensorPostprocYolo::find_objects(const Frame& frame) {
+  candidates_.clear();
+  kept_ = {};
+  if (auto found = find_outputs(frame); !found || outputs_.empty()) return found;
+  auto on_device = find_on_device();
+  if (!on_device) return forward_error(on_device);
+  is_on_device_ = *on_device;
+  if (is_on_device_) {
+    kept_ = device_.boxes();
+    return {};
+  }
+  if (auto read = layout_.rows >= 0 ? read_rows() : read_grids(); !read) return read;
+  if (!candidates_.empty()) kept_ = suppression_.run(candidates_, suppression_options());
+  return {};
+}
+
+SuppressionOptions TensorPostprocYolo::suppression_options() const {
+  const bool suppress = params_.nms && layout_.head != YoloHead::end2end;
+  return {.iou_threshold = suppress ? float(params_.iou_threshold) : 1.0f,
+          .per_class = params_.nms_per_class,
+          .oriented = layout_.rows >= 0 && entries_.angle >= 0,
+          .max_objects = params_.max_objects};
+}
+
+Result<bool> TensorPostprocYolo::find_on_device() {
+  auto there = device_.find(outputs_);
+  if (auto warning = device_.take_warning(); !warning.empty()) warnings_.push_back(std::move(warning));
+  if (!there || !*there) return there;
+  const float threshold = float(params_.threshold);
+  std::optional<cuda::BoxTask> task;
+  if (layout_.rows >= 0) {
+    task = rows_task(layout_, entries_, rows_, threshold, device_);
+  } else {
+    task = grids_task(layers_[0].grid, layers_[0].rules, threshold);
+    for (size_t i = 0; task && i < layers_.size(); ++i)
+      if (!add_grid(*task, i, layers_[i].grid, layers_[i].rules, layers_[i].first_source, device_)) task = {};
+  }
+  if (!task) return false;
+  if (auto done = device_.run(*task, suppression_options()); !done) return forward_error(done);
+  return true;
+}
+
+Status TensorPostprocYolo::read_grids() {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    Layer& layer = layers_[i];
+    auto values = read_values(outputs_[i], layer.scratch);
+    if (!values) return forward_error(values);
+    layer.values = std::move(*values);
+    decode_grid(layer.values.data, layer.grid, layer.rules, float(params_.threshold), layer.first_source,
+                candidates_);
+  }
+  return {};
+}
+
+Status TensorPostprocYolo::read_rows() {
+  auto values = read_values(outputs_[0], scratch_);
   if (!values) return forward_error(values);
   values_ = std::move(*values);
-  box_step_ = layout_.columns_first ? 1 : numbers, entry_step_ = layout_.columns_first ? boxes : 1;
-
   const float threshold = float(params_.threshold);
+  const int64_t numbers = rows_.numbers;
   switch (layout_.head) {
     case YoloHead::x:
       decode_yolox(values_.data, numbers, entries_.classes, size_, with_p6_, threshold, candidates_);
       break;
     case YoloHead::v8:
       if (layout_.columns_first)
-        decode_yolov8(values_.data, boxes, entries_.classes, threshold, candidates_);
+        decode_yolov8(values_.data, rows_.boxes, entries_.classes, threshold, candidates_);
       else
         decode_rows(values_.data, numbers, 4, entries_.classes, threshold, candidates_);
       break;
@@ -257,42 +318,68 @@ Status TensorPostprocYolo::read_rows(const Frame& frame) {
   }
   if (entries_.angle >= 0) {
     for (Candidate& candidate : candidates_)
-      candidate.angle = values_.data[size_t(candidate.source * box_step_ + entries_.angle * entry_step_)];
+      candidate.angle =
+          values_.data[size_t(candidate.source * rows_.box_step + entries_.angle * rows_.entry_step)];
     std::erase_if(candidates_, [](const Candidate& candidate) { return !candidate.valid(); });
   }
   return {};
 }
 
+std::span<const float> TensorPostprocYolo::numbers_of(size_t object, int64_t first, int64_t count) {
+  const bool is_row = layout_.rows >= 0;
+  if (is_on_device_)
+    return device_.extra(object).subspan(size_t(first - (is_row ? extras_of(layout_, entries_).first : 5)),
+                                         size_t(count));
+  const uint32_t source = kept_[object].source;
+  const float* at = nullptr;
+  int64_t step = rows_.entry_step;
+  if (is_row) {
+    at = &values_.data[size_t(source * rows_.box_step + first * step)];
+  } else {
+    const Layer& layer = layer_of(source);
+    step = layer.grid.entry_step;
+    at = &layer.values.data[size_t(first_number(layer.grid, source - layer.first_source) + first * step)];
+  }
+  numbers_scratch_.resize(size_t(count));
+  for (float& number : numbers_scratch_) number = *at, at += step;
+  return numbers_scratch_;
+}
+
+const TensorPostprocYolo::Layer& TensorPostprocYolo::layer_of(uint32_t source) const {
+  return *std::ranges::find_if(
+      layers_, [&](const Layer& l) { return source - l.first_source < uint32_t(l.grid.cells()); });
+}
+
 // x, y, score in 0..1 of the model input.
-std::vector<float> TensorPostprocYolo::points_of(const Candidate& candidate) const {
+std::vector<float> TensorPostprocYolo::points_of(size_t object) {
   std::vector<float> triples;
   const float w = float(size_.width), h = float(size_.height);
+  const Candidate& candidate = kept_[object];
   if (layout_.rows >= 0) {
-    triples.reserve(size_t(3 * entries_.points));
-    const float* box = &values_.data[size_t(candidate.source * box_step_)];
-    for (int64_t i = 0; i < entries_.points; ++i) {
-      const float* point = box + (entries_.first_point + i * entries_.point_size) * entry_step_;
-      const float score = entries_.point_size == 3 ? point[2 * entry_step_] : candidate.score;
-      triples.insert(triples.end(), {point[0] / w, point[entry_step_] / h, score});
+    const size_t count = size_t(entries_.points), size = size_t(entries_.point_size);
+    const auto numbers = numbers_of(object, entries_.first_point, entries_.points * entries_.point_size);
+    triples.reserve(3 * count);
+    for (size_t i = 0; i < count; ++i) {
+      const float score = size == 3 ? numbers[i * size + 2] : candidate.score;
+      triples.insert(triples.end(), {numbers[i * size] / w, numbers[i * size + 1] / h, score});
     }
     return triples;
   }
-  const auto layer = std::ranges::find_if(
-      layers_, [&](const Layer& l) { return candidate.source - l.first_source < uint32_t(l.grid.cells()); });
+  const Layer& layer = layer_of(candidate.source);
   std::vector<float> pairs(2 * params_.keypoints);
-  grid_points(layer->values.data, layer->grid, layer->rules, candidate.source - layer->first_source, pairs);
+  grid_points(numbers_of(object, 5, int64_t(pairs.size())), layer.grid, layer.rules,
+              candidate.source - layer.first_source, pairs);
   for (size_t i = 0; i < pairs.size(); i += 2)
     triples.insert(triples.end(), {pairs[i] / w, pairs[i + 1] / h, candidate.score});
   return triples;
 }
 
-Status TensorPostprocYolo::add_details(const Frame& frame, std::span<const Candidate> kept,
-                                       std::span<Region> regions) {
+Status TensorPostprocYolo::add_details(const Frame& frame, std::span<Region> regions) {
   if (layout_.rows < 0 ? request_.keypoints > 0 : entries_.points > 0) {
     static const Label name("keypoints");
-    for (size_t i = 0; i < kept.size(); ++i) add_keypoints(regions[i], name, points_of(kept[i]), legend_);
+    for (size_t i = 0; i < kept_.size(); ++i) add_keypoints(regions[i], name, points_of(i), legend_);
   }
-  if (layout_.rows < 0 || entries_.first_weight < 0 || kept.empty()) return {};
+  if (layout_.rows < 0 || entries_.first_weight < 0 || kept_.empty()) return {};
 
   auto sample = own_sample(frame, size_t(layout_.prototypes), 4);
   if (!sample) return forward_error(sample);
@@ -309,15 +396,12 @@ Status TensorPostprocYolo::add_details(const Frame& frame, std::span<const Candi
     cells += size_t(range.width() * range.height());
   }
   if (auto ready = mask_memory_.begin(cells); !ready) return ready;
-  weights_.resize(size_t(layout_.mask_weights));
-  for (size_t i = 0; i < kept.size(); ++i) {
+  for (size_t i = 0; i < kept_.size(); ++i) {
     const CellRange range = prototypes.cells(regions[i].box);
     if (range.width() == 0) continue;
-    const float* box = &values_.data[size_t(kept[i].source * box_step_)];
-    for (size_t k = 0; k < weights_.size(); ++k)
-      weights_[k] = box[(entries_.first_weight + int64_t(k)) * entry_step_];
     const MaskMemory::Mask mask = mask_memory_.take(range.height(), range.width());
-    prototypes.mix(weights_, regions[i].box, range, mask.at);
+    prototypes.mix(numbers_of(i, entries_.first_weight, layout_.mask_weights), regions[i].box, range,
+                   mask.at);
     add_mask(regions[i], mask.tensor, prototypes.covers(range));
   }
   return {};
@@ -326,6 +410,7 @@ Status TensorPostprocYolo::add_details(const Frame& frame, std::span<const Candi
 void TensorPostprocYolo::unmap() {
   values_ = {};
   for (Layer& layer : layers_) layer.values = {};
+  outputs_.clear();
 }
 
 Result<Verdict> TensorPostprocYolo::process(Frame& frame) {
@@ -333,18 +418,11 @@ Result<Verdict> TensorPostprocYolo::process(Frame& frame) {
     TensorPostprocYolo& self;
     ~Unmap() { self.unmap(); }
   } unmap_at_end{*this};
-  candidates_.clear();
-  if (auto read = layout_.rows >= 0 ? read_rows(frame) : read_grids(frame); !read) return forward_error(read);
-  if (candidates_.empty()) return Verdict::pass;
-  const bool suppress = params_.nms && layout_.head != YoloHead::end2end;
-  const auto kept =
-      suppression_.run(candidates_, {.iou_threshold = suppress ? float(params_.iou_threshold) : 1.0f,
-                                     .per_class = params_.nms_per_class,
-                                     .oriented = layout_.rows >= 0 && entries_.angle >= 0,
-                                     .max_objects = params_.max_objects});
+  if (auto found = find_objects(frame); !found) return forward_error(found);
+  if (kept_.empty()) return Verdict::pass;
   const size_t before = frame.regions.size();
-  add_regions(kept, {1.0f / float(size_.width), 1.0f / float(size_.height)}, labels_, model_, frame);
-  if (auto added = add_details(frame, kept, std::span(frame.regions).subspan(before)); !added)
+  add_regions(kept_, {1.0f / float(size_.width), 1.0f / float(size_.height)}, labels_, model_, frame);
+  if (auto added = add_details(frame, std::span(frame.regions).subspan(before)); !added)
     return forward_error(added);
   return Verdict::pass;
 }
@@ -359,7 +437,8 @@ const Registration registration([] {
       .klass = "Filter/Analyzer",
       .doc =
           "Turns the outputs of YOLO networks into objects: v2 to v5 and v7 with anchors, YOLOX, v8 to v12, "
-          "and the end-to-end heads of v10 and v26; boxes, oriented boxes, keypoints and masks.",
+          "and the end-to-end heads of v10 and v26; boxes, oriented boxes, keypoints and masks. Outputs on an "
+          "NVIDIA GPU are read there.",
       .kind = ElementKind::transform_inplace,
       .input = any_tensors(),
       .params = ParamTable::of<P>({

@@ -9,11 +9,13 @@
 //
 // The head is found by shape unless `head` or `version` says it. The size of the model input follows from the
 // output where the input is square, otherwise input-width and input-height have to be given. Suppression runs
-// over the boxes of all grids together. One stream, one thread; no allocation once warm but that of the
+// over the boxes of all grids together. Outputs that lie on a CUDA device stay there: what comes to the CPU
+// are the objects (detection/device_boxes.h). One stream, one thread; no allocation once warm but that of the
 // attributes.
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sightglass/core/element.h"
@@ -21,6 +23,7 @@
 #include "sightglass/elements/detection/labels.h"
 #include "sightglass/elements/detection/model_outputs.h"
 #include "sightglass/elements/detection/object_details.h"
+#include "sightglass/elements/tensor_postproc_yolo/yolo_device.h"
 #include "sightglass/elements/tensor_postproc_yolo/yolo_layout.h"
 
 namespace sightglass {
@@ -49,6 +52,7 @@ class TensorPostprocYolo final : public TransformInplace {
   explicit TensorPostprocYolo(const Params& params) : params_(params) {}
 
   Status start() override;
+  std::vector<std::string> take_warnings() override { return std::exchange(warnings_, {}); }
   void update(const ParamSet& params) override;
   Status configure(const Format& input, const Format& output) override;
   Result<Verdict> process(Frame& frame) override;
@@ -68,10 +72,19 @@ class TensorPostprocYolo final : public TransformInplace {
   Status find_size(int64_t boxes);
   Status set_anchors();
   Status fit_layers(const Frame& frame);
-  Status read_grids(const Frame& frame);
-  Status read_rows(const Frame& frame);
-  Status add_details(const Frame& frame, std::span<const Candidate> kept, std::span<Region> regions);
-  std::vector<float> points_of(const Candidate& candidate) const;
+  // The outputs of this frame, all that is read of them but their numbers; none: there are no boxes.
+  Status find_outputs(const Frame& frame);
+  // Those that stay, on the device where the outputs lie there.
+  Status find_objects(const Frame& frame);
+  Result<bool> find_on_device();
+  Status read_grids();
+  Status read_rows();
+  Status add_details(const Frame& frame, std::span<Region> regions);
+  // `count` numbers of one that stays, as they are in its output.
+  std::span<const float> numbers_of(size_t object, int64_t first, int64_t count);
+  std::vector<float> points_of(size_t object);
+  const Layer& layer_of(uint32_t source) const;
+  SuppressionOptions suppression_options() const;
   void unmap();
 
   Params params_;
@@ -91,11 +104,16 @@ class TensorPostprocYolo final : public TransformInplace {
   std::vector<float> anchors_;  // of all layers, in pixels, smallest grid first
   std::vector<Layer> layers_;   // smallest grid first
 
-  Values<float> values_;                   // of the rows
-  int64_t box_step_ = 0, entry_step_ = 0;  // from box to box and from number to number in them
-  std::vector<float> scratch_, prototype_scratch_, weights_;
+  std::vector<Tensor> outputs_;  // of the frame: the rows, or the grids in the order of the layers
+  Values<float> values_;         // of the rows
+  YoloRows rows_;
+  std::vector<float> scratch_, prototype_scratch_, numbers_scratch_;
   std::vector<Candidate> candidates_;
   Suppression suppression_;
+  DeviceBoxes device_;
+  bool is_on_device_ = false;        // where kept_ has been found
+  std::span<const Candidate> kept_;  // of the frame
+  std::vector<std::string> warnings_;
   MaskMemory mask_memory_;
 };
 

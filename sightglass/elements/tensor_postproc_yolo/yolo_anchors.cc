@@ -20,19 +20,12 @@ float sigmoid(float x) { return 1 / (1 + std::exp(-x)); }
 
 struct Cell {
   int64_t box, y, x;
-  const float* entry;  // the first
+  int64_t at;  // of its first number
 };
-Cell cell_of(std::span<const float> values, const AnchorGrid& grid, int64_t source) {
+Cell cell_of(const AnchorGrid& grid, int64_t source) {
   const int64_t x = source % grid.width, y = source / grid.width % grid.height,
                 box = source / grid.width / grid.height;
-  return {box, y, x, values.data() + box * grid.box_step + y * grid.y_step + x * grid.x_step};
-}
-
-// Below it the sigmoid is surely below the threshold. A little less than exact: rounding decides later.
-float least_logit(float threshold) {
-  if (threshold <= 0) return -std::numeric_limits<float>::infinity();
-  if (threshold >= 1) return 10;  // σ(10) is not 1 yet
-  return std::log(threshold / (1 - threshold)) - 1e-3f;
+  return {box, y, x, box * grid.box_step + y * grid.y_step + x * grid.x_step};
 }
 
 }  // namespace
@@ -45,14 +38,20 @@ std::span<const float> default_anchors(int version, size_t layers) {
   return v3_anchors;
 }
 
+float least_logit(float threshold) {
+  if (threshold <= 0) return -std::numeric_limits<float>::infinity();
+  if (threshold >= 1) return 10;  // σ(10) is not 1 yet
+  return std::log(threshold / (1 - threshold)) - 1e-3f;
+}
+
 void decode_grid(std::span<const float> values, const AnchorGrid& grid, const AnchorRules& rules,
                  float threshold, uint32_t first_source, std::vector<Candidate>& candidates) {
   const int64_t step = grid.entry_step, first_class = 5 + 2 * rules.points,
                 classes = grid.entries - first_class;
   const float least = rules.sigmoid ? least_logit(threshold) : threshold;
   for (int64_t i = 0; i < grid.cells(); ++i) {
-    const Cell cell = cell_of(values, grid, i);
-    const float* const t = cell.entry;
+    const Cell cell = cell_of(grid, i);
+    const float* const t = values.data() + cell.at;
     // No class score is above 1, so most boxes end here. What is not a number ends here too.
     if (!(t[4 * step] >= least)) continue;
     const float objectness = rules.sigmoid ? sigmoid(t[4 * step]) : t[4 * step];
@@ -98,14 +97,14 @@ void decode_grid(std::span<const float> values, const AnchorGrid& grid, const An
   }
 }
 
-void grid_points(std::span<const float> values, const AnchorGrid& grid, const AnchorRules& rules,
+int64_t first_number(const AnchorGrid& grid, uint32_t source) { return cell_of(grid, source).at; }
+
+void grid_points(std::span<const float> numbers, const AnchorGrid& grid, const AnchorRules& rules,
                  uint32_t source, std::span<float> pairs) {
-  const Cell cell = cell_of(values, grid, source);
-  const float* t = cell.entry + 5 * grid.entry_step;
-  for (size_t i = 0; i + 1 < pairs.size(); i += 2, t += 2 * grid.entry_step) {
-    pairs[i] = t[0] * rules.anchors[size_t(2 * cell.box)] + float(cell.x) * rules.stride_x;
-    pairs[i + 1] =
-        t[grid.entry_step] * rules.anchors[size_t(2 * cell.box + 1)] + float(cell.y) * rules.stride_y;
+  const Cell cell = cell_of(grid, source);
+  for (size_t i = 0; i + 1 < pairs.size(); i += 2) {
+    pairs[i] = numbers[i] * rules.anchors[size_t(2 * cell.box)] + float(cell.x) * rules.stride_x;
+    pairs[i + 1] = numbers[i + 1] * rules.anchors[size_t(2 * cell.box + 1)] + float(cell.y) * rules.stride_y;
   }
 }
 

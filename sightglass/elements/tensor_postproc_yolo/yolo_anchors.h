@@ -42,8 +42,13 @@ void decode_grid(std::span<const float> values, const AnchorGrid& grid, const An
                  float threshold, uint32_t first_source, std::vector<Candidate>& candidates);
 
 // The points of the box `source` of this grid, pairs in pixels: an anchor's share from the corner of the
-// cell.
-void grid_points(std::span<const float> values, const AnchorGrid& grid, const AnchorRules& rules,
+// cell. `numbers` are those between its objectness and its classes.
+void grid_points(std::span<const float> numbers, const AnchorGrid& grid, const AnchorRules& rules,
                  uint32_t source, std::span<float> pairs);
+// Where the numbers of a box begin in its grid.
+int64_t first_number(const AnchorGrid& grid, uint32_t source);
+
+// Below it the sigmoid is surely below the threshold. A little less than exact: rounding decides later.
+float least_logit(float threshold);
 
 }  // namespace sightglass

@@ -110,17 +110,54 @@ Status TensorPostprocYunet::decode(const Frame& frame, Level& level) {
   return {};
 }
 
-std::vector<float> TensorPostprocYunet::points_of(const Candidate& face) const {
+Result<bool> TensorPostprocYunet::find_on_device(const Frame& frame) {
+  on_device_.clear();
+  struct LetGo {
+    std::vector<Tensor>& outputs;
+    ~LetGo() { outputs.clear(); }
+  } let_go{on_device_};
+  for (const Level& level : levels_) {
+    for (const int tensor : {level.first, level.second, level.box, level.points}) {
+      if (tensor == level.points && !params_.landmarks) break;
+      auto sample = own_sample(frame, size_t(tensor), 3);
+      if (!sample) return forward_error(sample);
+      if (sample->shape.rank() > 3) return false;  // its columns lie apart
+      on_device_.push_back(*std::move(sample));
+    }
+  }
+  auto there = device_.find(on_device_);
+  if (auto warning = device_.take_warning(); !warning.empty()) warnings_.push_back(std::move(warning));
+  if (!there || !*there) return there;
+  cuda::BoxTask task{};
+  task.head = cuda::yunet_head;
+  task.threshold = float(params_.threshold);
+  task.angle = -1;
+  task.extras = params_.landmarks ? 10 : 0;
+  for (size_t output = 0; const Level& from : levels_) {
+    cuda::BoxLevel& level = task.level[task.levels++];
+    for (int i = 0; i < (params_.landmarks ? 4 : 3); ++i) level.values[i] = device_.address(output++);
+    level.first_source = from.first_source;
+    level.width = int(from.width), level.height = int(from.height);
+    level.stride_x = level.stride_y = float(from.stride);
+    task.sources = from.first_source + uint32_t(from.width * from.height);
+  }
+  if (auto done = device_.run(task, {.iou_threshold = float(params_.iou_threshold)}); !done)
+    return forward_error(done);
+  return true;
+}
+
+std::vector<float> TensorPostprocYunet::points_of(size_t face) const {
+  const Candidate& found = kept_[face];
   const Level& level = *std::ranges::find_if(
-      levels_, [&](const Level& l) { return face.source - l.first_source < uint32_t(l.width * l.height); });
-  const int64_t i = face.source - level.first_source, column = i % level.width, row = i / level.width;
+      levels_, [&](const Level& l) { return found.source - l.first_source < uint32_t(l.width * l.height); });
+  const int64_t i = found.source - level.first_source, column = i % level.width, row = i / level.width;
   const float stride = float(level.stride);
-  const float* p = &level.point_values[size_t(10 * i)];
+  const float* p = is_on_device_ ? device_.extra(face).data() : &level.point_values[size_t(10 * i)];
   std::vector<float> triples;
   triples.reserve(15);
   for (int k = 0; k < 5; ++k)
     triples.insert(triples.end(), {(float(column) + p[2 * k]) * stride / width_,
-                                   (float(row) + p[2 * k + 1]) * stride / height_, face.score});
+                                   (float(row) + p[2 * k + 1]) * stride / height_, found.score});
   return triples;
 }
 
@@ -130,15 +167,22 @@ Result<Verdict> TensorPostprocYunet::process(Frame& frame) {
     ~Release() { reader.release(); }
   } release{reader_};
   if (auto found = find_levels(frame); !found) return forward_error(found);
-  candidates_.clear();
-  for (Level& level : levels_)
-    if (auto decoded = decode(frame, level); !decoded) return forward_error(decoded);
-  const auto kept = suppression_.run(candidates_, {.iou_threshold = float(params_.iou_threshold)});
+  auto on_device = find_on_device(frame);
+  if (!on_device) return forward_error(on_device);
+  is_on_device_ = *on_device;
+  if (is_on_device_) {
+    kept_ = device_.boxes();
+  } else {
+    candidates_.clear();
+    for (Level& level : levels_)
+      if (auto decoded = decode(frame, level); !decoded) return forward_error(decoded);
+    kept_ = suppression_.run(candidates_, {.iou_threshold = float(params_.iou_threshold)});
+  }
   const size_t before = frame.regions.size();
-  add_regions(kept, {1 / width_, 1 / height_}, labels_, model_, frame);
+  add_regions(kept_, {1 / width_, 1 / height_}, labels_, model_, frame);
   static const Label name("landmarks");
-  for (size_t i = 0; params_.landmarks && i < kept.size(); ++i)
-    add_keypoints(frame.regions[before + i], name, points_of(kept[i]), legend_);
+  for (size_t i = 0; params_.landmarks && i < kept_.size(); ++i)
+    add_keypoints(frame.regions[before + i], name, points_of(i), legend_);
   return Verdict::pass;
 }
 
@@ -150,7 +194,9 @@ const Registration registration([] {
       .name = "tensor_postproc_yunet",
       .title = "YuNet faces from tensors",
       .klass = "Filter/Analyzer",
-      .doc = "Turns the class, objectness, box and point outputs of the YuNet detectors into faces.",
+      .doc =
+          "Turns the class, objectness, box and point outputs of the YuNet detectors into faces. Outputs on an "
+          "NVIDIA GPU are read there.",
       .kind = ElementKind::transform_inplace,
       .input = any_tensors(),
       .params = ParamTable::of<P>({

@@ -9,15 +9,18 @@
 //   score = √(class · objectness)      x = (cell x + b0) · stride      w = exp(b2) · stride
 //
 // The model takes any size that is a multiple of 32; input-width and input-height say which one, unless the
-// input is square. One stream, one thread; no allocation once warm but that of the attributes.
+// input is square. Outputs that lie on a CUDA device stay there: what comes to the CPU are the faces
+// (detection/device_boxes.h). One stream, one thread; no allocation once warm but that of the attributes.
 #pragma once
 
 #include <array>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sightglass/core/element.h"
 #include "sightglass/elements/detection/candidates.h"
+#include "sightglass/elements/detection/device_boxes.h"
 #include "sightglass/elements/detection/labels.h"
 #include "sightglass/elements/detection/model_outputs.h"
 #include "sightglass/elements/detection/object_details.h"
@@ -38,6 +41,7 @@ class TensorPostprocYunet final : public TransformInplace {
   explicit TensorPostprocYunet(const Params& params) : params_(params) {}
 
   Status start() override;
+  std::vector<std::string> take_warnings() override { return std::exchange(warnings_, {}); }
   void update(const ParamSet& params) override;
   Status configure(const Format& input, const Format& output) override;
   Result<Verdict> process(Frame& frame) override;
@@ -53,8 +57,10 @@ class TensorPostprocYunet final : public TransformInplace {
   };
 
   Status find_levels(const Frame& frame);
+  // Whether the outputs lie on a device; then `kept_` has been found there.
+  Result<bool> find_on_device(const Frame& frame);
   Status decode(const Frame& frame, Level& level);
-  std::vector<float> points_of(const Candidate& face) const;
+  std::vector<float> points_of(size_t face) const;
 
   Params params_;
   LabelList labels_;
@@ -68,6 +74,11 @@ class TensorPostprocYunet final : public TransformInplace {
   OutputReader reader_;
   std::vector<Candidate> candidates_;
   Suppression suppression_;
+  DeviceBoxes device_;
+  std::vector<Tensor> on_device_;  // for their capacity
+  bool is_on_device_ = false;
+  std::span<const Candidate> kept_;  // of the frame
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace sightglass

@@ -2,6 +2,7 @@
 // each value is that of the CPU's pass (kernel.h): sample positions, clamping to the rectangle, conversion of
 // interpolated samples without rounding, border. Four neighbouring values per thread; a block covers 128×8.
 #include "sightglass/elements/video_to_tensor/cuda_kernel.h"
+#include "sightglass/memory/cuda/cuda_half.h"
 
 using namespace sightglass::cuda;
 
@@ -9,11 +10,6 @@ namespace {
 
 struct Pixel {
   float c[3];
-};
-
-// Not cuda_fp16.h, which is not there where NVRTC compiles this.
-struct Half {
-  unsigned short bits;
 };
 
 // Which two samples of an axis, and how much of the second.
@@ -152,9 +148,7 @@ __device__ float as<float>(float value) {
 }
 template <>
 __device__ Half as<Half>(float value) {
-  Half half;
-  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half.bits) : "f"(value));
-  return half;
+  return to_half(value);
 }
 template <>
 __device__ unsigned char as<unsigned char>(float value) {

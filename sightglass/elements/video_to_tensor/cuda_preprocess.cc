@@ -4,10 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "sightglass/elements/video_to_tensor/channel_math.h"
-#include "sightglass/elements/video_to_tensor/cuda_kernel.h"
-#include "sightglass/memory/cuda/cuda_module.h"
-
 namespace sightglass {
 
 extern const CudaSource video_to_tensor_kernels;  // made from cuda_kernel.cu
@@ -42,46 +38,25 @@ unsigned blocks(int outputs, unsigned per_block) { return (unsigned(outputs) + p
 
 }  // namespace
 
-struct CudaPreprocessor::State {
-  ContextRef context;
-  VideoInfo video;
-  PreprocessOptions options;
-  Ref<CudaModule> module;
-  CUfunc_st* kernel = nullptr;
-  std::vector<preprocess::Component> parts;
-  cuda::Batch batch{};
-};
-
-CudaPreprocessor::CudaPreprocessor(std::unique_ptr<State> state) : state_(std::move(state)) {}
-CudaPreprocessor::~CudaPreprocessor() = default;
-std::string_view CudaPreprocessor::kernels() const { return state_->module->origin(); }
-
-Result<std::unique_ptr<CudaPreprocessor>> CudaPreprocessor::make(const ContextRef& context,
-                                                                 const VideoInfo& video,
-                                                                 const PreprocessOptions& options) {
+Result<CudaPreprocessPlan> CudaPreprocessPlan::make(const VideoInfo& video,
+                                                    const PreprocessOptions& options) {
   if (auto status = preprocess::check(video, options); !status) return forward_error(status);
   if (options.interpolation != Interpolation::bilinear && options.interpolation != Interpolation::nearest)
     return fail(ErrorCode::unsupported, "on CUDA pictures are sampled bilinear or nearest only");
-  auto state = std::make_unique<State>();
+  CudaPreprocessPlan plan;
   // The samples of p010 are found as those of NV12 are, with two bytes each.
   const bool wide = video.format == PixelFormat::p010;
-  state->parts = preprocess::components(wide ? PixelFormat::nv12 : video.format);
-  if (state->parts.empty())
+  plan.parts_ = preprocess::components(wide ? PixelFormat::nv12 : video.format);
+  if (plan.parts_.empty())
     return fail(ErrorCode::unsupported, "on CUDA pictures cannot be {}", to_string(video.format));
-  auto module = CudaModule::load(context, video_to_tensor_kernels);
-  if (!module) return forward_error(module);
-  auto kernel = (*module)->kernel(kernel_name(video.format, options.type).c_str());
-  if (!kernel) return forward_error(kernel);
-  state->context = (*module)->context();
-  state->module = std::move(*module);
-  state->kernel = *kernel;
-  state->video = video;
-  state->options = options;
+  plan.kernel_ = kernel_name(video.format, options.type);
+  plan.video_ = video;
+  plan.options_ = options;
 
-  cuda::Batch& batch = state->batch;
+  cuda::Batch& batch = plan.batch_;
   batch.width = options.canvas.width, batch.height = options.canvas.height;
   batch.picture_width = plane_width(video, 0), batch.picture_height = plane_height(video, 0);
-  batch.parts = int(state->parts.size());
+  batch.parts = int(plan.parts_.size());
   batch.is_yuv = is_yuv(video.format);
   if (batch.is_yuv) {
     const PlaneLayout chroma = plane_layout(video.format, 1);
@@ -99,36 +74,51 @@ Result<std::unique_ptr<CudaPreprocessor>> CudaPreprocessor::make(const ContextRe
     batch.mul[c] = float(scales.mul[c]), batch.add[c] = float(scales.add[c]);
     batch.pad[c] = float(std::clamp(scales.pad[c], 0.0, 255.0) * scales.mul[c] + scales.add[c]);
   }
-  return std::unique_ptr<CudaPreprocessor>(new CudaPreprocessor(std::move(state)));
+  return plan;
+}
+
+LaunchSize CudaPreprocessPlan::next(std::span<Item>& items, const SlotLayout& layout) {
+  batch_.row_stride = layout.row, batch_.pixel_stride = layout.pixel, batch_.value_stride = layout.channel;
+  const size_t count = std::min<size_t>(items.size(), cuda::most_tasks);
+  for (size_t i = 0; i < count; ++i) {
+    Item& item = items[i];
+    const Placement placement = place(options_.rule, video_.pixel_aspect, item.crop, options_.canvas);
+    item.affine = affine(placement, video_);
+    cuda::Task& task = batch_.task[i];
+    for (size_t c = 0; c < parts_.size(); ++c) {
+      const auto& part = parts_[c];
+      task.parts[c] = {.data = reinterpret_cast<const unsigned char*>(item.planes[part.plane]) + part.offset,
+                       .stride = item.strides[part.plane],
+                       .step = plane_layout(video_.format, part.plane).pixel_bytes};
+    }
+    task.x = axis(placement.x), task.y = axis(placement.y);
+    task.out = reinterpret_cast<void*>(item.slot);
+  }
+  batch_.tasks = int(count);
+  items = items.subspan(count);
+  return {.grid = {blocks(batch_.width, block_width * values_per_thread), blocks(batch_.height, block_height),
+                   unsigned(count)},
+          .block = {block_width, block_height, 1}};
+}
+
+Result<std::unique_ptr<CudaPreprocessor>> CudaPreprocessor::make(const ContextRef& context,
+                                                                 const VideoInfo& video,
+                                                                 const PreprocessOptions& options) {
+  auto plan = CudaPreprocessPlan::make(video, options);
+  if (!plan) return forward_error(plan);
+  auto module = CudaModule::load(context, video_to_tensor_kernels);
+  if (!module) return forward_error(module);
+  auto kernel = (*module)->kernel(plan->kernel().c_str());
+  if (!kernel) return forward_error(kernel);
+  return std::unique_ptr<CudaPreprocessor>(
+      new CudaPreprocessor(*std::move(module), *kernel, *std::move(plan)));
 }
 
 Status CudaPreprocessor::run(std::span<Item> items, const SlotLayout& layout, CUstream_st* stream) {
-  State& s = *state_;
-  cuda::Batch& batch = s.batch;
-  batch.row_stride = layout.row, batch.pixel_stride = layout.pixel, batch.value_stride = layout.channel;
   while (!items.empty()) {
-    const size_t count = std::min<size_t>(items.size(), cuda::most_tasks);
-    for (size_t i = 0; i < count; ++i) {
-      Item& item = items[i];
-      const Placement placement = place(s.options.rule, s.video.pixel_aspect, item.crop, s.options.canvas);
-      item.affine = affine(placement, s.video);
-      cuda::Task& task = batch.task[i];
-      for (size_t c = 0; c < s.parts.size(); ++c) {
-        const auto& part = s.parts[c];
-        task.parts[c] = {
-            .data = reinterpret_cast<const unsigned char*>(item.planes[part.plane]) + part.offset,
-            .stride = item.strides[part.plane],
-            .step = plane_layout(s.video.format, part.plane).pixel_bytes};
-      }
-      task.x = axis(placement.x), task.y = axis(placement.y);
-      task.out = reinterpret_cast<void*>(item.slot);
-    }
-    batch.tasks = int(count);
-    const LaunchSize size{.grid = {blocks(batch.width, block_width * values_per_thread),
-                                   blocks(batch.height, block_height), unsigned(count)},
-                          .block = {block_width, block_height, 1}};
-    if (auto status = launch(s.context, s.kernel, size, stream, &batch); !status) return status;
-    items = items.subspan(count);
+    const LaunchSize size = plan_.next(items, layout);
+    if (auto status = launch(module_->context(), kernel_, size, stream, &plan_.batch()); !status)
+      return status;
   }
   return {};
 }

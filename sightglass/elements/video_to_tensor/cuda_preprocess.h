@@ -14,15 +14,22 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "sightglass/elements/video_to_tensor/channel_math.h"
+#include "sightglass/elements/video_to_tensor/cuda_kernel.h"
 #include "sightglass/elements/video_to_tensor/kernel.h"
 #include "sightglass/memory/context.h"
+#include "sightglass/memory/cuda/cuda_module.h"
 
 struct CUstream_st;
 
 namespace sightglass {
 
-class CudaPreprocessor {
+// What the kernels are told, without a device.
+class CudaPreprocessPlan {
  public:
   struct Item {
     std::array<uint64_t, 4> planes{};  // device addresses, as in VideoInfo
@@ -36,17 +43,39 @@ class CudaPreprocessor {
     int64_t row = 0, pixel = 1, channel = 0;
   };
 
-  static Result<std::unique_ptr<CudaPreprocessor>> make(const ContextRef& context, const VideoInfo& video,
-                                                        const PreprocessOptions& options);
-  ~CudaPreprocessor();
-  Status run(std::span<Item> items, const SlotLayout& layout, CUstream_st* stream);
-  // How the kernels came to be: "sm_90 by nvcc".
-  std::string_view kernels() const;
+  static Result<CudaPreprocessPlan> make(const VideoInfo& video, const PreprocessOptions& options);
+  // Of the kernel: preprocess_nv12_f16.
+  const std::string& kernel() const { return kernel_; }
+  // The next launch: takes as many items from the front as it holds. Its argument is batch().
+  LaunchSize next(std::span<Item>& items, const SlotLayout& layout);
+  const cuda::Batch& batch() const { return batch_; }
 
  private:
-  struct State;
-  explicit CudaPreprocessor(std::unique_ptr<State> state);
-  std::unique_ptr<State> state_;
+  CudaPreprocessPlan() = default;
+  VideoInfo video_;
+  PreprocessOptions options_;
+  std::vector<preprocess::Component> parts_;
+  cuda::Batch batch_{};
+  std::string kernel_;
+};
+
+class CudaPreprocessor {
+ public:
+  using Item = CudaPreprocessPlan::Item;
+  using SlotLayout = CudaPreprocessPlan::SlotLayout;
+
+  static Result<std::unique_ptr<CudaPreprocessor>> make(const ContextRef& context, const VideoInfo& video,
+                                                        const PreprocessOptions& options);
+  Status run(std::span<Item> items, const SlotLayout& layout, CUstream_st* stream);
+  // How the kernels came to be: "sm_90 by nvcc".
+  std::string_view kernels() const { return module_->origin(); }
+
+ private:
+  CudaPreprocessor(Ref<CudaModule> module, CUfunc_st* kernel, CudaPreprocessPlan plan)
+      : module_(std::move(module)), kernel_(kernel), plan_(std::move(plan)) {}
+  const Ref<CudaModule> module_;
+  CUfunc_st* const kernel_;
+  CudaPreprocessPlan plan_;
 };
 
 }  // namespace sightglass

@@ -5,12 +5,17 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "sightglass/memory/cuda/cuda_emulation.h"
+// After what it is emulated with.
+#include "sightglass/elements/video_to_tensor/cuda_kernel.cu"
 #include "sightglass/elements/video_to_tensor/test_picture.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/cuda/cuda_module.h"
+#include "sightglass/memory/cuda/cuda_stream.h"
 #include "sightglass/memory/mapping.h"
 
 namespace sightglass {
@@ -19,6 +24,7 @@ extern const CudaSource video_to_tensor_kernels;
 
 namespace {
 
+using Item = CudaPreprocessor::Item;
 using test::Picture;
 using test::Reference;
 
@@ -43,13 +49,23 @@ TEST(CudaPreprocessOptions, SaysWhatItCannotDo) {
   EXPECT_THAT(wide.error().message, testing::HasSubstr("GRAY16"));
 }
 
-class CudaPreprocess : public testing::Test {
+using Kernel = void (*)(cuda::Batch);
+const std::map<std::string, Kernel> emulated_kernels = {
+#define KERNEL_OF(kind, type) {"preprocess_" #kind "_" #type, preprocess_##kind##_##type}
+#define KERNELS_OF(type) KERNEL_OF(nv12, type), KERNEL_OF(p010, type), KERNEL_OF(any, type)
+    KERNELS_OF(u8), KERNELS_OF(i8), KERNELS_OF(i32), KERNELS_OF(f16), KERNELS_OF(f32)};
+
+enum class Runs : uint8_t { emulated, on_device };
+
+class CudaPreprocess : public testing::TestWithParam<Runs> {
  protected:
   void SetUp() override {
+    if (is_emulated()) return;
     auto opened = default_context(MemoryKind::cuda);
     if (!opened) GTEST_SKIP() << opened.error().message;
     context_ = *opened;
   }
+  static bool is_emulated() { return GetParam() == Runs::emulated; }
   CUstream_st* stream() const { return static_cast<CUstream_st*>(context_->handle("CUstream")); }
 
   MemoryRef on_device(const void* bytes, size_t size) {
@@ -76,39 +92,62 @@ class CudaPreprocess : public testing::Test {
   // Every crop into a slot of its own; values as the kernels wrote them.
   template <class T>
   std::vector<T> run(Picture& picture, const PreprocessOptions& options, const std::vector<Crop>& crops) {
-    auto made = CudaPreprocessor::make(context_, picture.info, options);
-    EXPECT_TRUE(made) << made.error().message;
-    if (!made) return {};
     const int channels = channel_count(options.channels);
     const int64_t pixels = int64_t(options.canvas.width) * options.canvas.height;
     std::vector<MemoryRef> planes;
-    CudaPreprocessor::Item item;
+    Item item;
     for (size_t p = 0; p < picture.planes.size(); ++p) {
-      planes.push_back(on_device(picture.bytes[p].data(), picture.bytes[p].size()));
-      item.planes[p] = static_cast<CudaMemory&>(*planes[p]).address();
+      item.planes[p] = address_of(picture.bytes[p].data());
+      if (!is_emulated()) {
+        planes.push_back(on_device(picture.bytes[p].data(), picture.bytes[p].size()));
+        item.planes[p] = static_cast<CudaMemory&>(*planes[p]).address();
+      }
       item.strides[p] = int(picture.planes[p].stride);
     }
     const size_t slot_bytes = size_t(pixels * channels) * sizeof(T);
-    const MemoryRef tensor = on_device(nullptr, slot_bytes * crops.size());
-    std::vector<CudaPreprocessor::Item> items(crops.size(), item);
+    std::vector<T> values(size_t(pixels * channels) * crops.size());
+    const MemoryRef tensor = is_emulated() ? nullptr : on_device(nullptr, slot_bytes * crops.size());
+    std::vector<Item> items(crops.size(), item);
     for (size_t i = 0; i < crops.size(); ++i) {
       items[i].crop = crops[i];
-      items[i].slot = static_cast<CudaMemory&>(*tensor).address() + i * slot_bytes;
+      items[i].slot =
+          (is_emulated() ? address_of(values.data()) : static_cast<CudaMemory&>(*tensor).address()) +
+          i * slot_bytes;
     }
     const CudaPreprocessor::SlotLayout layout =
         options.planar ? CudaPreprocessor::SlotLayout{options.canvas.width, 1, pixels}
                        : CudaPreprocessor::SlotLayout{int64_t(options.canvas.width) * channels, channels, 1};
-    // Uploads ran in the context's stream, as this does.
-    const auto done = (*made)->run(items, layout, stream());
+    const Status done = is_emulated() ? emulate(picture, options, items, layout)
+                                      : run_on_device(picture, options, items, layout);
     EXPECT_TRUE(done) << done.error().message;
+    if (!done) return {};
     for (const auto& written : items)
       EXPECT_EQ(
           written.affine,
           affine(place(options.rule, picture.info.pixel_aspect, written.crop, options.canvas), picture.info));
+    if (is_emulated()) return values;
     const std::vector<std::byte> bytes = from_device(tensor);
-    std::vector<T> values(bytes.size() / sizeof(T));
     std::memcpy(values.data(), bytes.data(), bytes.size());
     return values;
+  }
+
+  static Status emulate(const Picture& picture, const PreprocessOptions& options, std::span<Item> items,
+                        const CudaPreprocessor::SlotLayout& layout) {
+    auto plan = CudaPreprocessPlan::make(picture.info, options);
+    if (!plan) return forward_error(plan);
+    while (!items.empty()) {
+      const auto [grid, block, shared] = plan->next(items, layout);
+      cuda_emulation::launch({grid[0], grid[1], grid[2]}, {block[0], block[1], block[2]},
+                             emulated_kernels.at(plan->kernel()), plan->batch());
+    }
+    return {};
+  }
+  Status run_on_device(const Picture& picture, const PreprocessOptions& options, std::span<Item> items,
+                       const CudaPreprocessor::SlotLayout& layout) {
+    auto made = CudaPreprocessor::make(context_, picture.info, options);
+    if (!made) return forward_error(made);
+    // Uploads ran in the context's stream, as this does.
+    return (*made)->run(items, layout, stream());
   }
 
   double error_of(Picture& picture, const PreprocessOptions& options, const std::vector<Crop>& crops) {
@@ -144,7 +183,7 @@ class CudaPreprocess : public testing::Test {
   ContextRef context_;
 };
 
-TEST_F(CudaPreprocess, AgreesWithTheDefinitionForEveryFormat) {
+TEST_P(CudaPreprocess, AgreesWithTheDefinitionForEveryFormat) {
   for (const PixelFormat format : all_8_bit_formats())
     for (const ColorMatrix matrix : {ColorMatrix::bt601, ColorMatrix::bt709}) {
       VideoInfo info = video(format, 97, 61);
@@ -157,7 +196,7 @@ TEST_F(CudaPreprocess, AgreesWithTheDefinitionForEveryFormat) {
     }
 }
 
-TEST_F(CudaPreprocess, AgreesForEveryRuleOrderAndLayout) {
+TEST_P(CudaPreprocess, AgreesForEveryRuleOrderAndLayout) {
   Picture picture(video(PixelFormat::nv12, 128, 96), 32);
   picture.fill_smooth();
   for (const Resize resize :
@@ -176,7 +215,7 @@ TEST_F(CudaPreprocess, AgreesForEveryRuleOrderAndLayout) {
       }
 }
 
-TEST_F(CudaPreprocess, TakesTheNearestSample) {
+TEST_P(CudaPreprocess, TakesTheNearestSample) {
   Picture picture(video(PixelFormat::i420, 64, 48), 0);
   picture.fill_noise();
   const PreprocessOptions options{
@@ -184,7 +223,7 @@ TEST_F(CudaPreprocess, TakesTheNearestSample) {
   EXPECT_LT(error_of(picture, options, {{0, 0, 64, 48}, {8, 8, 16, 16}}), 0.02);
 }
 
-TEST_F(CudaPreprocess, FillsMoreSlotsThanOneLaunchHolds) {
+TEST_P(CudaPreprocess, FillsMoreSlotsThanOneLaunchHolds) {
   Picture picture(video(PixelFormat::nv12, 200, 100), 56);
   picture.fill_smooth();
   std::vector<Crop> crops;
@@ -192,7 +231,7 @@ TEST_F(CudaPreprocess, FillsMoreSlotsThanOneLaunchHolds) {
   EXPECT_LT(error_of(picture, {.canvas = {24, 24}, .planar = true}, crops), 0.02);
 }
 
-TEST_F(CudaPreprocess, NormalisesRoundsAndSaturates) {
+TEST_P(CudaPreprocess, NormalisesRoundsAndSaturates) {
   Picture picture(video(PixelFormat::rgb, 16, 16), 0);
   picture.fill([](size_t, int x, int y, int) { return uint8_t(16 * y + x); });
   const std::vector<Crop> whole = {{0, 0, 16, 16}};
@@ -216,7 +255,7 @@ TEST_F(CudaPreprocess, NormalisesRoundsAndSaturates) {
   for (int v = 0; v < 256; ++v) EXPECT_EQ(saturated[size_t(v)], std::min(v + 100, 255));
 }
 
-TEST_F(CudaPreprocess, UsesAllTenBits) {
+TEST_P(CudaPreprocess, UsesAllTenBits) {
   Picture picture(video(PixelFormat::p010, 32, 16), 0);
   picture.fill([](size_t plane, int x, int, int byte) {
     const int value = plane == 0 ? (64 + x) << 6 : 512 << 6;  // ten bits, upper part
@@ -228,7 +267,8 @@ TEST_F(CudaPreprocess, UsesAllTenBits) {
   for (int x = 0; x < 32; ++x) EXPECT_NEAR(values[size_t(x)], (64 + x) / 4.0, 0.01);
 }
 
-TEST_F(CudaPreprocess, CompiledAtRunTimeIsTheSame) {
+TEST_P(CudaPreprocess, CompiledAtRunTimeIsTheSame) {
+  if (is_emulated()) GTEST_SKIP() << "nothing is compiled for the CPU at run time";
   const auto built = CudaModule::load(context_, video_to_tensor_kernels);
   ASSERT_TRUE(built) << built.error().message;
   const auto compiled = CudaModule::load(context_, video_to_tensor_kernels, true);
@@ -240,6 +280,11 @@ TEST_F(CudaPreprocess, CompiledAtRunTimeIsTheSame) {
   picture.fill_smooth();
   EXPECT_LT(error_of(picture, {.canvas = {33, 21}, .planar = true}, {{0, 0, 64, 48}}), 0.02);
 }
+
+INSTANTIATE_TEST_SUITE_P(Kernels, CudaPreprocess, testing::Values(Runs::emulated, Runs::on_device),
+                         [](const auto& run) {
+                           return run.param == Runs::emulated ? "Emulated" : "OnDevice";
+                         });
 
 }  // namespace
 }  // namespace sightglass

@@ -5,7 +5,10 @@
 // cuda-device-id.
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "sightglass/memory/cuda/cuda.h"
 
@@ -87,23 +90,63 @@ Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory) {
   });
 }
 
-bool answer_cuda_context(GstQuery* query) {
+int cuda_device_beyond(GstPad* from) {
+  using Object = std::unique_ptr<GstObject, decltype([](GstObject* object) { gst_object_unref(object); })>;
+  const auto peer_of = [](GstPad* pad) { return Object(GST_OBJECT(gst_pad_get_peer(pad))); };
+  constexpr int longest = 64;  // elements and bins between the two
+  Object pad = peer_of(from);
+  for (int step = 0; pad && step < longest; ++step) {
+    if (GST_IS_GHOST_PAD(pad.get())) {  // of a bin: what is behind it in there
+      pad.reset(GST_OBJECT(gst_ghost_pad_get_target(GST_GHOST_PAD(pad.get()))));
+      continue;
+    }
+    const Object parent(gst_object_get_parent(pad.get()));
+    if (parent && GST_IS_GHOST_PAD(parent.get())) {  // the inner side of a bin's pad: out of the bin
+      pad = peer_of(GST_PAD(parent.get()));
+      continue;
+    }
+    if (!parent || !GST_IS_ELEMENT(parent.get())) return 0;
+    if (g_object_class_find_property(G_OBJECT_GET_CLASS(parent.get()), "cuda-device-id")) {
+      GValue value = G_VALUE_INIT;
+      g_value_init(&value, G_TYPE_INT);
+      g_object_get_property(G_OBJECT(parent.get()), "cuda-device-id", &value);
+      return std::max(g_value_get_int(&value), 0);
+    }
+    GstElement* const element = GST_ELEMENT(parent.get());
+    GST_OBJECT_LOCK(element);
+    GList* const others = GST_PAD_IS_SRC(pad.get()) ? element->sinkpads : element->srcpads;
+    Object other(others ? GST_OBJECT(gst_object_ref(others->data)) : nullptr);
+    GST_OBJECT_UNLOCK(element);
+    pad = other ? peer_of(GST_PAD(other.get())) : nullptr;
+  }
+  return 0;
+}
+
+bool answer_cuda_context(GstQuery* query, GstPad* pad) {
   const gchar* type = nullptr;
   if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT || !gst_query_parse_context_type(query, &type) ||
       !g_str_equal(type, "gst.cuda.context"))
     return false;
-  static GstContext* const shared = []() -> GstContext* {
-    const auto ours = cuda_context(0);
-    if (!ours) return nullptr;
-    auto* const load = function<gboolean()>("gst_cuda_load_library", RTLD_LAZY);
-    auto* const wrap = function<GObject*(void*, int)>("gst_cuda_context_new_wrapped", RTLD_LAZY);
-    auto* const make = function<GstContext*(GObject*)>("gst_context_new_cuda_context", RTLD_LAZY);
-    if (!load || !wrap || !make || !load()) return nullptr;
-    GObject* const wrapped = wrap((*ours)->handle("CUcontext"), 0);
-    return wrapped ? make(wrapped) : nullptr;
-  }();
-  if (!shared) return false;
-  gst_query_set_context(query, shared);
+  static std::mutex mutex;
+  static std::map<int, GstContext*>& shared = *new std::map<int, GstContext*>;  // null: there is none
+  const int device = cuda_device_beyond(pad);
+  const std::lock_guard lock(mutex);
+  auto known = shared.find(device);
+  if (known == shared.end()) {
+    const auto make_shared = [&]() -> GstContext* {
+      const auto ours = cuda_context(device);
+      if (!ours) return nullptr;
+      auto* const load = function<gboolean()>("gst_cuda_load_library", RTLD_LAZY);
+      auto* const wrap = function<GObject*(void*, int)>("gst_cuda_context_new_wrapped", RTLD_LAZY);
+      auto* const make = function<GstContext*(GObject*)>("gst_context_new_cuda_context", RTLD_LAZY);
+      if (!load || !wrap || !make || !load()) return nullptr;
+      GObject* const wrapped = wrap((*ours)->handle("CUcontext"), device);
+      return wrapped ? make(wrapped) : nullptr;
+    };
+    known = shared.emplace(device, make_shared()).first;
+  }
+  if (!known->second) return false;
+  gst_query_set_context(query, known->second);
   return true;
 }
 

@@ -14,7 +14,12 @@ bool is_cuda_memory(GstMemory* memory);
 Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory);
 
 // Answers whoever asks its neighbours for a CUDA context, as decoders do when they start: with ours, of the
-// first device. False: it asks for something else, or there is none.
-bool answer_cuda_context(GstQuery* query);
+// device that the asker works on. `pad`: that the query has come to. False: it asks for something else, or
+// there is none.
+bool answer_cuda_context(GstQuery* query, GstPad* pad);
+
+// The property cuda-device-id of the first element beyond the pad that has it, through bins and whatever lies
+// between; 0: nobody has it.
+int cuda_device_beyond(GstPad* pad);
 
 }  // namespace sightglass::gst

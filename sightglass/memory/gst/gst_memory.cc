@@ -4,12 +4,13 @@
 
 #include <utility>
 
+#include "sightglass/memory/cuda/device_bytes.h"
 #include "sightglass/memory/dmabuf/dmabuf_memory.h"
 #include "sightglass/memory/system/system_memory.h"
 
 namespace sightglass::gst {
 
-class BufferMemory final : public Memory {
+class BufferMemory final : public Memory, public DeviceBytes {
  public:
   BufferMemory(MemoryKind kind, Ref<BufferMemories> home) : Memory(kind, 0), home_(std::move(home)) {}
 
@@ -43,6 +44,10 @@ class BufferMemory final : public Memory {
     }
     ++mappings_;
     return reinterpret_cast<std::byte*>(map_.data);
+  }
+  Result<DevicePlace> on_device() override {
+    auto* bytes = dynamic_cast<DeviceBytes*>(inner_.get());
+    return bytes ? bytes->on_device() : DevicePlace{};
   }
   void unmap(Access access) override {
     if (inner_) return inner_->unmap(access);

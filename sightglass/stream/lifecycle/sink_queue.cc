@@ -7,17 +7,27 @@
 namespace sightglass::stream {
 
 namespace {
-constexpr size_t most_awaiting =
-    4096;  // streams; those that ended without a keyframe are forgotten in the end
-}
 
-SinkQueue::SinkQueue(const SinkQueueLimits& limits, SinkSpill spill,
-                     std::function<void(const SinkItem&)> on_dropped)
+// Streams; those that ended without a keyframe are forgotten in the end.
+constexpr size_t most_awaiting = 4096;
+constexpr size_t full_batch = 64 << 10;  // bytes
+constexpr auto batch_time = std::chrono::milliseconds(5);
+
+}  // namespace
+
+SinkQueue::SinkQueue(const SinkQueueLimits& limits, SinkSpill spill, Told on_dropped, Told on_spilled)
     : limits_(limits),
       on_dropped_(std::move(on_dropped)),
+      on_spilled_(std::move(on_spilled)),
       spill_(std::move(spill)),
       ring_(limits.records + limits.reserve) {
   assert(limits_.policy != QueuePolicy::spill || (spill_.file && spill_.encode && spill_.decode));
+}
+
+SinkQueue::~SinkQueue() {
+  batch_writer_ = {};
+  std::lock_guard lock(mutex_);
+  write_batch();
 }
 
 // A single record may be larger than the limit in bytes: else it could never pass.
@@ -39,7 +49,7 @@ SinkQueue::Status SinkQueue::push(SinkItem& item, std::chrono::nanoseconds timeo
 
   ++counts_.pushed;
   if (limits_.policy == QueuePolicy::spill) {
-    if (limits_.durable || spill_.file->unread() > 0 || !fits(item)) return spill(item);
+    if (limits_.durable || !is_read() || !fits(item)) return spill(item);
   } else if (item.keep) {
     take(item);
     return Status::taken;
@@ -100,37 +110,116 @@ void SinkQueue::note_error(const Error& error) {
 }
 
 SinkQueue::Status SinkQueue::spill(SinkItem& item) {
-  spill_.encode(item, buffer_);
+  SpillFile& file = *spill_.file;
+  auto& bytes = file.begin_record();
+  const size_t begin = bytes.size();
+  spill_.encode(item, bytes);
+  // All that is older is in memory: this one too, where there is room, and it need not be read.
+  const bool stays = is_read() && fits(item);
   // What cannot be said as bytes stays in memory, where it is counted if it goes.
-  sightglass::Status written = buffer_.empty()
-                                   ? fail(ErrorCode::unsupported, "a record that cannot be spilled")
-                                   : spill_.file->append(buffer_);
-  // The limit or a full disk: the oldest make room. Those that memory has as well stay, if it takes this one.
-  const auto may_drop = [&] { return !is_read() || (spill_.file->records() > 0 && !fits(item)); };
-  for (int i = 0; i < 3 && !written && written.error().code == ErrorCode::exhausted && may_drop(); ++i) {
-    auto lost = spill_.file->drop_oldest();
-    if (!lost) break;
-    counts_.spill_dropped += *lost;
-    written = spill_.file->append(buffer_);
-  }
-  if (written) {
-    ++counts_.spilled;
-    // All that is older is in memory: this one too, where there is room, and it need not be read.
-    if (spill_.file->unread() == 1 && fits(item)) {
-      spill_.file->skip();
-      item.on_disk = true;
-      take(item, 1 + std::exchange(undecoded_, 0));
-    } else {
-      filled_.notify_one();
+  sightglass::Status added = bytes.size() == begin
+                                 ? fail(ErrorCode::unsupported, "a record that cannot be spilled")
+                                 : file.end_record(stays);
+  for (int i = 0; i < 3 && !added && added.error().code == ErrorCode::exhausted; ++i) {
+    if (file.batched() > 0) {  // its room is not known before it is written
+      write_batch();
+      return spill(item);
     }
-    item = {};
-    return Status::spilled;
+    if (!make_room_on_disk(item)) break;
+    added = file.end_record(stays);
   }
-  note_error(written.error());
+  if (!added) {
+    note_error(added.error());
+    write_batch();  // what it holds comes first
+    return keep_in_memory(item);
+  }
+  if (file.batched() == 1) {
+    batch_due_ = std::chrono::steady_clock::now() + batch_time;
+    if (!batch_writer_.joinable())
+      batch_writer_ = std::jthread([this](const std::stop_token& stop) { write_in_time(stop); });
+    batch_begun_.notify_one();
+  }
+  if (stays) {
+    ++staying_;
+    take(item);
+  } else {
+    leaving_.push_back(std::move(item));
+    filled_.notify_one();
+  }
+  item = {};
+  if (file.batch_bytes() >= full_batch) write_batch();
+  return Status::taken;
+}
+
+// The limit or a full disk: the oldest go. Those that memory has as well stay, if it takes this one.
+bool SinkQueue::make_room_on_disk(const SinkItem& item) {
+  if (is_read() && (spill_.file->records() == 0 || fits(item))) return false;
+  auto lost = spill_.file->drop_oldest();
+  if (!lost) return false;
+  counts_.spill_dropped += *lost;
+  return true;
+}
+
+SinkQueue::Status SinkQueue::keep_in_memory(SinkItem& item) {
   if (!item.keep && !fits(item)) drop_waiting(item, [](const SinkItem&) { return true; });
   if (!(item.keep ? fits_reserve() : fits(item))) return drop(item);
   take(item);
   return Status::taken;
+}
+
+void SinkQueue::write_batch() {
+  if (!spill_.file) return;
+  SpillFile& file = *spill_.file;
+  for (int tries = 0; file.batched() > 0;) {
+    size_t written = 0;
+    const auto status = file.write(written);
+    settle_written(written);
+    if (status) break;
+    if (written > 0) tries = 0;
+    counts_.last_error = status.error().message;
+    if (staying_ > 0) {  // memory has them; a crash would lose them, so their writers wait for the sink
+      counts_.spill_errors += staying_;
+      file.forget(std::exchange(staying_, 0));
+      continue;
+    }
+    if (status.error().code == ErrorCode::exhausted && tries++ < 3) {
+      if (const auto lost = file.drop_oldest(); lost && (*lost > 0 || file.records() > 0)) {
+        counts_.spill_dropped += *lost;
+        continue;
+      }
+    }
+    counts_.spill_errors += leaving_.size();
+    file.forget(file.batched());
+    std::vector<SinkItem> homeless;
+    homeless.swap(leaving_);
+    for (SinkItem& item : homeless) (void)keep_in_memory(item);
+  }
+}
+
+void SinkQueue::settle_written(size_t records) {
+  counts_.spilled += records;
+  const size_t stayed = std::min(records, staying_);
+  for (size_t i = 0; i < stayed; ++i, --staying_) {
+    Place& place = at(count_ - staying_);
+    place.item.on_disk = true;
+    place.disk_records = 1 + std::exchange(undecoded_, 0);
+    if (on_spilled_) on_spilled_(place.item);
+  }
+  const auto left = leaving_.begin() + ptrdiff_t(records - stayed);
+  if (on_spilled_) std::for_each(leaving_.begin(), left, on_spilled_);
+  leaving_.erase(leaving_.begin(), left);
+}
+
+// So that nobody waits for long where neither more records come nor the sink asks.
+void SinkQueue::write_in_time(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    if (!batch_begun_.wait(lock, stop, [&] { return spill_.file->batched() > 0; })) return;
+    if (std::chrono::steady_clock::now() >= batch_due_)
+      write_batch();
+    else
+      batch_begun_.wait_until(lock, stop, auto(batch_due_), [&] { return spill_.file->batched() == 0; });
+  }
 }
 
 // Into the places that memory has, so that the sink gets whole batches.
@@ -156,6 +245,7 @@ bool SinkQueue::pop(std::vector<SinkItem>& items, size_t most, std::chrono::nano
   wanted_ = std::max<size_t>(least, 1);
   filled_.wait_for(lock, timeout, [&] { return is_closed_ || has_enough(); });
   wanted_ = 1;
+  write_batch();
   const bool reads = !is_read();
   if (reads) read_back();
   const size_t end = std::min(count_, popped_ + most);
@@ -199,12 +289,13 @@ bool SinkQueue::has_room() const {
 
 bool SinkQueue::is_empty() const {
   std::lock_guard lock(mutex_);
-  return count_ == 0 && (!spill_.file || spill_.file->unread() == 0);
+  return count_ == 0 && is_read();
 }
 
 void SinkQueue::close() {
   std::lock_guard lock(mutex_);
   is_closed_ = true;
+  write_batch();
   filled_.notify_all();
   room_.notify_all();
 }
@@ -215,7 +306,7 @@ SinkQueue::Counts SinkQueue::counts() const {
   counts.records = count_;
   counts.bytes = bytes_;
   if (spill_.file) {
-    counts.spill_records = spill_.file->unread();
+    counts.spill_records = spill_.file->unread() + leaving_.size();
     counts.spill_bytes = spill_.file->bytes();
   }
   return counts;

@@ -12,10 +12,14 @@
 //   drop_oldest       the oldest records go
 //   drop_to_keyframe  a stream's records go until its next keyframe; that replaces what waits of its stream
 //   spill             to disk, in order, up to its limit; then its oldest segment goes. What is on disk
-//                     survives a crash and counts as stored; while memory has room it stays there as well,
-//                     and is not read back. A disk that fails is drop_oldest, too
+//                     survives a crash and counts as stored, told to on_spilled; while memory has room it
+//                     stays there as well, and is not read back. A disk that fails is drop_oldest, too
 // Records marked `keep` (EOS, StreamUpdate) are never dropped: a reserve of places is theirs; when even that
 // is used up, push() waits like block. Every record that is dropped from memory is told to on_dropped, once.
+//
+// Records go to disk in batches, one system call for all of them: when 64 KiB have come together, at the
+// latest 5 ms after the first (a thread of the queue's own sees to that), and always before the sink gets
+// them.
 //
 // Popped records count until done() says that they are stored; after retry() they come again, in order.
 //
@@ -31,6 +35,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "sightglass/core/result.h"
@@ -45,7 +50,7 @@ struct SinkItem {
   uint64_t stream = 0;    // any number per source id
   bool keyframe = false;  // its picture stands alone, or it has none
   bool keep = false;      // EOS, StreamUpdate
-  bool on_disk = false;   // of popped ones: push() has said `spilled`, its writer waits no longer
+  bool on_disk = false;   // of popped ones: on_spilled has been told, its writer waits no longer
 
   template <class Record>
   std::shared_ptr<const Record> as() const {
@@ -64,13 +69,13 @@ struct SinkQueueLimits {
 // How a record becomes bytes and comes back.
 struct SinkSpill {
   std::unique_ptr<SpillFile> file;
-  std::function<void(const SinkItem&, std::vector<uint8_t>&)> encode;  // replaces the content
+  std::function<void(const SinkItem&, std::vector<uint8_t>&)> encode;  // appends; nothing: it cannot be said
   std::function<Result<SinkItem>(std::span<const uint8_t>)> decode;
 };
 
 class SinkQueue {
  public:
-  enum class Status : uint8_t { taken, spilled, dropped, full, closed };
+  enum class Status : uint8_t { taken, dropped, full, closed };
   struct Counts {
     uint64_t pushed = 0, delivered = 0, dropped = 0;
     uint64_t records = 0, bytes = 0;  // in memory, popped ones included
@@ -79,9 +84,11 @@ class SinkQueue {
     std::string last_error;                       // of the disk
   };
 
-  // on_dropped is called with the lock held: it only settles. Policy spill needs `spill`.
-  explicit SinkQueue(const SinkQueueLimits& limits, SinkSpill spill = {},
-                     std::function<void(const SinkItem&)> on_dropped = {});
+  using Told = std::function<void(const SinkItem&)>;
+  // Both are called with the lock held, on any thread: they only settle. Policy spill needs `spill`.
+  explicit SinkQueue(const SinkQueueLimits& limits, SinkSpill spill = {}, Told on_dropped = {},
+                     Told on_spilled = {});
+  ~SinkQueue();  // what was taken with policy spill and `durable` is on disk
 
   // `item` is moved from unless the answer is full or closed. Time-out 0: does not wait.
   Status push(SinkItem& item, std::chrono::nanoseconds timeout = {});
@@ -92,7 +99,7 @@ class SinkQueue {
   void retry();             // the popped ones come again
   bool has_room() const;
   bool is_empty() const;  // nothing waits, nothing is popped and not done
-  // Nothing is taken any more; what is there can still be popped.
+  // Nothing is taken any more; what is there can still be popped, and what goes to disk is there.
   void close();
   Counts counts() const;
 
@@ -107,10 +114,16 @@ class SinkQueue {
   void take(SinkItem& item, uint32_t disk_records = 0);
   Status drop(SinkItem& item);
   Status spill(SinkItem& item);
+  bool make_room_on_disk(const SinkItem& item);
+  void write_batch();
+  void settle_written(size_t records);
+  Status keep_in_memory(SinkItem& item);
+  void write_in_time(const std::stop_token& stop);
   template <class Condition>
   void drop_waiting(const SinkItem& newcomer, Condition&& condition);
   void read_back();
-  bool is_read() const { return !spill_.file || spill_.file->unread() == 0; }
+  // Nothing is on disk, or on its way there, that memory lacks.
+  bool is_read() const { return !spill_.file || (spill_.file->unread() == 0 && leaving_.empty()); }
   bool is_full() const { return count_ > 0 && (count_ >= limits_.records || bytes_ >= limits_.bytes); }
   bool has_enough() const { return count_ - popped_ >= wanted_ || is_full() || !is_read(); }
   void note_error(const Error& error);
@@ -118,7 +131,7 @@ class SinkQueue {
   void set_awaits_key(uint64_t stream, bool awaits);
 
   const SinkQueueLimits limits_;
-  const std::function<void(const SinkItem&)> on_dropped_;
+  const Told on_dropped_, on_spilled_;
   mutable std::mutex mutex_;
   std::condition_variable filled_, room_;
   SinkSpill spill_;
@@ -126,11 +139,17 @@ class SinkQueue {
   size_t first_ = 0, count_ = 0, popped_ = 0;  // the first `popped_` are with the sink
   size_t wanted_ = 1;                          // records that pop() waits for
   uint64_t bytes_ = 0;
-  uint32_t undecoded_ = 0;          // records from disk that nobody understood, since the last good one
+  uint32_t undecoded_ = 0;  // records from disk that nobody understood, since the last good one
+  // The batch for the disk: the last `staying_` places, then those that memory has no room for.
+  size_t staying_ = 0;
+  std::vector<SinkItem> leaving_;
+  std::chrono::steady_clock::time_point batch_due_;
+  std::condition_variable_any batch_begun_;
   std::vector<uint64_t> awaiting_;  // streams that wait for a keyframe
   std::vector<uint8_t> buffer_;
   Counts counts_;
   bool is_closed_ = false;
+  std::jthread batch_writer_;  // once there is something to write
 };
 
 }  // namespace sightglass::stream

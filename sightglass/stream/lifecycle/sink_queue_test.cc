@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <condition_variable>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
 #include <numeric>
 #include <thread>
 
@@ -34,7 +36,9 @@ int number(const SinkItem& item) { return *item.as<int>(); }
 
 struct Sink {
   explicit Sink(const SinkQueueLimits& limits, SinkSpill spill = {})
-      : queue(limits, std::move(spill), [this](const SinkItem& gone) { dropped.push_back(number(gone)); }) {}
+      : queue(
+            limits, std::move(spill), [this](const SinkItem& gone) { dropped.push_back(number(gone)); },
+            [this](const SinkItem& safe) { spilled.push_back(number(safe)); }) {}
   Status push(int value, const Options& options = {}) {
     SinkItem made = item(value, options);
     return queue.push(made);
@@ -47,7 +51,7 @@ struct Sink {
     for (const SinkItem& taken : items) numbers.push_back(number(taken));
     return numbers;
   }
-  std::vector<int> dropped;
+  std::vector<int> dropped, spilled;
   SinkQueue queue;
 };
 std::vector<int> range(int from, int to) {
@@ -208,9 +212,9 @@ class SinkSpillTest : public testing::Test {
     EXPECT_TRUE(file);
     return {std::move(*file),
             [](const SinkItem& from, std::vector<uint8_t>& bytes) {
-              bytes.assign(100, 0);
+              bytes.resize(bytes.size() + 100);
               const int value = number(from);
-              std::memcpy(bytes.data(), &value, sizeof(value));
+              std::memcpy(&bytes[bytes.size() - 100], &value, sizeof(value));
             },
             [this](std::span<const uint8_t> bytes) -> Result<SinkItem> {
               ++decoded_;
@@ -229,9 +233,9 @@ class SinkSpillTest : public testing::Test {
 TEST_F(SinkSpillTest, KeepsTheOrderThroughMemoryAndDisk) {
   Sink sink(limits, spill());
   for (int i = 0; i < 4; ++i) EXPECT_EQ(sink.push(i), Status::taken);
-  for (int i = 4; i < 20; ++i) EXPECT_EQ(sink.push(i), Status::spilled);
+  for (int i = 4; i < 20; ++i) EXPECT_EQ(sink.push(i), Status::taken);
   std::vector<int> got = sink.take(2);
-  EXPECT_EQ(sink.push(20), Status::spilled) << "memory has room, but older ones are on disk";
+  EXPECT_EQ(sink.push(20), Status::taken) << "memory has room, but older ones are on disk";
   while (!sink.queue.is_empty()) {
     const auto more = sink.take(3);
     ASSERT_FALSE(more.empty());
@@ -264,7 +268,7 @@ TEST_F(SinkSpillTest, RecordThatCannotBeSpilledStaysInMemory) {
   SinkQueueLimits durable = limits;
   durable.durable = true;
   SinkSpill none = spill();
-  none.encode = [](const SinkItem&, std::vector<uint8_t>& bytes) { bytes.clear(); };
+  none.encode = [](const SinkItem&, std::vector<uint8_t>&) {};
   Sink sink(durable, std::move(none));
   EXPECT_EQ(sink.push(1), Status::taken);
   EXPECT_EQ(sink.queue.counts().spill_errors, 1u);
@@ -276,12 +280,49 @@ TEST_F(SinkSpillTest, DurableOneKeepsOnDiskWhatMemoryHadRoomFor) {
   durable.durable = true;
   {
     Sink sink(durable, spill());
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(sink.push(i), Status::spilled) << "counts as stored at once";
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(sink.push(i), Status::taken);
     EXPECT_EQ(sink.take(1), range(0, 1));
+    EXPECT_EQ(sink.spilled, range(0, 3)) << "on disk before the sink has the first";
   }
   Sink sink(durable, spill());
   EXPECT_EQ(sink.take(), range(1, 3));
   EXPECT_TRUE(sink.queue.is_empty());
+}
+
+TEST_F(SinkSpillTest, IsOnDiskSoonThoughTheSinkAsksForNothing) {
+  SinkQueueLimits durable = limits;
+  durable.durable = true, durable.records = 2;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<int> spilled;
+  SinkQueue queue(durable, spill(), {}, [&](const SinkItem& safe) {
+    const std::lock_guard lock(mutex);
+    spilled.push_back(number(safe));
+    changed.notify_all();
+  });
+  for (int i = 0; i < 3; ++i) {  // two of them in memory as well
+    SinkItem made = item(i);
+    EXPECT_EQ(queue.push(made), Status::taken);
+  }
+  std::unique_lock lock(mutex);
+  EXPECT_TRUE(changed.wait_for(lock, 30s, [&] { return spilled.size() == 3; }));
+  EXPECT_EQ(spilled, range(0, 3));
+}
+
+TEST_F(SinkSpillTest, ManyAreWrittenAtOnceAndToldInOrder) {
+  SinkQueueLimits durable = limits;
+  durable.durable = true, durable.records = 700;
+  Sink sink(durable, spill(1 << 20));
+  for (int i = 0; i < 2000; ++i) EXPECT_EQ(sink.push(i), Status::taken);
+  sink.queue.close();
+  EXPECT_EQ(sink.spilled, range(0, 2000)) << "closed: all that was taken is safe";
+  EXPECT_EQ(sink.queue.counts().spilled, 2000u);
+  EXPECT_EQ(sink.queue.counts().spill_records, 1300u);
+  std::vector<int> got;
+  while (!sink.queue.is_empty())
+    for (const int more : sink.take()) got.push_back(more);
+  EXPECT_EQ(got, range(0, 2000));
+  EXPECT_EQ(decoded_, 1300);
 }
 
 TEST_F(SinkSpillTest, WhatMemoryHasRoomForIsNotReadBack) {
@@ -291,7 +332,7 @@ TEST_F(SinkSpillTest, WhatMemoryHasRoomForIsNotReadBack) {
   int next = 0, got = 0;
   std::vector<SinkItem> items;
   for (int round = 0; round < 50; ++round) {
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(sink.push(next++), Status::spilled);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(sink.push(next++), Status::taken);
     ASSERT_TRUE(sink.queue.pop(items, 2, 0ns));
     sink.queue.retry();
     items.clear();
@@ -318,10 +359,11 @@ TEST_F(SinkSpillTest, DurableOneWithALargerMemoryThanDiskLosesNothingThatIsInMem
   durable.durable = true, durable.records = 1000;
   Sink sink(durable, spill(32 << 10));
   for (int i = 0; i < 500; ++i) {
-    const Status status = sink.push(i);
-    EXPECT_TRUE(status == Status::spilled || status == Status::taken) << "not on disk: its writer waits";
+    EXPECT_EQ(sink.push(i), Status::taken);
   }
   EXPECT_EQ(sink.take(), range(0, 500));
+  EXPECT_GT(sink.spilled.size(), 100u);
+  EXPECT_LT(sink.spilled.size(), 400u) << "the others are not on disk: their writers wait";
   EXPECT_TRUE(sink.dropped.empty());
   EXPECT_EQ(sink.queue.counts().spill_dropped, 0u);
   EXPECT_EQ(sink.queue.counts().spill_bytes, 0u);
@@ -359,7 +401,7 @@ TEST_F(SinkSpillTest, WritersAndTheSinkWorkAtTheSameTime) {
 
 TEST_F(SinkSpillTest, OldestSegmentGoesAtTheLimitOfTheDisk) {
   Sink sink(limits, spill(32 << 10));
-  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(sink.push(i) == Status::spilled || i < 4);
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(sink.push(i), Status::taken);
   const auto counts = sink.queue.counts();
   EXPECT_GT(counts.spill_dropped, 0u);
   EXPECT_EQ(counts.pushed, counts.records + counts.spill_records + counts.spill_dropped);
@@ -386,8 +428,8 @@ TEST_F(SinkSpillTest, DiskThatFailsIsDropOldest) {
   fs::remove_all(folder_);  // no segment can be made any more
   Sink sink(limits, std::move(made));
   for (int i = 0; i < 10; ++i) EXPECT_EQ(sink.push(i), Status::taken);
-  EXPECT_EQ(sink.dropped, range(0, 6));
   EXPECT_EQ(sink.take(), range(6, 10));
+  EXPECT_EQ(sink.dropped, range(0, 6));
   EXPECT_EQ(sink.queue.counts().spill_errors, 6u);
   EXPECT_FALSE(sink.queue.counts().last_error.empty());
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -27,11 +28,13 @@ namespace fs = std::filesystem;
 
 // All numbers little-endian; a folder never travels to a machine where that would matter.
 struct SegmentHeader {
-  std::array<char, 8> magic = {'S', 'G', 'S', 'P', 'I', 'L', 'L', '1'};
+  std::array<char, 8> magic = {'S', 'G', 'S', 'P', 'I', 'L', 'L', '2'};
   uint64_t number = 0;
 };
 struct RecordHeader {
-  uint32_t size = 0, crc = 0;  // crc: of the size and the bytes
+  uint32_t size = 0, crc = 0;  // of the bytes
+  uint32_t check = 0;          // of the two, in this place of this segment
+  bool operator==(const RecordHeader&) const = default;
 };
 struct PositionFile {
   std::array<char, 8> magic = {'S', 'G', 'S', 'P', 'I', 'L', 'L', 'P'};
@@ -39,12 +42,15 @@ struct PositionFile {
   uint32_t crc = 0, unused = 0;
 };
 constexpr uint64_t data_start = sizeof(SegmentHeader);
+constexpr uint64_t least_segment = 4096;
 constexpr std::string_view extension = ".spill";
+// Behind the last record: what follows is of the file's earlier life.
+constexpr RecordHeader end_mark;
 
-uint32_t crc_of(const RecordHeader& header, std::span<const uint8_t> record) {
-  const uint32_t of_size = crc32c({reinterpret_cast<const uint8_t*>(&header.size), sizeof(header.size)});
-  // Bound to the size by exclusive or: a record of another size has another sum.
-  return crc32c(record) ^ (of_size * 0x9e3779b1u);
+uint32_t check_of(const RecordHeader& header, uint64_t segment, uint64_t offset) {
+  const std::array<uint64_t, 3> values = {uint64_t(header.size) << 32 | header.crc, segment, offset};
+  // Never that of the end mark.
+  return crc32c({reinterpret_cast<const uint8_t*>(values.data()), sizeof(values)}) | 1;
 }
 uint32_t crc_of(const PositionFile& position) {
   return crc32c({reinterpret_cast<const uint8_t*>(&position), offsetof(PositionFile, crc)});
@@ -56,13 +62,14 @@ std::unexpected<Error> failed(std::string_view what, const std::string& path) {
               "{}: {} failed: {}", path, what, std::generic_category().message(code));
 }
 
-// All of it, or an error.
-bool write_all(int file, std::span<iovec> parts, off_t at) {
+// How many bytes were written: all of them, or errno says why not.
+size_t write_all(int file, std::span<iovec> parts, off_t at) {
+  size_t done = 0;
   while (!parts.empty()) {
-    const ssize_t written = pwritev(file, parts.data(), int(parts.size()), at);
+    const ssize_t written = pwritev(file, parts.data(), int(parts.size()), at + off_t(done));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return false;
-    at += written;
+    if (written < 0) break;
+    done += size_t(written);
     size_t rest = size_t(written);
     while (!parts.empty() && rest >= parts.front().iov_len) {
       rest -= parts.front().iov_len;
@@ -73,7 +80,7 @@ bool write_all(int file, std::span<iovec> parts, off_t at) {
       parts.front().iov_len -= rest;
     }
   }
-  return true;
+  return done;
 }
 
 // How many bytes were there.
@@ -100,6 +107,7 @@ SpillFile::SpillFile(std::string folder, const Limits& limits)
 
 SpillFile::~SpillFile() {
   if (write_ >= 0 && limits_.sync != SpillSync::none) fdatasync(write_), sync_names();
+  drop_spare();
   for (int* file : {&write_, &read_, &position_, &lock_}) close_file(*file);
 }
 
@@ -109,7 +117,7 @@ std::string SpillFile::path(uint64_t segment) const {
 
 Result<std::unique_ptr<SpillFile>> SpillFile::open(const std::string& folder, const Limits& limits) {
   Limits used = limits;
-  used.segment_bytes = std::max<uint64_t>(4096, std::min(limits.segment_bytes, limits.most_bytes / 8));
+  used.segment_bytes = std::max(least_segment, std::min(limits.segment_bytes, limits.most_bytes / 8));
   std::unique_ptr<SpillFile> file(new SpillFile(folder, used));
   if (auto locked = file->lock(); !locked) return forward_error(locked);
   if (auto recovered = file->recover(); !recovered) return forward_error(recovered);
@@ -136,14 +144,15 @@ Result<SpillFile::Found> SpillFile::look(int file, const Segment& segment, uint6
   RecordHeader header;
   const ssize_t got = read_all(file, &header, sizeof(header), off_t(offset));
   if (got < 0) return failed("reading", path(segment.number));
-  if (got < ssize_t(sizeof(header)) || header.size > limits_.most_record ||
-      header.size > segment.bytes - offset - sizeof(header))
+  if (got == ssize_t(sizeof(header)) && header == end_mark) return Found::end;
+  if (got < ssize_t(sizeof(header)) || header.check != check_of(header, segment.number, offset) ||
+      header.size > limits_.most_record || header.size > segment.bytes - offset - sizeof(header))
     return Found::torn;
   record.resize(header.size);
   const ssize_t bytes = read_all(file, record.data(), header.size, off_t(offset + sizeof(header)));
   if (bytes < 0) return failed("reading", path(segment.number));
   if (bytes < ssize_t(header.size)) return Found::torn;
-  return crc_of(header, record) == header.crc ? Found::record : Found::damaged;
+  return crc32c(record) == header.crc ? Found::record : Found::damaged;
 }
 
 Status SpillFile::recover() {
@@ -167,77 +176,100 @@ Status SpillFile::recover() {
   if (read_all(position_, &position, sizeof(position), 0) == ssize_t(sizeof(position)) &&
       position.magic == PositionFile{}.magic && position.crc == crc_of(position))
     committed_ = {position.segment, position.offset};
+  else
+    (void)write_position();  // its room is there later, too
   last_segment_ = std::max(last_segment_, committed_.segment);
 
-  for (const uint64_t number : numbers) {
-    const std::string name = path(number);
-    if (number < committed_.segment) {
-      fs::remove(name, error);
-      continue;
-    }
-    int file = ::open(name.c_str(), O_RDWR | O_CLOEXEC);
-    if (file < 0) return failed("opening", name);
-    struct stat status{};
-    SegmentHeader header;
-    Segment segment{.number = number};
-    if (fstat(file, &status) == 0) segment.bytes = uint64_t(status.st_size);
-    const bool is_ours = read_all(file, &header, sizeof(header), 0) == ssize_t(sizeof(header)) &&
-                         header.magic == SegmentHeader{}.magic && header.number == number;
-    uint64_t offset = data_start;
-    if (number == committed_.segment)
-      offset = std::clamp(committed_.offset, data_start, std::max(data_start, segment.bytes));
-    bool reads_on = is_ours;
-    while (reads_on) {
-      auto found = look(file, segment, offset, scratch_);
-      if (!found) {
-        close_file(file);
-        return forward_error(found);
-      }
-      switch (*found) {
-        case Found::record:
-        case Found::damaged:  // counted as such when it is met
-          ++segment.unread;
-          break;
-        case Found::torn:
-          ++damaged_;
-          if (ftruncate(file, off_t(offset)) == 0) segment.bytes = offset;
-          [[fallthrough]];
-        case Found::end:
-          reads_on = false;
-          continue;
-      }
-      offset += sizeof(RecordHeader) + scratch_.size();
-    }
-    close_file(file);
-    if (!is_ours) ++damaged_;
-    if (segment.unread == 0) {
-      fs::remove(name, error);
-      continue;
-    }
-    unread_ += segment.unread;
-    bytes_ += segment.bytes;
-    segments_.push_back(segment);
-  }
+  unlink(spare_path().c_str());
+  for (const uint64_t number : numbers)
+    if (auto recovered = recover_segment(number); !recovered) return recovered;
   read_place_ = committed_;
   return {};
 }
 
+Status SpillFile::recover_segment(uint64_t number) {
+  const std::string name = path(number);
+  std::error_code ignored;
+  if (number < committed_.segment) {
+    fs::remove(name, ignored);
+    return {};
+  }
+  int file = ::open(name.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return failed("opening", name);
+  struct stat status{};
+  SegmentHeader header;
+  Segment segment{.number = number};
+  if (fstat(file, &status) == 0) segment.bytes = uint64_t(status.st_size);
+  const bool is_ours = read_all(file, &header, sizeof(header), 0) == ssize_t(sizeof(header)) &&
+                       header.magic == SegmentHeader{}.magic && header.number == number;
+  uint64_t offset = data_start;
+  if (number == committed_.segment)
+    offset = std::clamp(committed_.offset, data_start, std::max(data_start, segment.bytes));
+  for (bool reads_on = is_ours; reads_on;) {
+    auto found = look(file, segment, offset, scratch_);
+    if (!found) {
+      close_file(file);
+      return forward_error(found);
+    }
+    switch (*found) {
+      case Found::record:
+      case Found::damaged:  // counted as such when it is met
+        ++segment.unread;
+        offset += sizeof(RecordHeader) + scratch_.size();
+        break;
+      case Found::torn:
+        ++damaged_;
+        [[fallthrough]];
+      case Found::end:
+        reads_on = false;
+        if (offset < segment.bytes && ftruncate(file, off_t(offset)) == 0) segment.bytes = offset;
+        break;
+    }
+  }
+  close_file(file);
+  if (!is_ours) ++damaged_;
+  if (segment.unread == 0) {
+    fs::remove(name, ignored);
+    return {};
+  }
+  unread_ += segment.unread;
+  bytes_ += segment.bytes;
+  segments_.push_back(segment);
+  return {};
+}
+
+// What a segment may grow to: an eighth of what the disk has for us, so that dropping the oldest leaves most.
+uint64_t SpillFile::segment_limit() const {
+  struct statvfs disk{};
+  if (statvfs(folder_.c_str(), &disk) != 0) return limits_.segment_bytes;
+  const uint64_t ours = uint64_t(disk.f_bavail) * disk.f_frsize + bytes_;
+  return std::clamp(ours / 8, std::min(limits_.segment_bytes, least_segment * 4), limits_.segment_bytes);
+}
+
+// The spare file, or a new one.
 Status SpillFile::start_segment() {
   const uint64_t number = last_segment_ + 1;
   const std::string name = path(number);
-  write_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-  if (write_ < 0) return failed("opening", name);
+  int file = std::exchange(spare_, -1);
+  const bool is_reused = file >= 0;
+  if (!is_reused) file = ::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+  if (file < 0) return failed("opening", name);
   SegmentHeader header{.number = number};
-  iovec part{&header, sizeof(header)};
-  if (!write_all(write_, {&part, 1}, 0)) {
+  RecordHeader mark = end_mark;
+  std::array<iovec, 2> parts = {iovec{&header, sizeof(header)}, iovec{&mark, sizeof(mark)}};
+  if (write_all(file, parts, 0) < sizeof(header) + sizeof(mark) ||
+      (is_reused && rename(spare_path().c_str(), name.c_str()) != 0)) {
     auto error = failed("writing", name);
-    close_file(write_);
-    unlink(name.c_str());
+    close_file(file);
+    unlink(is_reused ? spare_path().c_str() : name.c_str());
     return error;
   }
+  write_ = file;
   last_segment_ = number;
   segments_.push_back({.number = number, .bytes = data_start});
   bytes_ += data_start;
+  segment_limit_ = segment_limit();
+  look_at_ = segment_limit_ / 8;
   if (limits_.sync == SpillSync::every_record) sync_names();
   return {};
 }
@@ -258,37 +290,107 @@ Status SpillFile::finish_segment() {
   return {};
 }
 
-Status SpillFile::append(std::span<const uint8_t> record) {
-  if (record.size() > limits_.most_record)
-    return fail(ErrorCode::invalid_argument, "a record of {} bytes is too large to be spilled",
-                record.size());
-  const uint64_t size = sizeof(RecordHeader) + record.size();
-  if (bytes_ + size + data_start > limits_.most_bytes)
+std::vector<uint8_t>& SpillFile::begin_record() {
+  batch_.resize(batch_end_ + sizeof(RecordHeader));
+  return batch_;
+}
+
+Status SpillFile::end_record(bool is_kept) {
+  const size_t size = batch_.size() - batch_end_;
+  assert(size >= sizeof(RecordHeader));
+  const size_t bytes = size - sizeof(RecordHeader);
+  if (bytes > limits_.most_record)
+    return fail(ErrorCode::invalid_argument, "a record of {} bytes is too large to be spilled", bytes);
+  if (bytes_ + batch_end_ + size + data_start > limits_.most_bytes)
     return fail(ErrorCode::exhausted, "{}: {} MiB of records are there, the limit", folder_, bytes_ >> 20);
+  const RecordHeader header{.size = uint32_t(bytes),
+                            .crc = crc32c(std::span(batch_).subspan(batch_end_ + sizeof(RecordHeader)))};
+  std::memcpy(batch_.data() + batch_end_, &header, sizeof(header));
+  batch_end_ += size;
+  batched_.push_back({.bytes = size, .is_kept = is_kept});
+  return {};
+}
+
+void SpillFile::forget(size_t records) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < records; ++i) bytes += batched_[i].bytes;
+  batched_.erase(batched_.begin(), batched_.begin() + ptrdiff_t(records));
+  batch_.erase(batch_.begin(), batch_.begin() + ptrdiff_t(bytes));
+  batch_end_ -= bytes;
+}
+
+Status SpillFile::write(size_t& written) {
+  written = 0;
+  Status status;
+  for (size_t from = 0; written < batched_.size();) {
+    status = write_run(written, from);
+    if (status) continue;
+    if (status.error().code != ErrorCode::exhausted || spare_ < 0) break;
+    drop_spare();  // its room is needed
+  }
+  forget(written);
+  return status;
+}
+
+// As many records as the segment has room for, from `first` on, whose bytes are at `from` of the batch.
+Status SpillFile::write_run(size_t& first, size_t& from) {
+  if (write_ >= 0 && segments_.back().bytes >= look_at_) {
+    segment_limit_ = segment_limit();
+    look_at_ = segments_.back().bytes + segment_limit_ / 8;
+  }
   if (write_ >= 0 && segments_.back().bytes > data_start &&
-      segments_.back().bytes + size > limits_.segment_bytes)
+      segments_.back().bytes + batched_[first].bytes > segment_limit_)
     if (auto finished = finish_segment(); !finished) return finished;
   if (write_ < 0)
     if (auto started = start_segment(); !started) return started;
 
   Segment& segment = segments_.back();
-  RecordHeader header{.size = uint32_t(record.size())};
-  header.crc = crc_of(header, record);
-  std::array<iovec, 2> parts = {iovec{&header, sizeof(header)},
-                                iovec{const_cast<uint8_t*>(record.data()), record.size()}};
-  const bool is_written =
-      write_all(write_, std::span(parts).first(record.empty() ? 1 : 2), off_t(segment.bytes));
-  if (!is_written || (limits_.sync == SpillSync::every_record && fdatasync(write_) != 0)) {
-    auto error = failed(is_written ? "syncing" : "writing", path(segment.number));
-    // Half a record must not stand before the next one, nor one that is kept elsewhere now.
-    if (ftruncate(write_, off_t(segment.bytes)) != 0) close_file(write_);
-    return error;
+  size_t end = first, bytes = 0;
+  do {
+    RecordHeader header;
+    std::memcpy(&header, batch_.data() + from + bytes, sizeof(header));
+    header.check = check_of(header, segment.number, segment.bytes + bytes);
+    std::memcpy(batch_.data() + from + bytes, &header, sizeof(header));
+    bytes += batched_[end++].bytes;
+  } while (end < batched_.size() && segment.bytes + bytes + batched_[end].bytes <= segment_limit_);
+
+  RecordHeader mark = end_mark;
+  std::array<iovec, 2> parts = {iovec{batch_.data() + from, bytes}, iovec{&mark, sizeof(mark)}};
+  const size_t done = write_all(write_, parts, off_t(segment.bytes));
+  Status status;
+  if (done < bytes) status = failed("writing", path(segment.number));
+  size_t last = first, good = 0;
+  while (last < end && good + batched_[last].bytes <= done) good += batched_[last++].bytes;
+  if (good > 0 && limits_.sync == SpillSync::every_record && fdatasync(write_) != 0) {
+    status = failed("syncing", path(segment.number));
+    last = first, good = 0;
   }
-  segment.bytes += size;
-  bytes_ += size;
-  ++segment.unread;
-  ++unread_;
-  return {};
+  // Half a record must not stand before the next one, nor one that is kept elsewhere now.
+  if ((good < bytes || done < bytes + sizeof(mark)) && ftruncate(write_, off_t(segment.bytes + good)) != 0)
+    close_file(write_);
+  bytes_ += good;
+  from += good;
+  for (; first < last; ++first) {
+    segment.bytes += batched_[first].bytes;
+    if (batched_[first].is_kept) {
+      assert(unread_ == 0);
+      read_place_ = {segment.number, segment.bytes};
+      reading_.push_back(read_place_);
+    } else {
+      ++segment.unread, ++unread_;
+    }
+  }
+  return status;
+}
+
+Status SpillFile::append(std::span<const uint8_t> record) {
+  auto& bytes = begin_record();
+  bytes.insert(bytes.end(), record.begin(), record.end());
+  if (auto ended = end_record(); !ended) return ended;
+  size_t written = 0;
+  auto status = write(written);
+  if (!status) forget(batched_.size());
+  return status;
 }
 
 Result<bool> SpillFile::read(std::vector<uint8_t>& record) {
@@ -329,21 +431,31 @@ Result<bool> SpillFile::read(std::vector<uint8_t>& record) {
   return false;
 }
 
-void SpillFile::skip() {
-  assert(unread_ == 1 && !segments_.empty());
-  Segment& segment = segments_.back();
-  read_place_ = {segment.number, segment.bytes};
-  segment.unread = unread_ = 0;
-  reading_.push_back(read_place_);
-}
-
-void SpillFile::remove_front() {
-  const Segment& front = segments_.front();
-  if (write_ >= 0 && segments_.size() == 1) close_file(write_);
+void SpillFile::remove_front(bool reuses) {
+  const Segment front = segments_.front();
+  const std::string name = path(front.number);
+  int file = segments_.size() == 1 ? std::exchange(write_, -1) : -1;
   if (read_ >= 0 && open_for_read_ == front.number) close_file(read_);
-  unlink(path(front.number).c_str());
   bytes_ -= front.bytes;
   segments_.pop_front();
+  if (reuses && spare_ < 0 && file < 0) file = ::open(name.c_str(), O_RDWR | O_CLOEXEC);
+  if (reuses && spare_ < 0 && file >= 0 && rename(name.c_str(), spare_path().c_str()) == 0) {
+    spare_ = std::exchange(file, -1);
+  } else {
+    close_file(file);
+    unlink(name.c_str());
+  }
+  if (!segments_.empty() || spare_ < 0) return;
+  // Nothing waits: little of the disk is kept.
+  const auto least = off_t(segment_limit_ / 8);
+  struct stat status{};
+  if (fstat(spare_, &status) != 0 || (status.st_size > least && ftruncate(spare_, least) != 0)) drop_spare();
+}
+
+void SpillFile::drop_spare() {
+  if (spare_ < 0) return;
+  close_file(spare_);
+  unlink(spare_path().c_str());
 }
 
 Status SpillFile::commit(uint64_t records) {
@@ -359,7 +471,7 @@ Status SpillFile::commit(uint64_t records) {
           (segments_.front().number == committed_.segment && segments_.front().unread == 0 &&
            (reading_.empty() || reading_.front().segment > committed_.segment)))) {
     if (segments_.front().number == committed_.segment) committed_ = {committed_.segment + 1, data_start};
-    remove_front();
+    remove_front(true);
   }
   return write_position();
 }
@@ -368,7 +480,7 @@ Status SpillFile::write_position() {
   PositionFile position{.segment = committed_.segment, .offset = committed_.offset};
   position.crc = crc_of(position);
   iovec part{&position, sizeof(position)};
-  if (!write_all(position_, {&part, 1}, 0)) return failed("writing", folder_ + "/position");
+  if (write_all(position_, {&part, 1}, 0) < sizeof(position)) return failed("writing", folder_ + "/position");
   if (limits_.sync == SpillSync::every_record && fdatasync(position_) != 0)
     return failed("syncing", folder_ + "/position");
   return {};
@@ -379,7 +491,7 @@ Result<uint64_t> SpillFile::drop_oldest() {
   const Segment front = segments_.front();
   unread_ -= front.unread;
   if (committed_.segment <= front.number) committed_ = {front.number + 1, data_start};
-  remove_front();
+  remove_front(false);
   if (auto written = write_position(); !written) return forward_error(written);
   return front.unread;
 }

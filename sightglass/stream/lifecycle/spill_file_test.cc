@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,12 @@ class SpillFileTest : public testing::Test {
     std::vector<uint8_t> bytes(std::max<size_t>(4, size), uint8_t(number * 7));
     std::memcpy(bytes.data(), &number, 4);
     return bytes;
+  }
+  static void add(SpillFile& file, uint32_t number, bool is_kept = false) {
+    const auto bytes = record(number);
+    auto& batch = file.begin_record();
+    batch.insert(batch.end(), bytes.begin(), bytes.end());
+    ASSERT_TRUE(file.end_record(is_kept));
   }
   static std::vector<uint32_t> read_all(SpillFile& file) {
     std::vector<uint32_t> numbers;
@@ -109,12 +116,14 @@ TEST_F(SpillFileTest, LimitIsAnErrorThatDroppingTheOldestCures) {
   EXPECT_EQ(read_all(*file), range(uint32_t(*lost), next + 1));
 }
 
-TEST_F(SpillFileTest, SkippedRecordIsReadOnlyAfterARestart) {
+TEST_F(SpillFileTest, KeptRecordIsReadOnlyAfterARestart) {
   {
     auto file = open(small);
     for (uint32_t i = 0; i < 100; ++i) {
-      ASSERT_TRUE(file->append(record(i)));
-      file->skip();
+      add(*file, i, true);
+      size_t written = 0;
+      ASSERT_TRUE(file->write(written));
+      EXPECT_EQ(written, 1u);
       EXPECT_EQ(file->unread(), 0u);
     }
     ASSERT_TRUE(file->append(record(100)));
@@ -125,6 +134,86 @@ TEST_F(SpillFileTest, SkippedRecordIsReadOnlyAfterARestart) {
   EXPECT_EQ(read_all(*file), range(40, 101));
   ASSERT_TRUE(file->commit(61));
   EXPECT_TRUE(segments().empty());
+}
+
+TEST_F(SpillFileTest, BatchIsOnDiskOnceItIsWritten) {
+  auto file = open(small);
+  for (uint32_t i = 0; i < 100; ++i) add(*file, i, i < 30);  // of three segments
+  EXPECT_EQ(file->batched(), 100u);
+  EXPECT_EQ(file->records(), 0u);
+  EXPECT_TRUE(segments().empty());
+  size_t written = 0;
+  ASSERT_TRUE(file->write(written));
+  EXPECT_EQ(written, 100u);
+  EXPECT_EQ(file->batched(), 0u);
+  EXPECT_EQ(file->unread(), 70u);
+  EXPECT_EQ(file->records(), 100u);
+  EXPECT_GE(segments().size(), 3u);
+  EXPECT_EQ(read_all(*file), range(30, 100));
+  ASSERT_TRUE(file->commit(20));
+  file.reset();
+  file = open(small);
+  EXPECT_EQ(read_all(*file), range(20, 100));
+  EXPECT_EQ(file->damaged(), 0u);
+}
+
+TEST_F(SpillFileTest, RecordThatWasBegunAndNotEndedIsForgotten) {
+  auto file = open(small);
+  add(*file, 0);
+  file->begin_record().resize(5000);
+  add(*file, 1);
+  file->begin_record().resize(500);
+  size_t written = 0;
+  ASSERT_TRUE(file->write(written));
+  add(*file, 2);
+  file->forget(1);
+  ASSERT_TRUE(file->append(record(3)));
+  EXPECT_EQ(read_all(*file), (std::vector<uint32_t>{0, 1, 3}));
+}
+
+// The file is reused; what it holds of its earlier life is not taken for records.
+TEST_F(SpillFileTest, DeliveredSegmentIsWrittenAgainAndItsOldRecordsStayForgotten) {
+  auto file = open({.most_bytes = 1 << 20, .segment_bytes = 128 << 10});
+  ino_t inode = 0;
+  for (uint32_t round = 0; round < 20; ++round) {
+    const uint32_t count = 100 - 4 * round;  // each ends before the one before it
+    for (uint32_t i = 0; i < count; ++i) ASSERT_TRUE(file->append(record(i, 20 + round)));
+    ASSERT_EQ(segments().size(), 1u);
+    struct stat status{};
+    ASSERT_EQ(stat(segments()[0].c_str(), &status), 0);
+    if (round > 0) {
+      EXPECT_EQ(status.st_ino, inode) << "the same file";
+    }
+    inode = status.st_ino;
+    // As another process would find it after a crash.
+    const std::string copy = folder_ + "-copy";
+    fs::remove_all(copy);
+    fs::copy(folder_, copy);
+    {
+      auto after = SpillFile::open(copy, {});
+      ASSERT_TRUE(after);
+      EXPECT_EQ(read_all(**after), range(0, count));
+      EXPECT_EQ((*after)->damaged(), 0u);
+    }
+    // And half of the last record, in the middle of old ones.
+    const std::string last = copy + "/" + segments()[0].filename().string();
+    fs::remove_all(copy);
+    fs::copy(folder_, copy);
+    overwrite(last, 16 + count * (32 + round) - (32 + round) + 9, '!');  // its check
+    {
+      auto after = SpillFile::open(copy, {});
+      ASSERT_TRUE(after);
+      EXPECT_EQ(read_all(**after), range(0, count - 1));
+      EXPECT_EQ((*after)->damaged(), 1u);
+    }
+    EXPECT_EQ(read_all(*file), range(0, count));
+    ASSERT_TRUE(file->commit(count));
+    EXPECT_TRUE(segments().empty());
+    EXPECT_LE(fs::file_size(folder_ + "/spare"), 16u << 10) << "an eighth of a segment";
+  }
+  fs::remove_all(folder_ + "-copy");
+  file.reset();
+  EXPECT_FALSE(fs::exists(folder_ + "/spare"));
 }
 
 TEST_F(SpillFileTest, RecordsInFlightMayBeDeliveredAfterTheirSegmentWasDropped) {
@@ -157,7 +246,7 @@ TEST_F(SpillFileTest, DamagedRecordIsSkippedAndCounted) {
     auto file = open();
     for (uint32_t i = 0; i < 10; ++i) ASSERT_TRUE(file->append(record(i)));
   }
-  overwrite(segments()[0], 16 + 3 * 108 + 50, '!');
+  overwrite(segments()[0], 16 + 3 * 112 + 50, '!');
   auto file = open();
   EXPECT_EQ(read_all(*file), (std::vector<uint32_t>{0, 1, 2, 4, 5, 6, 7, 8, 9}));
   EXPECT_EQ(file->damaged(), 1u);
@@ -169,7 +258,7 @@ TEST_F(SpillFileTest, DamagedLengthEndsItsSegmentOnly) {
     auto file = open(small);
     for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(file->append(record(i)));
   }
-  overwrite(segments()[0], 16 + 3 * 108 + 3, '\x7f');  // the length's top byte: 2 GB
+  overwrite(segments()[0], 16 + 3 * 112 + 3, '\x7f');  // the length's top byte: 2 GB
   auto file = open(small);
   const auto numbers = read_all(*file);
   EXPECT_EQ(std::vector<uint32_t>(numbers.begin(), numbers.begin() + 3), range(0, 3));
@@ -192,7 +281,7 @@ TEST_F(SpillFileTest, ForeignAndEmptyFilesDoNoHarm) {
 TEST_F(SpillFileTest, DamageWhileItIsOpenIsSurvived) {
   auto file = open();
   for (uint32_t i = 0; i < 10; ++i) ASSERT_TRUE(file->append(record(i)));
-  fs::resize_file(segments()[0], 16 + 5 * 108);
+  fs::resize_file(segments()[0], 16 + 5 * 112);
   EXPECT_EQ(read_all(*file), range(0, 5));
   EXPECT_EQ(file->unread(), 0u);
   EXPECT_EQ(file->damaged(), 5u);
@@ -245,6 +334,31 @@ TEST_F(SpillFileTest, FullDiskIsAnErrorAndWhatWasThereStaysReadable) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
   auto file = open();
   EXPECT_EQ(read_all(*file), std::vector<uint32_t>{8});
+}
+
+TEST_F(SpillFileTest, BatchThatTheDiskHasNoRoomForIsWrittenAsFarAsItFits) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{8192, 8192};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    auto file = SpillFile::open(folder_, {});
+    if (!file) _exit(1);
+    for (uint32_t i = 0; i < 100; ++i) add(**file, i);
+    size_t written = 0;
+    const auto status = (*file)->write(written);
+    if (status || status.error().code != ErrorCode::exhausted || written != 73) _exit(2);
+    if ((*file)->batched() != 27 || (*file)->unread() != 73) _exit(3);
+    if (read_all(**file) != range(0, 73) || !(*file)->commit(73)) _exit(4);
+    if (!(*file)->write(written) || written != 27) _exit(5);  // there is room again
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  auto file = open();
+  EXPECT_EQ(read_all(*file), range(73, 100));
 }
 
 TEST_F(SpillFileTest, KilledWhileWritingItLosesNothingThatWasAppended) {

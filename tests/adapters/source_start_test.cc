@@ -1,0 +1,103 @@
+// A shutdown finds a source that waits for a server which takes the connection and never answers.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <format>
+#include <future>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "sightglass/module/runner_test_support.h"
+
+namespace sightglass::module {
+namespace {
+
+using namespace testing;
+
+// Takes connections and keeps them; says nothing.
+class SilentServer {
+ public:
+  SilentServer() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(socket_, 16), 0);
+    EXPECT_EQ(getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::jthread([this] {
+      for (int taken; (taken = accept(socket_, nullptr, nullptr)) >= 0; ++connections)
+        taken_.push_back(taken);
+    });
+  }
+  ~SilentServer() {
+    shutdown(socket_, SHUT_RDWR);
+    thread_.join();
+    for (const int taken : taken_) close(taken);
+    close(socket_);
+  }
+  std::string address() const { return std::format("127.0.0.1:{}", port_); }
+  std::atomic<int> connections{0};
+
+ private:
+  const int socket_;
+  int port_ = 0;
+  std::vector<int> taken_;
+  std::jthread thread_;
+};
+
+struct Kind {
+  const char *name, *type, *key, *url;  // {}: host and port
+};
+constexpr Kind kinds[] = {{"kafka", "kafka", "brokers", "{}"},
+                          {"http", "video_file", "location", "http://{}/film.mp4"},
+                          {"picture", "image_file", "location", "http://{}/picture.jpg"},
+                          {"multi", "multi", "location", "http://{}/film.mp4"},
+                          {"ffmpeg", "ffmpeg", "url", "http://{}/film.ts"},
+                          {"mqtt", "mqtt", "url", "mqtt://{}"}};
+
+class SourceStart : public ::testing::TestWithParam<std::tuple<Kind, ShutdownMode>> {};
+
+TEST_P(SourceStart, DoesNotHoldUpAShutdown) {
+  const auto& [kind, mode] = GetParam();
+  SilentServer server;
+  FakeWorld world;
+  ModuleSpec spec = quick_spec();
+  SourceSpec from{.type = kind.type, .properties = Value::map()};
+  const std::string address = server.address();
+  from.properties.set(kind.key, std::vformat(kind.url, std::make_format_args(address)));
+  const std::string type = kind.type;
+  if (type == "kafka" || type == "mqtt") from.properties.set("topics", "frames");
+  spec.pipeline.sources.push_back(std::move(from));
+  auto module = create_module(spec, fake_hooks(world));
+  ASSERT_TRUE(module) << module.error().message;
+  auto started = std::async(std::launch::async, [&] { return (*module)->start(); });
+  ASSERT_TRUE(eventually([&] { return server.connections > 0; }));
+  const auto begin = std::chrono::steady_clock::now();
+  const Outcome outcome = (*module)->shutdown({.mode = mode});
+  // What they would wait for lasts five seconds and more.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 4s);
+  EXPECT_EQ(outcome.exit_code, 0);
+  EXPECT_TRUE(outcome.missing.empty()) << outcome.missing[0];
+  if (const Status status = started.get(); !status) {
+    EXPECT_EQ(status.error().code, ErrorCode::cancelled) << status.error().message;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, SourceStart,
+                         ::testing::Combine(::testing::ValuesIn(kinds),
+                                            ::testing::Values(ShutdownMode::drain, ShutdownMode::now)),
+                         [](const auto& test) {
+                           return std::string(std::get<0>(test.param).name) +
+                                  (std::get<1>(test.param) == ShutdownMode::now ? "Now" : "Drain");
+                         });
+
+}  // namespace
+}  // namespace sightglass::module
