@@ -219,8 +219,7 @@ TEST_F(SessionOnDevice, TensorsOfAnotherDeviceAreRefused) {
   ASSERT_TRUE(opened) << opened.error().message;
   const auto stream = stream_of(*opened, MemoryKind::cuda);
   ASSERT_TRUE(stream);
-  const Tensor other =
-      tensor_in(allocate_cuda(cuda_context(1).value(), input().bytes()).value(), input());
+  const Tensor other = tensor_in(allocate_cuda(cuda_context(1).value(), input().bytes()).value(), input());
   const auto refused = run(*stream, other);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::not_negotiated);

@@ -68,7 +68,8 @@ TEST_F(DevicePasses, APictureOfAnotherDeviceIsAnErrorThatSaysWhatToDo) {
   EXPECT_THAT(other.error().message, testing::Not(HasSubstr("\n")));
 }
 
-// With a model on several devices (device=CUDA:*) the next element learns by the first tensor which one it is.
+// With a model on several devices (device=CUDA:*) the next element learns by the first tensor which one it
+// is.
 TEST_F(DevicePasses, ATensorLiesOnTheDeviceOfItsPicture) {
   VideoToTensor element(VideoToTensor::Params{.layout = VideoToTensor::Axes::nchw});
   Format in{.media = small, .memory = MemoryKind::cuda}, out{.memory = MemoryKind::cuda};
