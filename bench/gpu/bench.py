@@ -161,7 +161,9 @@ def direction(hop: str) -> str:
         return "host→device"
     if hop.endswith("results to the CPU"):
         return "results to the host"
-    return "within the device" if hop.endswith("on the device") else "device→host"
+    if hop.endswith("on the device"):
+        return "within the device"
+    return "within the host" if hop.endswith(" input") else "device→host"
 
 
 def copies(bench: Bench) -> None:
@@ -169,7 +171,7 @@ def copies(bench: Bench) -> None:
     for found in streams_program(
         bench, "peak", bench.clips[0], bench.chain(element, model, batch), 90, streams=bench.streams, seconds=bench.seconds
     ):
-        sums = {"device→host": 0, "host→device": 0, "results to the host": 0, "within the device": 0}
+        sums = {"device→host": 0, "host→device": 0, "results to the host": 0, "within the device": 0, "within the host": 0}
         for hop, size in found["copied"].items():
             sums[direction(hop)] += size
             print("        ", hop, size, flush=True)

@@ -8,6 +8,7 @@
 
 #include "sightglass/bins/bin.h"
 #include "sightglass/memory/cuda/cuda.h"
+#include "sightglass/memory/cuda/cuda_stream.h"
 #include "sightglass/model/engine.h"
 #include "tests/cuda/driver_double.h"
 
@@ -48,6 +49,8 @@ class CardEngine final : public Engine {
   struct Model final : LoadedModel {
     struct Request final : ModelRequest {
       Status run(std::span<const Binding>, std::span<Binding>) override { return {}; }
+      CudaStream* stream() override { return own.get(); }
+      const std::unique_ptr<CudaStream> own = CudaStream::make(nullptr).value();
     };
     const ModelSignature& signature() const override { return made; }
     std::unique_ptr<ModelRequest> request() override { return std::make_unique<Request>(); }

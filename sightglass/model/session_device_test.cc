@@ -214,5 +214,18 @@ TEST_F(SessionOnDevice, StreamsThatCannotHaveABlockAreToldAndTheOthersGoOn) {
   EXPECT_EQ(run(*first, one).value(), 3);
 }
 
+TEST_F(SessionOnDevice, TensorsOfAnotherDeviceAreRefused) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(stream);
+  const Tensor other = tensor_in(allocate_cuda(cuda_context(1).value(), input().bytes()).value(), input());
+  const auto refused = run(*stream, other);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::not_negotiated);
+  EXPECT_THAT(refused.error().message, HasSubstr("device=CUDA:*"));
+  EXPECT_EQ(run(*stream, sample(stream->input_pool(0), 5)).value(), 5);
+}
+
 }  // namespace
 }  // namespace sightglass

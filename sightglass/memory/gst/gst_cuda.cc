@@ -23,20 +23,28 @@ struct CudaMemoryHead {  // the public part of GstCudaMemory
   GObject* context;
 };
 
-// Waits for what GStreamer's own stream is still writing.
-void finish_writing(GstMemory* memory) {
-  using Sync = void (*)(GstMemory*);
-  static const auto sync = [] {
-    void* loaded = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
-    return loaded ? reinterpret_cast<Sync>(dlsym(loaded, "gst_cuda_memory_sync")) : nullptr;
-  }();
-  if (sync) sync(memory);
-}
-
 template <class Function>
 Function* function(const char* name, int mode) {
   void* loaded = dlopen(library, mode);
   return loaded ? reinterpret_cast<Function*>(dlsym(loaded, name)) : nullptr;
+}
+
+// Whoever uses the block comes after what GStreamer is still writing: on the device, behind the stream that
+// the memory names. To wait for that here would put this thread to sleep for every frame of a decoder.
+Status order_behind_writer(GstMemory* memory, const MemoryRef& block) {
+  constexpr guint is_being_written = GST_MEMORY_FLAG_LAST << 2;  // GST_CUDA_MEMORY_TRANSFER_NEED_SYNC
+  if (!GST_MINI_OBJECT_FLAG_IS_SET(memory, is_being_written)) return {};
+  constexpr int loaded = RTLD_LAZY | RTLD_NOLOAD;
+  static auto* const stream_of = function<gpointer(GstMemory*)>("gst_cuda_memory_get_stream", loaded);
+  static auto* const handle_of = function<CUstream_st*(gpointer)>("gst_cuda_stream_get_handle", loaded);
+  static auto* const wait_for = function<void(GstMemory*)>("gst_cuda_memory_sync", loaded);
+  if (gpointer stream = stream_of && handle_of ? stream_of(memory) : nullptr) {
+    Tensor whole;
+    whole.memory = block;
+    return cuda_written(whole, handle_of(stream));
+  }
+  if (wait_for) wait_for(memory);
+  return {};
 }
 
 // Only addresses of the device's primary context can be used by others. A context of GStreamer's own is
@@ -77,17 +85,19 @@ Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory) {
     last.theirs = theirs;
     last.ours = *std::move(context);
   }
-  finish_writing(memory);
   auto mapped = std::make_unique<Mapped>(Mapped{buffer, memory, {}});
   if (!gst_memory_map(memory, &mapped->map, GstMapFlags(GST_MAP_READ | map_cuda)))
     return fail(ErrorCode::io, "the CUDAMemory of the buffer cannot be mapped for its device");
   gst_buffer_ref(buffer);
   const auto address = reinterpret_cast<uint64_t>(mapped->map.data);
   const size_t size = mapped->map.size;
-  return wrap_cuda(last.ours, address, size, [held = std::move(mapped)]() noexcept {
+  auto block = wrap_cuda(last.ours, address, size, [held = std::move(mapped)]() noexcept {
     gst_memory_unmap(held->memory, &held->map);
     gst_buffer_unref(held->buffer);
   });
+  if (!block) return block;
+  if (Status ordered = order_behind_writer(memory, *block); !ordered) return forward_error(ordered);
+  return block;
 }
 
 int cuda_device_beyond(GstPad* from) {
