@@ -535,14 +535,11 @@ def kafka(rounds, quick):
 def outbox(rounds, quick):
     figures = []
     for sink, case in counters("outbox", rounds, quick).items():
-        is_store = sink != "json_file"
         more = lambda ratios: [100 * (ratio - 1) for ratio in ratios]
         each = lambda counter: [a - b for a, b in zip(case[counter], case["memory_us"])]
         figures += [
             Figure(f"outbox: adds to {sink}, by default", more(case["ratio_default"]), "% CPU", at_most=20),
-            Figure(
-                f"outbox: adds to {sink}, durable", more(case["ratio"]), "% CPU", at_most=20 if is_store else None
-            ),
+            Figure(f"outbox: adds to {sink}, durable", more(case["ratio"]), "% CPU", at_most=20),
             Figure(f"outbox: adds to {sink}, durable, per record", each("outbox_us"), "µs"),
             Figure(f"outbox: {sink}, durable / memory, records per second",
                    [a / b for a, b in zip(case["outbox_per_s"], case["memory_per_s"])]),
