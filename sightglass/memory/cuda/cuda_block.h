@@ -15,12 +15,13 @@ class CudaBlock final : public CudaMemory {
   enum class Owner : uint8_t { ours, other, other_process };
 
   CudaBlock(Ref<CudaContext> context, uint64_t address, size_t size, Owner owner,
-            ReleaseMemory release = nullptr);
+            ReleaseMemory release = nullptr, IsWritable writable = nullptr);
   ~CudaBlock() override;
 
   const Context* context() const override { return context_.get(); }
   const Ref<CudaContext>& device() const { return context_; }
   Owner owner() const { return owner_; }
+  bool writable() const override { return !writable_ || writable_(); }
   Ref<Fence> fence() const;
   Status wait_in(CUstream_st* stream) override;
   void set_fence(Ref<Fence> fence) override;
@@ -35,6 +36,7 @@ class CudaBlock final : public CudaMemory {
   Ref<CudaContext> context_;
   Owner owner_;
   ReleaseMemory release_;
+  IsWritable writable_;
   mutable std::mutex mutex_;
   Ref<Fence> fence_;
   Ref<SystemMemory> staging_;  // while mapped
@@ -99,5 +101,8 @@ class PinnedPool final : public RefCounted {
 // Rows of a tensor between device and CPU, in our stream; returns before it is done.
 Status enqueue_copy(const CudaBlock& block, const Tensor& on_device, std::byte* host, const Tensor& on_host,
                     bool to_device);
+// The same within a device.
+Status enqueue_copy(const CudaBlock& from_block, const Tensor& from, const CudaBlock& to_block,
+                    const Tensor& to);
 
 }  // namespace sightglass
