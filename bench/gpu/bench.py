@@ -13,6 +13,7 @@ Parts, each with a time limit of its own, after which what is known is shown:
     latency  8 streams at 30 frames/s: p50 and p99 from when a frame is due; then the most streams without a drop
     churn    1,000 streams that come and go: memory of the device per stream
     memory   128 streams at once: the most memory of the device
+    threads  the processor's time with and without the queues between the stages of the bin
     kernels  video_to_tensor: share of what a copy on the device reaches
     torch    PyTorch with CUDA graphs and channels-last against ONNX Runtime, where PyTorch has CUDA
 
@@ -160,7 +161,9 @@ def direction(hop: str) -> str:
         return "host→device"
     if hop.endswith("results to the CPU"):
         return "results to the host"
-    return "within the device" if hop.endswith("on the device") else "device→host"
+    if hop.endswith("on the device"):
+        return "within the device"
+    return "within the host" if hop.endswith(" input") else "device→host"
 
 
 def copies(bench: Bench) -> None:
@@ -168,7 +171,7 @@ def copies(bench: Bench) -> None:
     for found in streams_program(
         bench, "peak", bench.clips[0], bench.chain(element, model, batch), 90, streams=bench.streams, seconds=bench.seconds
     ):
-        sums = {"device→host": 0, "host→device": 0, "results to the host": 0, "within the device": 0}
+        sums = {"device→host": 0, "host→device": 0, "results to the host": 0, "within the device": 0, "within the host": 0}
         for hop, size in found["copied"].items():
             sums[direction(hop)] += size
             print("        ", hop, size, flush=True)
@@ -252,6 +255,21 @@ def memory(bench: Bench) -> None:
         )  # fmt: skip
 
 
+def threads(bench: Bench) -> None:
+    element, model, batch = bench.plan[-1]
+    ways = {
+        "as it is": "",
+        "no queue in front of the bin": " preprocess-queue-size=-1",
+        "a queue in front of the model as well": f" process-queue-size={batch + 2}",
+    }
+    for name, setting in ways.items():
+        for found in streams_program(
+            bench, "peak", bench.clips[0], bench.chain(element, model, batch) + setting, 60,
+            streams=bench.streams, seconds=bench.seconds,
+        ):  # fmt: skip
+            bench.row("threads", f"{Path(model).stem}: {name}", f"{found['cpu_ms_per_100']:.1f} ms of CPU per 100 frames, {found['fps']:.0f} frames/s")
+
+
 def kernels(bench: Bench) -> None:
     try:
         done = enter(bench, "BUILD/bench/video_to_tensor_cuda", "--benchmark_format=json", timeout=120 * FACTOR)
@@ -289,7 +307,7 @@ def torch(bench: Bench) -> None:
         bench.row("torch", f"{name}, batch 8: PyTorch {found['version']}", f"{found['fps']:.0f} pictures/s{other}")
 
 
-PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, kernels, torch)}
+PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, threads, kernels, torch)}
 
 
 def run_parts(bench: Bench, wanted: list[str]) -> int:
@@ -331,7 +349,7 @@ def stand_in(build: str, models: Path, clip: Path, wanted: list[str]) -> int:
     )  # fmt: skip
     code = run_parts(bench, wanted)
     found = {part for part, _, text in bench.rows if not text.startswith(("0 frames/s", "no answer", "not known"))}
-    missing = [name for name in wanted or ["speed", "copies", "latency", "churn", "memory"] if name not in found]
+    missing = [name for name in wanted or ["speed", "copies", "latency", "churn", "memory", "threads"] if name not in found]
     for name in missing:
         print(f"nothing was measured by {name}", flush=True)
     empty = [what for _, what, text in bench.rows if text.startswith(("0 frames/s", "no answer", "not known"))]

@@ -534,7 +534,9 @@ GstCaps* transform_caps(GstBaseTransform* self, GstPadDirection direction, GstCa
 
 gboolean query(GstBaseTransform* self, GstPadDirection direction, GstQuery* query) {
   const auto& inputs = wrapper_of(self).desc.input;
-  if (std::ranges::contains(inputs, MemoryKind::cuda, &FormatSpec::memory) && answer_cuda_context(query))
+  GstPad* const asked = direction == GST_PAD_SINK ? self->sinkpad : self->srcpad;
+  if (std::ranges::contains(inputs, MemoryKind::cuda, &FormatSpec::memory) &&
+      answer_cuda_context(query, asked))
     return TRUE;
   return GST_BASE_TRANSFORM_CLASS(parent_class)->query(self, direction, query);
 }

@@ -161,7 +161,7 @@ void RequestQueue::end_wait(std::thread::id thread, const Fence* fence) {
   waiting_.pop_back();
 }
 
-RequestQueue::Runner* RequestQueue::take_here(const Fence& fence) {
+RequestQueue::Runner* RequestQueue::take_here(const Fence& fence, bool of_member) {
   const std::thread::id thread = std::this_thread::get_id();
   Request *before = nullptr, *request = first_;
   while (request && request->fence.get() != &fence) before = request, request = request->next;
@@ -185,7 +185,9 @@ RequestQueue::Runner* RequestQueue::take_here(const Fence& fence) {
     spares_.pop_back();
     ++helping_;
   }
-  if (first_) arrived_.notify_one();  // maybe nobody was told of it yet, or a batch may go now
+  // A batch may go now that a stream waits, or nobody was told of the sample yet. That somebody else waits
+  // for results, as the thread behind a model does for every frame, changes nothing for the workers.
+  if (first_ && (of_member || own || (request && request->member->asks_itself))) arrived_.notify_one();
   return runner;
 }
 
@@ -196,10 +198,9 @@ Status RequestQueue::wait(CompletionFence& fence) {
     const std::lock_guard lock(mutex_);
     // Under the lock the result is either not finished, and end() finds the entry, or it is there already.
     if (!fence.ready()) {
-      if (options_.batches &&
-          std::ranges::any_of(members_, [&](const Member* member) { return member->thread == thread; }))
-        waiting_.push_back({thread, &fence});
-      runner = take_here(fence);
+      const bool of_member = options_.batches && std::ranges::contains(members_, thread, &Member::thread);
+      if (of_member) waiting_.push_back({thread, &fence});
+      runner = take_here(fence, of_member);
     }
   }
   if (runner) {

@@ -211,8 +211,8 @@ class RequestQueue final : public RefCounted {
   bool is_waiting(std::thread::id thread) const;
   void end_wait(std::thread::id thread, const Fence* fence);
   void unlink(Request* request, Request* before);
-  // Takes what this thread waits for, if it may run it.
-  Runner* take_here(const Fence& fence);
+  // Takes what this thread waits for, if it may run it. `of_member`: the thread sends samples of a stream.
+  Runner* take_here(const Fence& fence, bool of_member);
 
   Options options_;
   Totals totals_;

@@ -20,6 +20,7 @@ class StoppedClock final : public BatchClock {
     {
       const std::lock_guard mine(mutex_);
       waiting_.emplace_back(&changed, lock.mutex());
+      ++sleeps;
       asleep_.notify_all();
     }
     changed.wait(lock);
@@ -38,6 +39,7 @@ class StoppedClock final : public BatchClock {
       changed->notify_all();
     }
   }
+  std::atomic<int> sleeps = 0;  // calls of wait()
   void wait_for_sleeper() {
     std::unique_lock lock(mutex_);
     asleep_.wait(lock, [&] { return !waiting_.empty(); });
@@ -454,6 +456,29 @@ TEST_F(RequestQueueTest, AThreadRunsItselfWhatItHasSentAndWaitsFor) {
   EXPECT_TRUE(first->ready() && second->ready());
   queue->close();
   queue->leave(a);
+}
+
+TEST_F(RequestQueueTest, WhoWaitsForResultsOfOthersWakesNoWorkerUp) {
+  const Ref<RequestQueue> queue = batching(20);
+  TestForm form(4);
+  RequestQueue::Member member;
+  queue->join(member, form);
+  const Ref<CompletionFence> fence = send(*queue, member, 1);
+  std::jthread worker([&] { EXPECT_EQ(take(*queue), std::vector<Time>{1}); });
+  clock.wait_for_sleeper();
+  std::atomic<bool> begins = false;
+  std::jthread behind([&] {
+    begins = true;
+    begins.notify_all();
+    EXPECT_TRUE(queue->wait(*fence));
+  });
+  begins.wait(false);
+  EXPECT_FALSE(fence->ready());
+  clock.advance(std::chrono::milliseconds(20));
+  behind.join();
+  worker.join();
+  EXPECT_EQ(clock.sleeps, 1);
+  queue->leave(member);
 }
 
 TEST_F(RequestQueueTest, TheLastOneThatWaitsRunsTheBatchOfAll) {

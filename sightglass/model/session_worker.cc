@@ -125,7 +125,7 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   Status status = bind_inputs(form, samples, rows);
   if (status) status = bind_outputs(form, rows);
   if (status) {
-    status = run_bound(form, samples, rows);
+    status = run_bound(form, samples);
   } else if (CudaStream* stream = model_request_->stream()) {
     // What is on its way to the device still reads the samples, which others get back now.
     (void)stream->finish();
@@ -135,7 +135,7 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   return status;
 }
 
-Status SessionWorker::run_bound(const Form& form, std::span<Mapped* const> samples, size_t rows) {
+Status SessionWorker::run_bound(const Form& form, std::span<Mapped* const> samples) {
   requests_.clear();
   for (const Mapped* sample : samples) requests_.push_back(sample->request);
   queue_.begin(requests_, *model_request_);

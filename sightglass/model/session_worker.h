@@ -38,7 +38,7 @@ class SessionWorker final : public RequestQueue::Runner {
 
   Status map_inputs(Mapped& mapped);
   Status run_samples(std::span<Mapped* const> samples);
-  Status run_bound(const Form& form, std::span<Mapped* const> samples, size_t rows);
+  Status run_bound(const Form& form, std::span<Mapped* const> samples);
   void note_outcome(std::span<Mapped* const> samples, const Status& status);
   void note_times(int64_t begun_ns, int64_t ended_ns, bool has_failed);
   Status bind_inputs(const Form& form, std::span<Mapped* const> samples, size_t rows);

@@ -107,6 +107,10 @@ Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t 
                                        std::move(writable)));
 }
 
+void cuda_give_back(const Tensor& tensor) {
+  if (auto* block = dynamic_cast<CudaBlock*>(tensor.memory.get())) block->give_back();
+}
+
 Result<CudaIpcHandle> export_cuda(const Memory& memory) {
   const auto* block = dynamic_cast<const CudaBlock*>(&memory);
   if (!block)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "sightglass/memory/cuda/cuda.h"
@@ -25,6 +26,10 @@ class CudaBlock final : public CudaMemory {
   Ref<Fence> fence() const;
   Status wait_in(CUstream_st* stream) override;
   void set_fence(Ref<Fence> fence) override;
+  // What the release of a wrapped block does, now.
+  void give_back() {
+    if (release_) std::exchange(release_, nullptr)();
+  }
   // Through pinned memory: the first who maps it downloads, the last who has written uploads.
   Result<std::byte*> map(Access access) override;
   void unmap(Access access) override;

@@ -5,7 +5,10 @@
 // cuda-device-id.
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "sightglass/memory/copy_ledger.h"
 #include "sightglass/memory/cuda/cuda.h"
@@ -16,7 +19,7 @@ namespace sightglass::gst {
 namespace {
 
 constexpr int map_cuda = GST_MAP_FLAG_LAST << 1;      // GST_MAP_CUDA
-constexpr int need_sync = GST_MEMORY_FLAG_LAST << 2;  // GST_CUDA_MEMORY_TRANSFER_NEED_SYNC
+constexpr guint need_sync = GST_MEMORY_FLAG_LAST << 2;  // GST_CUDA_MEMORY_TRANSFER_NEED_SYNC
 constexpr const char* library = "libgstcuda-1.0.so.0";
 
 struct CudaMemoryHead {  // the public part of GstCudaMemory
@@ -25,22 +28,28 @@ struct CudaMemoryHead {  // the public part of GstCudaMemory
   GstVideoInfo info;  // where the planes lie
 };
 
-// Waits for what GStreamer's own stream is still writing.
-void finish_writing(GstMemory* memory) {
-  using Sync = void (*)(GstMemory*);
-  static const auto sync = [] {
-    void* loaded = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
-    return loaded ? reinterpret_cast<Sync>(dlsym(loaded, "gst_cuda_memory_sync")) : nullptr;
-  }();
-  if (sync) sync(memory);
-}
-
 constexpr int in_use = RTLD_LAZY | RTLD_NOLOAD;
 
 template <class Function>
 Function* function(const char* name, int mode) {
   void* loaded = dlopen(library, mode);
   return loaded ? reinterpret_cast<Function*>(dlsym(loaded, name)) : nullptr;
+}
+
+// Whoever uses the block comes after what GStreamer is still writing: on the device, behind the stream that
+// the memory names. To wait for that here would put this thread to sleep for every frame of a decoder.
+Status order_behind_writer(GstMemory* memory, const MemoryRef& block) {
+  if (!GST_MINI_OBJECT_FLAG_IS_SET(memory, need_sync)) return {};
+  static auto* const stream_of = function<gpointer(GstMemory*)>("gst_cuda_memory_get_stream", in_use);
+  static auto* const handle_of = function<CUstream_st*(gpointer)>("gst_cuda_stream_get_handle", in_use);
+  static auto* const wait_for = function<void(GstMemory*)>("gst_cuda_memory_sync", in_use);
+  if (gpointer stream = stream_of && handle_of ? stream_of(memory) : nullptr) {
+    Tensor whole;
+    whole.memory = block;
+    return cuda_written(whole, handle_of(stream));
+  }
+  if (wait_for) wait_for(memory);
+  return {};
 }
 
 // Only addresses of the device's primary context can be used by others. A context of GStreamer's own is
@@ -80,7 +89,6 @@ Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory, Access 
     last.theirs = theirs;
     last.ours = *std::move(context);
   }
-  finish_writing(memory);
   auto mapped = std::make_unique<Mapped>(Mapped{buffer, memory, {}});
   // That it is written to makes what the CPU has of it stale.
   const int flags = access == Access::read ? GST_MAP_READ : GST_MAP_READWRITE;
@@ -90,11 +98,14 @@ Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory, Access 
   if (buffer) gst_buffer_ref(buffer);
   const auto address = reinterpret_cast<uint64_t>(mapped->map.data);
   const size_t size = mapped->map.size;
-  return wrap_cuda(last.ours, address, size, [held = std::move(mapped)]() noexcept {
+  auto block = wrap_cuda(last.ours, address, size, [held = std::move(mapped)]() noexcept {
     gst_memory_unmap(held->memory, &held->map);
     gst_memory_unref(held->memory);
     if (held->buffer) gst_buffer_unref(held->buffer);
   });
+  if (!block) return block;
+  if (Status ordered = order_behind_writer(memory, *block); !ordered) return forward_error(ordered);
+  return block;
 }
 
 CudaWriting::~CudaWriting() { drop_pool(); }
@@ -210,39 +221,80 @@ Result<GstMemory*> CudaWriting::copy_theirs(GstBuffer* buffer, GstMemory* memory
 }
 
 Status CudaWriting::hand_over(GstBuffer* buffer, const Frame& frame) {
-  using Stream = void;
-  static auto* const stream_of = function<Stream*(GstMemory*)>("gst_cuda_memory_get_stream", in_use);
-  static auto* const handle_of = function<CUstream_st*(Stream*)>("gst_cuda_stream_get_handle", in_use);
   Status status;
   for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i) {
     GstMemory* const memory = gst_buffer_peek_memory(buffer, i);
     if (!is_cuda_memory(memory)) continue;  // ours has a fence
-    Stream* const stream = stream_of ? stream_of(memory) : nullptr;
+    static auto* const stream_of = function<gpointer(GstMemory*)>("gst_cuda_memory_get_stream", in_use);
+    static auto* const handle_of = function<CUstream_st*(gpointer)>("gst_cuda_stream_get_handle", in_use);
+    const gpointer stream = stream_of ? stream_of(memory) : nullptr;
     CUstream_st* const handle = stream && handle_of ? handle_of(stream) : nullptr;
-    for (const Tensor& tensor : frame.tensors)
+    for (const Tensor& tensor : frame.tensors) {
       if (auto ordered = handle ? cuda_wait(tensor, handle) : cuda_finish(tensor); !ordered) status = ordered;
+      cuda_give_back(tensor);
+    }
     if (handle) GST_MINI_OBJECT_FLAG_SET(memory, need_sync);
   }
   return status;
 }
 
-bool answer_cuda_context(GstQuery* query) {
+int cuda_device_beyond(GstPad* from) {
+  using Object = std::unique_ptr<GstObject, decltype([](GstObject* object) { gst_object_unref(object); })>;
+  const auto peer_of = [](GstPad* pad) { return Object(GST_OBJECT(gst_pad_get_peer(pad))); };
+  constexpr int longest = 64;  // elements and bins between the two
+  Object pad = peer_of(from);
+  for (int step = 0; pad && step < longest; ++step) {
+    if (GST_IS_GHOST_PAD(pad.get())) {  // of a bin: what is behind it in there
+      pad.reset(GST_OBJECT(gst_ghost_pad_get_target(GST_GHOST_PAD(pad.get()))));
+      continue;
+    }
+    const Object parent(gst_object_get_parent(pad.get()));
+    if (parent && GST_IS_GHOST_PAD(parent.get())) {  // the inner side of a bin's pad: out of the bin
+      pad = peer_of(GST_PAD(parent.get()));
+      continue;
+    }
+    if (!parent || !GST_IS_ELEMENT(parent.get())) return 0;
+    if (g_object_class_find_property(G_OBJECT_GET_CLASS(parent.get()), "cuda-device-id")) {
+      GValue value = G_VALUE_INIT;
+      g_value_init(&value, G_TYPE_INT);
+      g_object_get_property(G_OBJECT(parent.get()), "cuda-device-id", &value);
+      return std::max(g_value_get_int(&value), 0);
+    }
+    GstElement* const element = GST_ELEMENT(parent.get());
+    GST_OBJECT_LOCK(element);
+    GList* const others = GST_PAD_IS_SRC(pad.get()) ? element->sinkpads : element->srcpads;
+    Object other(others ? GST_OBJECT(gst_object_ref(others->data)) : nullptr);
+    GST_OBJECT_UNLOCK(element);
+    pad = other ? peer_of(GST_PAD(other.get())) : nullptr;
+  }
+  return 0;
+}
+
+bool answer_cuda_context(GstQuery* query, GstPad* pad) {
   const gchar* type = nullptr;
   if (GST_QUERY_TYPE(query) != GST_QUERY_CONTEXT || !gst_query_parse_context_type(query, &type) ||
       !g_str_equal(type, "gst.cuda.context"))
     return false;
-  static GstContext* const shared = []() -> GstContext* {
-    const auto ours = cuda_context(0);
-    if (!ours) return nullptr;
-    auto* const load = function<gboolean()>("gst_cuda_load_library", RTLD_LAZY);
-    auto* const wrap = function<GObject*(void*, int)>("gst_cuda_context_new_wrapped", RTLD_LAZY);
-    auto* const make = function<GstContext*(GObject*)>("gst_context_new_cuda_context", RTLD_LAZY);
-    if (!load || !wrap || !make || !load()) return nullptr;
-    GObject* const wrapped = wrap((*ours)->handle("CUcontext"), 0);
-    return wrapped ? make(wrapped) : nullptr;
-  }();
-  if (!shared) return false;
-  gst_query_set_context(query, shared);
+  static std::mutex mutex;
+  static std::map<int, GstContext*>& shared = *new std::map<int, GstContext*>;  // null: there is none
+  const int device = cuda_device_beyond(pad);
+  const std::lock_guard lock(mutex);
+  auto known = shared.find(device);
+  if (known == shared.end()) {
+    const auto make_shared = [&]() -> GstContext* {
+      const auto ours = cuda_context(device);
+      if (!ours) return nullptr;
+      auto* const load = function<gboolean()>("gst_cuda_load_library", RTLD_LAZY);
+      auto* const wrap = function<GObject*(void*, int)>("gst_cuda_context_new_wrapped", RTLD_LAZY);
+      auto* const make = function<GstContext*(GObject*)>("gst_context_new_cuda_context", RTLD_LAZY);
+      if (!load || !wrap || !make || !load()) return nullptr;
+      GObject* const wrapped = wrap((*ours)->handle("CUcontext"), device);
+      return wrapped ? make(wrapped) : nullptr;
+    };
+    known = shared.emplace(device, make_shared()).first;
+  }
+  if (!known->second) return false;
+  gst_query_set_context(query, known->second);
   return true;
 }
 

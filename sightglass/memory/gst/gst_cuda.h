@@ -28,7 +28,8 @@ class CudaWriting {
   // Gives the buffer, which is writable itself, memory of its own: what it has, or a copy on the device,
   // where planes may lie elsewhere (its GstVideoMeta says so). Counted in the ledger.
   Status own(GstBuffer* buffer, const GstVideoInfo& info);
-  // GStreamer's elements read the buffer, in which the frame lies, after what is in flight on it.
+  // GStreamer's elements, and its decoder when the memory is back there, come after what is in flight on the
+  // frame, which lies in the buffer. Whoever still has the frame's memory holds the buffer no longer.
   static Status hand_over(GstBuffer* buffer, const Frame& frame);
 
  private:
@@ -42,7 +43,12 @@ class CudaWriting {
 };
 
 // Answers whoever asks its neighbours for a CUDA context, as decoders do when they start: with ours, of the
-// first device. False: it asks for something else, or there is none.
-bool answer_cuda_context(GstQuery* query);
+// device that the asker works on. `pad`: that the query has come to. False: it asks for something else, or
+// there is none.
+bool answer_cuda_context(GstQuery* query, GstPad* pad);
+
+// The property cuda-device-id of the first element beyond the pad that has it, through bins and whatever lies
+// between; 0: nobody has it.
+int cuda_device_beyond(GstPad* pad);
 
 }  // namespace sightglass::gst

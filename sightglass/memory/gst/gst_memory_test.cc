@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "sightglass/memory/completion_fence.h"
+#include "sightglass/memory/gst/gst_cuda.h"
 #include "sightglass/memory/gst/handles.h"
 #include "sightglass/memory/system/system_memory_pool.h"
 
@@ -109,6 +110,69 @@ TEST_F(GstMemories, ThatRunOutAreAnErrorAndNoFlush) {
     EXPECT_EQ(gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr), flow);
     gst_buffer_pool_set_active(pool.get(), FALSE);
   }
+}
+
+// An element that says which device it works on, as decoders of GStreamer's CUDA plug-in do.
+struct Worker {
+  GstElement element;
+  guint device;
+};
+struct WorkerClass {
+  GstElementClass parent;
+};
+GType worker_type() {
+  static const GType type = [] {
+    const auto of_class = [](gpointer made, gpointer) {
+      auto* object = G_OBJECT_CLASS(made);
+      object->get_property = [](GObject* self, guint, GValue* value, GParamSpec*) {
+        g_value_set_uint(value, reinterpret_cast<Worker*>(self)->device);
+      };
+      g_object_class_install_property(
+          object, 1, g_param_spec_uint("cuda-device-id", "", "", 0, 16, 0, G_PARAM_READABLE));
+    };
+    return g_type_register_static_simple(GST_TYPE_ELEMENT, "TestCudaWorker", sizeof(WorkerClass), of_class,
+                                         sizeof(Worker), nullptr, GTypeFlags(0));
+  }();
+  return type;
+}
+
+TEST(GstCuda, TheDeviceOfWhoeverAsksIsFoundThroughBinsAndOtherElements) {
+  gst_init(nullptr, nullptr);
+  const auto make = [](const char* kind) { return gst_element_factory_make(kind, nullptr); };
+  auto* const pipeline = gst_pipeline_new(nullptr);
+  auto* const decoder = GST_ELEMENT(g_object_new(worker_type(), nullptr));
+  reinterpret_cast<Worker*>(decoder)->device = 3;
+  gst_element_add_pad(decoder, gst_pad_new("src", GST_PAD_SRC));
+
+  auto *const queue = make("queue"), *const bin = gst_bin_new(nullptr), *const tee = make("tee"),
+              *const last = make("identity");
+  gst_bin_add_many(GST_BIN(bin), tee, last, nullptr);
+  gst_element_link(tee, last);
+  auto* const tee_sink = gst_element_get_static_pad(tee, "sink");
+  gst_element_add_pad(bin, gst_ghost_pad_new("sink", tee_sink));
+  gst_object_unref(tee_sink);
+  gst_bin_add_many(GST_BIN(pipeline), decoder, queue, bin, nullptr);
+  auto* const asked = gst_element_get_static_pad(last, "sink");
+  EXPECT_EQ(cuda_device_beyond(asked), 0);  // nobody there yet
+  ASSERT_TRUE(gst_element_link(queue, bin));
+  EXPECT_EQ(cuda_device_beyond(asked), 0);
+  ASSERT_TRUE(gst_element_link(decoder, queue));
+  EXPECT_EQ(cuda_device_beyond(asked), 3);
+  // From within a bin that is a decoder as well, such as decodebin.
+  auto* const outer = gst_bin_new(nullptr);
+  auto *const second = GST_ELEMENT(g_object_new(worker_type(), nullptr)), *const behind = make("identity");
+  reinterpret_cast<Worker*>(second)->device = 1;
+  auto* const its_pad = gst_pad_new("src", GST_PAD_SRC);
+  gst_element_add_pad(second, its_pad);
+  gst_bin_add(GST_BIN(outer), second);
+  gst_element_add_pad(outer, gst_ghost_pad_new("src", its_pad));
+  gst_bin_add_many(GST_BIN(pipeline), outer, behind, nullptr);
+  ASSERT_TRUE(gst_element_link(outer, behind));
+  auto* const pad = gst_element_get_static_pad(behind, "sink");
+  EXPECT_EQ(cuda_device_beyond(pad), 1);
+  gst_object_unref(pad);
+  gst_object_unref(asked);
+  gst_object_unref(pipeline);
 }
 
 }  // namespace
