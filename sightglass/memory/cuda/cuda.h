@@ -73,8 +73,8 @@ Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_s
 using IsWritable = std::move_only_function<bool() const noexcept>;
 Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t size, ReleaseMemory release,
                             IsWritable writable = nullptr);
-// Such memory goes back to its owner now, whoever still holds the block: for who has put its next use behind what
-// is in flight by himself. Nothing more is put in flight on it.
+// Such memory goes back to its owner now, whoever still holds the block: for who has put its next use behind
+// what is in flight by himself. Nothing more is put in flight on it.
 void cuda_give_back(const Tensor& tensor);
 
 // A block for another process of this machine; that process imports it while this one keeps it. The work in

@@ -18,7 +18,7 @@
 namespace sightglass::gst {
 namespace {
 
-constexpr int map_cuda = GST_MAP_FLAG_LAST << 1;      // GST_MAP_CUDA
+constexpr int map_cuda = GST_MAP_FLAG_LAST << 1;        // GST_MAP_CUDA
 constexpr guint need_sync = GST_MEMORY_FLAG_LAST << 2;  // GST_CUDA_MEMORY_TRANSFER_NEED_SYNC
 constexpr const char* library = "libgstcuda-1.0.so.0";
 
