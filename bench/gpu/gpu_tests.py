@@ -11,6 +11,7 @@ def run(bench: Bench, clips: list[str]) -> int:
     for name, only in [
         ("cuda_memory_test", "*"),
         ("video_to_tensor_test", "*Cuda*:*KeepsToTheMemory*"),
+        ("opencv_meta_overlay_cuda_test", "*OnCuda*"),
         ("engine_test", "OnnxCuda*"),
     ]:
         done = enter(bench, f"BUILD/tests/{name}", f"--gtest_filter={only}")
