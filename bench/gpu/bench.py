@@ -15,6 +15,7 @@ Parts, each with a time limit of its own, after which what is known is shown:
     memory   128 streams at once: the most memory of the device
     threads  the processor's time with and without the queues between the stages of the bin
     kernels  video_to_tensor: share of what a copy on the device reaches
+    overlay  opencv_meta_overlay on frames in CUDA memory: time, and bytes that go to the device
     torch    PyTorch with CUDA graphs and channels-last against ONNX Runtime, where PyTorch has CUDA
 
 Environment: RUNS; STREAMS (8); LIMIT, a factor for the time limits.
@@ -300,6 +301,24 @@ def kernels(bench: Bench) -> None:
             bench.row("kernels", name, f"not measured: {one['error_message']}")
 
 
+def overlay(bench: Bench) -> None:
+    try:
+        done = enter(bench, "BUILD/bench/opencv_meta_overlay_cuda", "--benchmark_format=json", timeout=120 * FACTOR)
+        found = json.loads(done.stdout)["benchmarks"]
+    except FileNotFoundError:
+        bench.row("overlay", "on the device", "skipped: the benchmark is not built")
+        return
+    except (ValueError, KeyError):
+        bench.row("overlay", "on the device", f"not measured: {(done.stderr or done.stdout).strip()[-200:]}")
+        return
+    for one in found:
+        objects = one["name"].split("/")[1]
+        if "us_per_frame" in one:
+            bench.row("overlay", f"{objects} objects, 1080p NV12", f"{one['us_per_frame'] * 1e6:.0f} µs and {one['bytes_per_frame'] / 1024:.1f} KiB per frame")
+        else:
+            bench.row("overlay", f"{objects} objects", f"not measured: {one.get('error_message', '')}")
+
+
 def torch(bench: Bench) -> None:
     # By the machine's own Python: the runtime that is packed has none.
     for name in ["resnet50", "mobilenet_v3_large"]:
@@ -317,7 +336,7 @@ def torch(bench: Bench) -> None:
         bench.row("torch", f"{name}, batch 8: PyTorch {found['version']}", f"{found['fps']:.0f} pictures/s{other}")
 
 
-PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, threads, kernels, torch)}
+PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, threads, kernels, overlay, torch)}
 
 
 def run_parts(bench: Bench, wanted: list[str]) -> int:

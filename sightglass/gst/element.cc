@@ -87,6 +87,7 @@ struct Wrapper final : Output {
 
   std::unique_ptr<Element> element;  // from READY on; set and reset under the lock
   FrameBridge input, output;
+  CudaWriting cuda_writing;
   ResultWriter results;
   GstBufferList* arrived = nullptr;  // of which the base class was handed the first; no reference
   Frame frame;                       // of the buffer being processed; kept for its capacity
@@ -245,14 +246,24 @@ GstFlowReturn Wrapper::run_inplace(GstBuffer* buffer) {
     return GST_FLOW_OK;
   }
   apply_live_params();
-  if (desc.writes_pixels) make_pixels_writable(buffer);
-  if (auto status = input.read(buffer, desc.reads_results, frame); !status) return finish(status);
+  const bool writes_device = desc.writes_pixels && input.format().memory == MemoryKind::cuda;
+  if (writes_device) {
+    if (auto status = cuda_writing.own(buffer, input.video_info()); !status) return finish(status);
+  } else if (desc.writes_pixels) {
+    make_pixels_writable(buffer);
+  }
+  const auto read = desc.writes_pixels ? input.read_for_writing(buffer, desc.reads_results, frame)
+                                       : input.read(buffer, desc.reads_results, frame);
+  if (!read) return finish(read);
   regions_before.assign(frame.regions.begin(), frame.regions.end());
   const AttributesRef attributes_before = frame.attributes;
   json_before.assign(frame.json);
 
   flow = GST_FLOW_OK;
-  const auto verdict = inplace()->process(frame);
+  auto verdict = inplace()->process(frame);
+  if (writes_device)
+    if (auto status = CudaWriting::hand_over(buffer, frame); !status && verdict)
+      verdict = std::unexpected(status.error());
   frame.tensors.clear();  // they hold references that would make the buffer read-only
   post_warnings();
   if (!verdict) return finish(std::unexpected(verdict.error()));

@@ -184,9 +184,10 @@ CUresult cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream)
 }
 CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D* copy, CUstream) {
   return call(__func__, [&] {
-    const bool down = copy->srcMemoryType == CU_MEMORYTYPE_DEVICE;
-    const auto* from = down ? host(copy->srcDevice) : static_cast<const std::byte*>(copy->srcHost);
-    auto* to = down ? static_cast<std::byte*>(copy->dstHost) : host(copy->dstDevice);
+    const bool from_device = copy->srcMemoryType == CU_MEMORYTYPE_DEVICE,
+               to_device = copy->dstMemoryType == CU_MEMORYTYPE_DEVICE;
+    const auto* from = from_device ? host(copy->srcDevice) : static_cast<const std::byte*>(copy->srcHost);
+    auto* to = to_device ? host(copy->dstDevice) : static_cast<std::byte*>(copy->dstHost);
     for (size_t row = 0; row < copy->Height; ++row)
       std::memcpy(to + row * copy->dstPitch, from + row * copy->srcPitch, copy->WidthInBytes);
     return 0;
