@@ -158,7 +158,7 @@ class Block {
   }
 
  private:
-  static constexpr size_t stack_bytes = 256 << 10;
+  static constexpr size_t stack_bytes = 64 << 10;
   static constexpr int not_begun = -1, returned = -2;
 
   struct Thread {
