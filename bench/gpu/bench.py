@@ -260,8 +260,8 @@ def threads(bench: Bench) -> None:
     element, model, batch = bench.plan[-1]
     ways = {
         "as it is": "",
-        "no queue in front of the bin": " preprocess-queue-size=-1",
-        "a queue in front of the model as well": f" process-queue-size={batch + 2}",
+        "a queue in front of the bin": f" preprocess-queue-size={batch + 2}",
+        "a queue in front of the model as well": f" preprocess-queue-size={batch + 2} process-queue-size={batch + 2}",
     }
     for name, setting in ways.items():
         for found in streams_program(

@@ -49,11 +49,6 @@ class SpreadSession final : public Session, public std::enable_shared_from_this<
       add(sum.waits, one.waits);
       add(sum.runs, one.runs);
       sum.failed += one.failed;
-      // A device that fails is not made good by the others: streams are bound to it.
-      sum.failed_in_a_row = std::max(sum.failed_in_a_row, one.failed_in_a_row);
-      if (one.last_failed_ns > sum.last_failed_ns)
-        sum.last_failure = one.last_failure, sum.last_failed_ns = one.last_failed_ns;
-      sum.failed += one.failed;
       // One device that is gone is reason enough.
       sum.failed_in_a_row = std::max(sum.failed_in_a_row, one.failed_in_a_row);
       if (one.last_failed_ns <= sum.last_failed_ns) continue;
