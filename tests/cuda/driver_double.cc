@@ -22,6 +22,7 @@ struct State {
   std::map<std::string, unsigned> calls;
   std::map<std::string, std::pair<unsigned, int>> faults;  // calls until it fails, with what
   std::map<CUdeviceptr, size_t> blocks;
+  std::map<CUdeviceptr, std::byte*> block_data;  // what LeakSanitizer finds them by
   std::map<void*, size_t> pinned;
   std::map<std::string, CudaDoubleKernel> kernels;
 };
@@ -137,6 +138,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* address, size_t size) {
     *address = reinterpret_cast<CUdeviceptr>(new std::byte[size]) | on_device;
     const std::lock_guard lock(state().mutex);
     state().blocks[*address] = size;
+    state().block_data[*address] = host(*address);
     return 0;
   });
 }
@@ -144,6 +146,7 @@ CUresult cuMemFree_v2(CUdeviceptr address) {
   return call(__func__, [&] {
     const std::lock_guard lock(state().mutex);
     if (state().blocks.erase(address) == 0) return invalid_value;
+    state().block_data.erase(address);
     delete[] host(address);
     return 0;
   });
