@@ -36,6 +36,7 @@ install(DIRECTORY sightglass/core sightglass/memory
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass COMPONENT dev FILES_MATCHING PATTERN "*.h"
         PATTERN map_planner.h EXCLUDE PATTERN aligned_bytes.h EXCLUDE PATTERN allocation_count.h EXCLUDE
         PATTERN cl.h EXCLUDE PATTERN cuda_block.h EXCLUDE PATTERN cuda_context.h EXCLUDE PATTERN cuda_driver.h EXCLUDE
+        PATTERN kernel_cache.h EXCLUDE PATTERN nvrtc.h EXCLUDE
         PATTERN cuda_emulation.h EXCLUDE PATTERN cuda_half.h EXCLUDE
         PATTERN mat_memory.h EXCLUDE PATTERN opencl_block.h EXCLUDE PATTERN opencl_context.h EXCLUDE
         PATTERN opencl_error.h EXCLUDE PATTERN opencl_probe.h EXCLUDE 

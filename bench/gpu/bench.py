@@ -15,6 +15,7 @@ Parts, each with a time limit of its own, after which what is known is shown:
     memory   128 streams at once: the most memory of the device
     threads  the processor's time with and without the queues between the stages of the bin
     kernels  video_to_tensor: share of what a copy on the device reaches
+    overlay  opencv_meta_overlay on frames in CUDA memory: time, and bytes that go to the device
     torch    PyTorch with CUDA graphs and channels-last against ONNX Runtime, where PyTorch has CUDA
 
 Environment: RUNS; STREAMS (8); LIMIT, a factor for the time limits.
@@ -161,7 +162,9 @@ def direction(hop: str) -> str:
         return "host→device"
     if hop.endswith("results to the CPU"):
         return "results to the host"
-    return "within the device" if hop.endswith("on the device") else "device→host"
+    if hop.endswith("on the device"):
+        return "within the device"
+    return "within the host" if hop.endswith(" input") else "device→host"
 
 
 def copies(bench: Bench) -> None:
@@ -169,7 +172,7 @@ def copies(bench: Bench) -> None:
     for found in streams_program(
         bench, "peak", bench.clips[0], bench.chain(element, model, batch), 90, streams=bench.streams, seconds=bench.seconds
     ):
-        sums = {"device→host": 0, "host→device": 0, "results to the host": 0, "within the device": 0}
+        sums = {"device→host": 0, "host→device": 0, "results to the host": 0, "within the device": 0, "within the host": 0}
         for hop, size in found["copied"].items():
             sums[direction(hop)] += size
             print("        ", hop, size, flush=True)
@@ -257,8 +260,8 @@ def threads(bench: Bench) -> None:
     element, model, batch = bench.plan[-1]
     ways = {
         "as it is": "",
-        "no queue in front of the bin": " preprocess-queue-size=-1",
-        "a queue in front of the model as well": f" process-queue-size={batch + 2}",
+        "a queue in front of the bin": f" preprocess-queue-size={batch + 2}",
+        "a queue in front of the model as well": f" preprocess-queue-size={batch + 2} process-queue-size={batch + 2}",
     }
     for name, setting in ways.items():
         for found in streams_program(
@@ -298,6 +301,24 @@ def kernels(bench: Bench) -> None:
             bench.row("kernels", name, f"not measured: {one['error_message']}")
 
 
+def overlay(bench: Bench) -> None:
+    try:
+        done = enter(bench, "BUILD/bench/opencv_meta_overlay_cuda", "--benchmark_format=json", timeout=120 * FACTOR)
+        found = json.loads(done.stdout)["benchmarks"]
+    except FileNotFoundError:
+        bench.row("overlay", "on the device", "skipped: the benchmark is not built")
+        return
+    except (ValueError, KeyError):
+        bench.row("overlay", "on the device", f"not measured: {(done.stderr or done.stdout).strip()[-200:]}")
+        return
+    for one in found:
+        objects = one["name"].split("/")[1]
+        if "us_per_frame" in one:
+            bench.row("overlay", f"{objects} objects, 1080p NV12", f"{one['us_per_frame'] * 1e6:.0f} µs and {one['bytes_per_frame'] / 1024:.1f} KiB per frame")
+        else:
+            bench.row("overlay", f"{objects} objects", f"not measured: {one.get('error_message', '')}")
+
+
 def torch(bench: Bench) -> None:
     # By the machine's own Python: the runtime that is packed has none.
     for name in ["resnet50", "mobilenet_v3_large"]:
@@ -315,7 +336,7 @@ def torch(bench: Bench) -> None:
         bench.row("torch", f"{name}, batch 8: PyTorch {found['version']}", f"{found['fps']:.0f} pictures/s{other}")
 
 
-PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, threads, kernels, torch)}
+PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, threads, kernels, overlay, torch)}
 
 
 def run_parts(bench: Bench, wanted: list[str]) -> int:

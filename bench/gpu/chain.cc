@@ -27,9 +27,8 @@ constexpr auto interesting = GstMessageType(GST_MESSAGE_ERROR | GST_MESSAGE_WARN
 Pipeline make_chain(const ChainWishes& wishes) {
   const auto& clip = wishes.clip;
   const std::string codec = clip.find("265") != clip.npos || clip.find("hevc") != clip.npos ? "h265" : "h264";
-  const std::string decoder = wishes.on_cpu
-                                  ? std::format("avdec_{} max-threads=1 ! video/x-raw", codec)
-                                  : std::format("nv{}dec ! video/x-raw(memory:CUDAMemory)", codec);
+  const std::string decoder = wishes.on_cpu ? std::format("avdec_{} max-threads=1 ! video/x-raw", codec)
+                                            : std::format("nv{}dec ! video/x-raw(memory:CUDAMemory)", codec);
   std::string text = std::format("filesrc location={} ! qtdemux ! {}parse", clip, codec);
   if (wishes.live || wishes.frames > 0)
     text += std::format(" ! identity name=pace sync={}{}", wishes.live,
@@ -49,8 +48,8 @@ Pipeline make_chain(const ChainWishes& wishes) {
 void watch_end(GstElement* pipeline, GstPadProbeCallback see, void* data) {
   auto* end = gst_bin_get_by_name(GST_BIN(pipeline), "end");
   auto* pad = gst_element_get_static_pad(end, "sink");
-  gst_pad_add_probe(pad, GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM), see,
-                    data, nullptr);
+  gst_pad_add_probe(pad, GstPadProbeType(GST_PAD_PROBE_TYPE_BUFFER | GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM),
+                    see, data, nullptr);
   gst_object_unref(pad);
   gst_object_unref(end);
 }

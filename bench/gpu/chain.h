@@ -13,8 +13,8 @@ struct ChainWishes {
   std::string clip;      // H.264 or HEVC in MP4; the name says which
   std::string elements;  // behind the decoder; empty: the decoder alone
   bool on_cpu = false;   // a decoder in software and frames in system memory
-  bool live = false;     // each frame at its time, and what cannot be kept up with is dropped behind the decoder
-  long frames = 0;       // end after so many; 0: at the end of the clip
+  bool live = false;  // each frame at its time, and what cannot be kept up with is dropped behind the decoder
+  long frames = 0;    // end after so many; 0: at the end of the clip
 };
 
 struct PipelineEnd {
@@ -31,8 +31,8 @@ Pipeline make_chain(const ChainWishes& wishes);
 // `see` for the buffers and events that reach the sink.
 void watch_end(GstElement* pipeline, GstPadProbeCallback see, void* data);
 
-// What has been posted until the end of the stream, an error, or for so long. False: an error, or not the end.
-// Errors and warnings go to standard error.
+// What has been posted until the end of the stream, an error, or for so long. False: an error, or not the
+// end. Errors and warnings go to standard error.
 bool wait_for_end(GstElement* pipeline, GstClockTime patience);
 // Only what is there already. False: an error.
 bool read_messages(GstElement* pipeline);

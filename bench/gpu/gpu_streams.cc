@@ -8,8 +8,8 @@
 // Options: --clip FILE  --elements TEXT  --streams N  --seconds S  --rounds N  --model FILE  --batch N
 //          --at-once N  --frames N  --warm N  --rate N  --cpu (decoder in software, frames in system memory)
 //
-// The model is opened once, under the id that TEXT names: model-instance-id=bench. Prints JSON objects, a line
-// each, as soon as they are known, so that what was cut off is worth something.
+// The model is opened once, under the id that TEXT names: model-instance-id=bench. Prints JSON objects, a
+// line each, as soon as they are known, so that what was cut off is worth something.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -186,7 +186,7 @@ int live(const Wishes& wishes) {
   const long streams = wishes.count("streams", 8);
   const double seconds = wishes.number("seconds", 10), warm = wishes.number("warm", 3);
   const double rate = wishes.number("rate", 30);  // of the clip
-  auto session = open_model(wishes);  // kept until the end
+  auto session = open_model(wishes);              // kept until the end
   if (!session) {
     std::fprintf(stderr, "%s\n", session.error().message.c_str());
     return 1;
@@ -238,10 +238,10 @@ int live(const Wishes& wishes) {
   const auto part = [&](double share) {
     return all.empty() ? 0.0f : all[std::min(all.size() - 1, size_t(share * double(all.size())))];
   };
-  print(std::format("{{\"streams\": {}, \"failed\": {}, \"seen\": {}, \"dropped\": {}, \"p50_ms\": {:.1f}, "
-                    "\"p99_ms\": {:.1f}, \"max_ms\": {:.1f}, \"cores\": {:.2f}}}",
-                    streams, failed, all.size(), missing, part(0.5), part(0.99), all.empty() ? 0.0f : all.back(),
-                    cores));
+  print(std::format(
+      "{{\"streams\": {}, \"failed\": {}, \"seen\": {}, \"dropped\": {}, \"p50_ms\": {:.1f}, "
+      "\"p99_ms\": {:.1f}, \"max_ms\": {:.1f}, \"cores\": {:.2f}}}",
+      streams, failed, all.size(), missing, part(0.5), part(0.99), all.empty() ? 0.0f : all.back(), cores));
   return failed ? 1 : 0;
 }
 
@@ -277,8 +277,9 @@ int churn(const Wishes& wishes) {
       }
     });
   threads.clear();
-  print(std::format("{{\"ended\": {}, \"failed\": {}, \"memory\": {}, \"seconds\": {:.1f}, \"at_rest\": true}}",
-                    ended.load(), failed.load(), memory_in_use(), now() - start));
+  print(
+      std::format("{{\"ended\": {}, \"failed\": {}, \"memory\": {}, \"seconds\": {:.1f}, \"at_rest\": true}}",
+                  ended.load(), failed.load(), memory_in_use(), now() - start));
   return failed ? 1 : 0;
 }
 
@@ -302,8 +303,8 @@ int peak(const Wishes& wishes) {
   const std::string found = run_streams(wishes, wishes.text("elements"), wishes.number("seconds", 5));
   is_over = true;
   watcher.join();
-  print(std::format("{{\"streams\": {}, \"before\": {}, \"with_model\": {}, \"most\": {}, {}}}", streams, nothing,
-                    model, most.load(), found));
+  print(std::format("{{\"streams\": {}, \"before\": {}, \"with_model\": {}, \"most\": {}, {}}}", streams,
+                    nothing, model, most.load(), found));
   return 0;
 }
 

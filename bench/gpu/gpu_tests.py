@@ -12,6 +12,7 @@ def run(bench: Bench, clips: list[str]) -> int:
         ("cuda_memory_test", "*"),
         ("video_to_tensor_test", "*Cuda*:*KeepsToTheMemory*"),
         ("device_boxes_test", "*"),
+        ("opencv_meta_overlay_cuda_test", "*OnCuda*"),
         ("engine_test", "OnnxCuda*"),
     ]:
         done = enter(bench, f"BUILD/tests/{name}", f"--gtest_filter={only}")

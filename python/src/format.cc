@@ -90,10 +90,11 @@ void bind_format(nb::module_& module) {
           },
           nb::arg("pixels"), nb::arg("width") = 0, nb::arg("height") = 0, nb::arg("frame_rate") = nb::none(),
           "Pictures; a size of 0 is left open.")
-      .def_static("tensors", &make_tensors, nb::arg("tensors"), nb::arg("names") = nb::make_tuple(),
-                  nb::arg("model") = "", nb::arg("memory") = "system",
-                  "Plain tensors, each a pair of dtype and shape; -1 leaves an axis open. memory is where they "
-                  "lie: system or cuda.")
+      .def_static(
+          "tensors", &make_tensors, nb::arg("tensors"), nb::arg("names") = nb::make_tuple(),
+          nb::arg("model") = "", nb::arg("memory") = "system",
+          "Plain tensors, each a pair of dtype and shape; -1 leaves an axis open. memory is where they "
+          "lie: system or cuda.")
       .def_prop_ro(
           "pixels",
           [](const Format& f) -> nb::object {
@@ -132,8 +133,9 @@ void bind_format(nb::module_& module) {
                        for (const TensorInfo& one : info->tensors) names.push_back(one.name);
                      return names;
                    })
-      .def_prop_ro("memory", [](const Format& f) { return std::string(to_string(f.memory)); },
-                   "Where frames lie: 'system', 'cuda', …")
+      .def_prop_ro(
+          "memory", [](const Format& f) { return std::string(to_string(f.memory)); },
+          "Where frames lie: 'system', 'cuda', …")
       .def_prop_ro("model", [](const Format& f) { return f.tensors() ? f.tensors()->model : std::string(); })
       .def("__repr__", [](const Format& f) { return "Format(" + to_string(f) + ")"; });
 }

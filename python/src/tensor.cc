@@ -231,8 +231,7 @@ std::optional<CUstream_st*> stream_of(nb::handle number) {
 // Memory of a device as the DLPack structure of the library, which says which device, and orders the stream
 // behind work in flight.
 nb::object device_capsule(const Tensor& tensor, std::optional<CUstream_st*> stream) {
-  DLManagedTensor* managed =
-      unwrap(unlocked([&] { return to_dlpack(tensor, Access::read_write, stream); }));
+  DLManagedTensor* managed = unwrap(unlocked([&] { return to_dlpack(tensor, Access::read_write, stream); }));
   return nb::steal(PyCapsule_New(managed, "dltensor", [](PyObject* capsule) {
     if (!PyCapsule_IsValid(capsule, "dltensor")) return;  // taken: its deleter is called by who did
     auto* left = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule, "dltensor"));

@@ -5,7 +5,7 @@
 //   default_us     policy spill: on disk once memory is full, which it is not here
 //   outbox_us      and durable: each record is on disk before it counts as stored
 //   ratio_default  default / memory; at most 1.2
-//   ratio          outbox / memory
+//   ratio          outbox / memory; at most 1.2
 //
 // `…_per_s` are records per second of wall time.
 #include <benchmark/benchmark.h>

@@ -42,9 +42,9 @@ class Planner {
     const unsigned usual = wishes_.is_on_cuda ? 4 : 2 * usable_cores();
     const unsigned batch = batch_size_, requests = params_.nireq ? params_.nireq : usual;
     plan_.queues = {batch + 2, batch + 2, batch * requests + 2, batch * requests + batch + 2, std::nullopt};
-    // There pre-processing only puts a kernel into a queue of the device, so that the thread that does it can hand
-    // the tensor to the model as well: the change of threads would cost more than both.
-    if (wishes_.is_on_cuda) plan_.queues[process].reset();
+    // There pre-processing only puts a kernel into a queue of the device, so that the thread that brings the
+    // frame can hand the tensor to the model as well: each change of threads would cost more than both.
+    if (wishes_.is_on_cuda) plan_.queues[preprocess] = plan_.queues[process] = std::nullopt;
     return std::move(plan_);
   }
 

@@ -44,7 +44,9 @@ template <class P>
 std::vector<ParamDesc> common() {
   return {
       own<P>("model", &P::model, "model file, or a name that `sightglass models list` shows"),
-      own<P>("device", &P::device, "where the model runs: CPU, GPU[.n], CUDA[:n], AUTO; CUDA:*: on all devices, streams spread by load"),
+      own<P>("device", &P::device,
+             "where the model runs: CPU, GPU[.n], CUDA[:n], AUTO; CUDA:*: on all devices, streams spread by "
+             "load"),
       own<P>("ie-config", &P::ie_config, "settings of the engine, KEY=VALUE,…"),
       own<P>("model-instance-id", &P::model_instance_id,
              "bins with the same id share one loaded model and its batches"),

@@ -362,9 +362,10 @@ struct WatermarkParams : Forwarded {
   std::string device;
 };
 
-// Frames that are not in system memory are drawn into there and brought back, by GStreamer's own elements;
-// the caps outside stay as they are.
-MemoryStage overlay_for(MemoryKind memory, const ElementSettings& overlay) {
+// Frames in CUDA memory are drawn on where they lie, unless the CPU is asked for. Otherwise frames that are
+// not in system memory are brought there and back, by GStreamer's own elements; the caps outside stay as they
+// are.
+MemoryStage overlay_for(MemoryKind memory, const ElementSettings& overlay, bool on_cpu) {
   const auto in = [](const char* feature) { return caps_filter(std::format("video/x-raw({})", feature)); };
   BackendNeeds needs{std::format("drawing into {} memory", to_string(memory)), {}, {"system memory"}};
   if (memory == MemoryKind::cuda) needs.missing = missing({Facility::cuda});
@@ -372,6 +373,7 @@ MemoryStage overlay_for(MemoryKind memory, const ElementSettings& overlay) {
     needs.missing = missing({Facility::va_display});
   switch (memory) {
     case MemoryKind::cuda:
+      if (!on_cpu) return {{overlay}, needs};
       return {{{"cudadownload", {}}, overlay, {"cudaupload", {}}, in("memory:CUDAMemory")}, needs};
     case MemoryKind::va:
     case MemoryKind::dmabuf:
@@ -389,22 +391,26 @@ MemoryStage overlay_for(MemoryKind memory, const ElementSettings& overlay) {
 Result<Stages> build_overlay(const ParamSet& params) {
   const ElementSettings overlay{overlay_name, forwarded_settings(overlay_name, params)};
   auto plan = only(overlay);
-  plan->preprocess_for = [overlay](MemoryKind memory) -> Result<MemoryStage> {
-    return overlay_for(memory, overlay);
-  };
   const auto device = params.get("device");
-  const std::string name = device ? params.table().find("device")->to_text(*device) : "";
-  if (!name.empty() && name != "CPU" && name != "AUTO")
-    plan->warnings.push_back("device=" + name + ": no kernel draws there in this version; drawn on the CPU");
+  const std::string name =
+      device && params.is_set("device") ? params.table().find("device")->to_text(*device) : "";
+  const bool on_cpu = name == "CPU";
+  plan->preprocess_for = [overlay, on_cpu](MemoryKind memory) -> Result<MemoryStage> {
+    return overlay_for(memory, overlay, on_cpu);
+  };
+  if (!name.empty() && !on_cpu && name != "AUTO" && !missing({Facility::cuda}).empty())
+    plan->warnings.push_back("device=" + name + ": there is no CUDA device here; drawn on the CPU");
   return plan;
 }
 
 ParamTable overlay_params() {
   std::vector<ParamDesc> list;
   forward_all(find_element(overlay_name)->params, list);
-  list.push_back(
-      param("device", &OverlayParams::device, "where to draw; frames in system memory are drawn on the CPU")
-          .choices({"CPU", "GPU"}, {1, 2}));
+  list.push_back(param("device", &OverlayParams::device,
+                       "where to draw on frames in CUDA memory; where it is not set they are drawn on the "
+                       "GPU as well, and "
+                       "frames in system memory always on the CPU")
+                     .choices({"CPU", "GPU"}, {1, 2}));
   return ParamTable::of<OverlayParams>(std::move(list));
 }
 
@@ -413,8 +419,10 @@ ParamTable watermark_params() {
   std::vector<ParamDesc> list;
   forward_all(find_element(overlay_name)->params, list);
   std::erase_if(list, [](const ParamDesc& desc) { return desc.name == "select" || desc.name == "draw"; });
-  list.push_back(param("device", &WatermarkParams::device,
-                       "where to draw; frames in system memory are drawn on the CPU"));
+  list.push_back(
+      param("device", &WatermarkParams::device,
+            "where to draw on frames in CUDA memory; empty: on the GPU; frames in system memory are "
+            "always drawn on the CPU"));
   return ParamTable::of<WatermarkParams>(std::move(list));
 }
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "sightglass/core/registry.h"
+#include "sightglass/memory/context.h"
 #include "sightglass/model/engine.h"
 
 namespace sightglass {
@@ -179,8 +180,11 @@ TEST(GvaTrack, RefusesWhatItDoesNotKnow) {
 
 TEST(MetaOverlayBin, TheCpuDrawsAndSaysSoWhereAnotherWasAsked) {
   EXPECT_THAT(build("meta_overlay")->warnings, IsEmpty());
-  EXPECT_THAT(build("meta_overlay", {{"device", "GPU"}})->warnings,
-              ElementsAre(HasSubstr("drawn on the CPU")));
+  if (default_context(MemoryKind::cuda))
+    EXPECT_THAT(build("meta_overlay", {{"device", "GPU"}})->warnings, IsEmpty());
+  else
+    EXPECT_THAT(build("meta_overlay", {{"device", "GPU"}})->warnings,
+                ElementsAre(HasSubstr("device=GPU: there is no CUDA device here; drawn on the CPU")));
   EXPECT_THAT(build("gvawatermark", {{"device", "CPU"}})->warnings, IsEmpty());
   auto stages =
       build("gvawatermark", {{"displ-cfg", "thickness=3"}, {"displ-avgfps", "true"}, {"obb", "true"}});
@@ -189,8 +193,16 @@ TEST(MetaOverlayBin, TheCpuDrawsAndSaysSoWhereAnotherWasAsked) {
   EXPECT_THAT(stages->stages[postaggregate].at(0).params, Contains(Pair("displ-cfg", "thickness=3")));
 }
 
+TEST(MetaOverlayBin, FramesInCudaMemoryStayThere) {
+  for (const auto& stages : {build("meta_overlay"), build("meta_overlay", {{"device", "GPU"}}),
+                             build("gvawatermark"), build("gvawatermark", {{"device", "CUDA:0"}})}) {
+    ASSERT_TRUE(stages && stages->preprocess_for);
+    EXPECT_THAT(names(stages->preprocess_for(MemoryKind::cuda)->stage), ElementsAre("opencv_meta_overlay"));
+  }
+}
+
 TEST(MetaOverlayBin, FramesInOtherMemoryAreBroughtDownAndBack) {
-  auto stages = build("meta_overlay", {{"lines-thickness", "3"}});
+  auto stages = build("meta_overlay", {{"lines-thickness", "3"}, {"device", "CPU"}});
   ASSERT_TRUE(stages && stages->preprocess_for);
   EXPECT_THAT(names(stages->preprocess_for(MemoryKind::system)->stage), ElementsAre("opencv_meta_overlay"));
   auto cuda = stages->preprocess_for(MemoryKind::cuda);

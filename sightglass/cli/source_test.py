@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -99,6 +100,15 @@ class Source(unittest.TestCase):
         end = json.loads(out.splitlines()[-1])
         self.assertEqual(end["source_id"], "door")
         self.assertIn("drain", json.dumps(end).lower())
+
+    def test_signal_ends_one_that_waits_for_a_server_which_never_answers(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            process = self.start("source", "video_file", f"location=http://127.0.0.1:{server.getsockname()[1]}/v.mp4",
+                                 "--to", "dealer+connect:" + self.address)
+            silent, _ = server.accept()
+            with silent:
+                process.send_signal(signal.SIGTERM)
+                self.assertEqual(process.wait(60), 0, "an error would be that nothing has come")
 
     def test_reader_that_is_away_at_the_end_is_an_error(self):
         process = self.start("source", "camera", CAMERA, "--size", "64x48", "--block-after", "0.2", "--drain", "0.3",

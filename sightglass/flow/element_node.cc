@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "sightglass/flow/source_node.h"
+#include "sightglass/memory/cuda/cuda.h"
 
 namespace sightglass::flow {
 
@@ -326,7 +327,8 @@ class InplaceNode final : public ElementNode {
           name(), port.from().name());
     }
     if (auto status = lane.maker.make(run_, nullptr, lane.stream, copy_); !status) return status;
-    auto status = copy_content(frame, copy_);
+    auto status =
+        lane.input.memory == MemoryKind::cuda ? cuda_copy(frame, copy_) : copy_content(frame, copy_);
     port.hop().copied(content_bytes(frame));
     frame.tensors.swap(copy_.tensors);
     copy_.tensors.clear();

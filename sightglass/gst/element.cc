@@ -6,16 +6,16 @@
 #include <atomic>
 #include <mutex>
 
-#include "sightglass/gst/batch/batch_order.h"
 #include "sightglass/gst/batch/batch_stream.h"
 #include "sightglass/gst/caps.h"
 #include "sightglass/gst/caps_relax.h"
+#include "sightglass/gst/element_lists.h"
+#include "sightglass/gst/element_results.h"
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/frame_bridge.h"
 #include "sightglass/gst/frame_meta.h"
 #include "sightglass/gst/loading.h"
 #include "sightglass/gst/properties.h"
-#include "sightglass/gst/tensor_meta.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/gst/gst_cuda.h"
 #include "sightglass/memory/system/system_memory_pool.h"
@@ -37,17 +37,12 @@ struct Instance {
 
 GstBaseTransformClass* parent_class = nullptr;  // one for all: the types are leaves of GstBaseTransform
 
-// What happens to the buffers that an element pushes.
-struct Followers {
-  Readers readers = Readers::anybody;
-  bool takes_lists = false;  // a queue, and behind it an element of ours that splits lists up
-};
-Followers followers_of(GstBaseTransform* self);
+const ElementDesc* desc_of(GstElement* element);
 
 // The C++ side of one element instance.
 struct Wrapper final : Output {
   Wrapper(GstBaseTransform* self_, const ElementDesc& desc_)
-      : self(self_), desc(desc_), params(desc_.params) {
+      : self(self_), desc(desc_), params(desc_.params), results(self_) {
     // What goes on in frames of its own keeps its memory; in-place elements get it back untouched.
     input.show_device_memory(!is_inplace() ||
                              std::ranges::contains(desc.input, MemoryKind::cuda, &FormatSpec::memory));
@@ -60,11 +55,8 @@ struct Wrapper final : Output {
   void apply_live_params();
   Status configure(GstCaps* input, GstCaps* output);
   GstFlowReturn run(GstBuffer* buffer);          // Transform; takes the buffer
-  Status run_list(GstBufferList* list);          // the same for buffers that came together
   GstFlowReturn run_inplace(GstBuffer* buffer);  // TransformInplace
   GstFlowReturn finish(const Status& status);
-  GstFlowReturn send_held();
-  void drop_held();
   void make_pixels_writable(GstBuffer* buffer);
   Status process_gap(const Gap& gap);
 
@@ -87,23 +79,17 @@ struct Wrapper final : Output {
 
   std::unique_ptr<Element> element;  // from READY on; set and reset under the lock
   FrameBridge input, output;
-  ResultWriter results;
+  CudaWriting cuda_writing;
+  ElementResults results;
   GstBufferList* arrived = nullptr;  // of which the base class was handed the first; no reference
   Frame frame;                       // of the buffer being processed; kept for its capacity
-  std::vector<Frame> frames;         // of the list being processed; kept for their capacity
-  Frame numbered;                    // results of the buffer being pushed; kept for its capacity
-  std::vector<Region> regions_before;
-  std::string json_before;
+  ListedFrames listed;               // of the list being processed
 
   bool writes_roi = false;  // the parameter write-roi-meta, where the element has it
-  Followers followers;
 
   BufferPoolPtr pool;  // where outputs are taken from
   bool pool_ready = false;
-  // Parts of a frame that go on together: each would wake up the thread behind the queue. A few only, so that
-  // it has something to do soon.
-  static constexpr guint most_held = 4;
-  GstBufferList* held = nullptr;
+  HeldBuffers held;                // parts of a frame that go on together
   GstBuffer* allocated = nullptr;  // by allocate(), until it is pushed
   const Memory* allocated_memory = nullptr;
   GstFlowReturn flow = GST_FLOW_OK;  // what downstream has answered
@@ -154,7 +140,7 @@ void Wrapper::apply_live_params() {
 }
 
 Status Wrapper::configure(GstCaps* input_caps, GstCaps* output_caps) {
-  followers = followers_of(self);
+  results.set_followers(followers_of(self, &desc_of));
   if (auto status = input.set_caps(input_caps); !status) return status;
   if (auto status = output.set_caps(output_caps); !status) return status;
   pool.reset();
@@ -184,7 +170,7 @@ GstFlowReturn Wrapper::run(GstBuffer* buffer) {
   flow = GST_FLOW_OK;
   Status status;
   if (auto* list = std::exchange(arrived, nullptr)) {
-    status = run_list(list);
+    status = listed.run(list, input, desc.reads_results, *transform(), *this);
   } else if (is_gap(buffer)) {
     status = process_gap(to_gap(buffer));
   } else {
@@ -197,32 +183,6 @@ GstFlowReturn Wrapper::run(GstBuffer* buffer) {
   return finish(status);
 }
 
-// The frames go to the element together, so the gaps between them are announced ahead of them
-// (batch/batch_order.h) and those at either end keep their place.
-Status Wrapper::run_list(GstBufferList* list) {
-  size_t count = 0;
-  guint behind_last = 0;  // place in the list
-  for (guint i = 0; i < gst_buffer_list_length(list); ++i)
-    if (!is_gap(gst_buffer_list_get(list, i))) behind_last = i + 1;
-  Status status;
-  for (guint i = 0; i < behind_last && status; ++i) {
-    auto* buffer = gst_buffer_list_get(list, i);
-    if (is_gap(buffer)) {
-      Gap gap = to_gap(buffer);
-      if (count > 0) announce(gap, int(count));
-      status = process_gap(gap);
-      continue;
-    }
-    if (frames.size() == count) frames.emplace_back();
-    status = input.read(buffer, desc.reads_results, frames[count++]);
-  }
-  if (status && count > 0) status = transform()->process_list({frames.data(), count}, *this);
-  for (size_t i = 0; i < count; ++i) frames[i].clear();
-  for (guint i = behind_last; i < gst_buffer_list_length(list) && status; ++i)
-    status = process_gap(to_gap(gst_buffer_list_get(list, i)));
-  return status;
-}
-
 // Replaces memory that other buffers share by a copy.
 void Wrapper::make_pixels_writable(GstBuffer* buffer) {
   for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i) {
@@ -232,27 +192,29 @@ void Wrapper::make_pixels_writable(GstBuffer* buffer) {
   }
 }
 
-// Tensors of the buffer that have become results of it.
-void let_go_of_buffer(const AttributesRef& attributes) {
-  if (!attributes) return;
-  for (const auto& item : attributes->items())
-    if (item.tensor) BufferMemories::let_go_of_buffer(*item.tensor.memory);
-}
-
 GstFlowReturn Wrapper::run_inplace(GstBuffer* buffer) {
   if (is_gap(buffer)) {
     inplace()->gap(to_gap(buffer));
     return GST_FLOW_OK;
   }
   apply_live_params();
-  if (desc.writes_pixels) make_pixels_writable(buffer);
-  if (auto status = input.read(buffer, desc.reads_results, frame); !status) return finish(status);
-  regions_before.assign(frame.regions.begin(), frame.regions.end());
+  const bool writes_device = desc.writes_pixels && input.format().memory == MemoryKind::cuda;
+  if (writes_device) {
+    if (auto status = cuda_writing.own(buffer, input.video_info()); !status) return finish(status);
+  } else if (desc.writes_pixels) {
+    make_pixels_writable(buffer);
+  }
+  const auto read = desc.writes_pixels ? input.read_for_writing(buffer, desc.reads_results, frame)
+                                       : input.read(buffer, desc.reads_results, frame);
+  if (!read) return finish(read);
+  results.remember(frame);
   const AttributesRef attributes_before = frame.attributes;
-  json_before.assign(frame.json);
 
   flow = GST_FLOW_OK;
-  const auto verdict = inplace()->process(frame);
+  auto verdict = inplace()->process(frame);
+  if (writes_device)
+    if (auto status = CudaWriting::hand_over(buffer, frame); !status && verdict)
+      verdict = std::unexpected(status.error());
   frame.tensors.clear();  // they hold references that would make the buffer read-only
   post_warnings();
   if (!verdict) return finish(std::unexpected(verdict.error()));
@@ -261,20 +223,7 @@ GstFlowReturn Wrapper::run_inplace(GstBuffer* buffer) {
     return status ? GST_BASE_TRANSFORM_FLOW_DROPPED : finish(status);
   }
   if (*verdict == Verdict::drop) return GST_BASE_TRANSFORM_FLOW_DROPPED;
-  if (desc.reads_results) {
-    for (const auto& region : frame.regions) let_go_of_buffer(region.attributes);
-    if (frame.attributes != attributes_before) let_go_of_buffer(frame.attributes);
-    if (followers.readers == Readers::ours) {
-      if (frame.regions != regions_before || frame.attributes != attributes_before)
-        write_compact_results(frame, buffer);
-    } else {
-      results.write(buffer, input.pixel_size(), regions_before, attributes_before, frame);
-      warn_of_dropped_objects(GST_ELEMENT(self), results);
-      write_tensor_metas(self->srcpad, frame, buffer);
-    }
-  }
-  if (writes_roi) results.write_roi(buffer, input.pixel_size(), frame.regions);
-  if (frame.json != json_before) write_json(frame, buffer);
+  results.write_changes(frame, attributes_before, input, desc.reads_results, writes_roi, buffer);
   return GST_FLOW_OK;
 }
 
@@ -329,42 +278,15 @@ Status Wrapper::push(const Frame& out) {
   } else {
     buffer = output.wrap(out);
   }
-  write_frame_metas(out, buffer, followers.readers);
-  // Regions keep their ids towards the aggregator through the source meta; on this buffer they are numbered
-  // anew.
-  if (followers.readers == Readers::ours || !out.regions.empty() || out.attributes) {
-    numbered.pts = out.pts;
-    numbered.regions.assign(out.regions.begin(), out.regions.end());
-    numbered.attributes = out.attributes;
-    for (auto& region : numbered.regions) region.id = region.parent = -1;
-    if (followers.readers == Readers::ours)
-      write_compact_results(numbered, buffer);
-    else
-      results.write(buffer, output.pixel_size(), {}, nullptr, numbered);
-  }
-  const bool more = followers.takes_lists && out.source && out.source->roi && !out.source->last_roi;
-  if (more || held) {
-    if (!held) held = gst_buffer_list_new_sized(most_held);
-    gst_buffer_list_add(held, buffer);
-    flow = more && gst_buffer_list_length(held) < most_held ? GST_FLOW_OK : send_held();
-  } else {
-    flow = gst_pad_push(self->srcpad, buffer);
-  }
+  results.write_new(out, output, buffer);
+  const bool more = results.takes_lists() && out.source && out.source->roi && !out.source->last_roi;
+  flow = held.push(self->srcpad, buffer, more);
   if (flow != GST_FLOW_OK) return fail(ErrorCode::cancelled, "downstream: {}", gst_flow_get_name(flow));
   return {};
 }
 
-GstFlowReturn Wrapper::send_held() {
-  auto* list = std::exchange(held, nullptr);
-  return list ? gst_pad_push_list(self->srcpad, list) : GST_FLOW_OK;
-}
-
-void Wrapper::drop_held() {
-  if (auto* list = std::exchange(held, nullptr)) gst_buffer_list_unref(list);
-}
-
 Status Wrapper::gap(const Gap& gap) {
-  if (const auto sent = send_held(); sent != GST_FLOW_OK) {
+  if (const auto sent = held.send(self->srcpad); sent != GST_FLOW_OK) {
     flow = sent;
     return fail(ErrorCode::cancelled, "downstream: {}", gst_flow_get_name(flow));
   }
@@ -376,51 +298,10 @@ Status Wrapper::gap(const Gap& gap) {
 
 GstStateChangeReturn change_state(GstElement* element, GstStateChange change);
 
-// The wrapper's class, or null for other elements.
-const Class* class_of(GstElement* element) {
+// Of an element that is wrapped here; null: another one.
+const ElementDesc* desc_of(GstElement* element) {
   auto* klass = GST_ELEMENT_GET_CLASS(element);
-  return klass->change_state == change_state ? reinterpret_cast<const Class*>(klass) : nullptr;
-}
-
-const char* plugin_of(gpointer element) {
-  auto* factory = gst_element_get_factory(GST_ELEMENT(element));
-  return factory ? gst_plugin_feature_get_plugin_name(GST_PLUGIN_FEATURE(factory)) : nullptr;
-}
-
-bool is_named(GstElement* element, const char* factory_name) {
-  auto* factory = gst_element_get_factory(element);
-  return factory && std::string_view(GST_OBJECT_NAME(factory)) == factory_name;
-}
-
-// Who reads the metas of what the element pushes: its bin and what follows, past queues and elements that
-// work in place, up to the one that takes the buffer.
-Followers followers_of(GstBaseTransform* self) {
-  GstObject* const bin = GST_OBJECT_PARENT(self);
-  const char* const ours = plugin_of(self);
-  if (!bin || !ours || !plugin_of(bin) || std::string_view(plugin_of(bin)) != ours) return {};
-  bool queued = false, takes_lists = false;
-  PadPtr pad(GST_PAD(gst_object_ref(self->srcpad)));
-  for (bool first = true;;) {
-    const PadPtr peer(gst_pad_get_peer(pad.get()));
-    const ElementPtr next(peer ? gst_pad_get_parent_element(peer.get()) : nullptr);
-    if (!next || GST_OBJECT_PARENT(next.get()) != bin) return {};
-    if (const auto* klass = class_of(next.get())) {
-      const ElementDesc& desc = *klass->desc;
-      const bool inplace = desc.kind == ElementKind::transform_inplace;
-      // Pictures in a list are a batch, where batches are made.
-      if (std::exchange(first, false))
-        takes_lists = queued && (inplace || std::holds_alternative<TensorsSpec>(desc.input.at(0).media));
-      if (!inplace) return {Readers::ours, takes_lists};
-    } else if (is_named(next.get(), "meta_aggregate")) {
-      return {Readers::ours, takes_lists};
-    } else if (is_named(next.get(), "queue")) {
-      queued = true;
-    } else {
-      return {};
-    }
-    pad.reset(gst_element_get_static_pad(next.get(), "src"));
-    if (!pad) return {};
-  }
+  return klass->change_state == change_state ? reinterpret_cast<const Class*>(klass)->desc : nullptr;
 }
 
 Wrapper& wrapper_of(gpointer object) { return *static_cast<Instance*>(object)->wrapper; }
@@ -606,26 +487,14 @@ GstFlowReturn chain_list(GstPad* pad, GstObject* parent, GstBufferList* list) {
   return flow;
 }
 
-// In place, one by one and each without the list, whose reference would make it read-only.
-GstFlowReturn chain_list_inplace(GstPad* pad, GstObject* parent, GstBufferList* list) {
-  list = gst_buffer_list_make_writable(list);
-  GstFlowReturn flow = GST_FLOW_OK;
-  while (flow == GST_FLOW_OK && gst_buffer_list_length(list) > 0) {
-    auto* buffer = gst_buffer_ref(gst_buffer_list_get(list, 0));
-    gst_buffer_list_remove(list, 0, 1);
-    flow = GST_PAD_CHAINFUNC(pad)(pad, parent, buffer);
-  }
-  gst_buffer_list_unref(list);
-  return flow;
-}
-
 gboolean sink_event(GstBaseTransform* self, GstEvent* event) {
   auto& wrapper = wrapper_of(self);
   if (!wrapper.element) return GST_BASE_TRANSFORM_CLASS(parent_class)->sink_event(self, event);
   if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
-    wrapper.drop_held();
+    wrapper.held.drop();
   else if (GST_EVENT_IS_SERIALIZED(event))
-    wrapper.send_held();  // nothing overtakes it; what downstream answers, it answers to the next as well
+    wrapper.held.send(
+        self->srcpad);  // nothing overtakes it; what downstream answers, it answers to the next as well
   Status status;
   switch (GST_EVENT_TYPE(event)) {
     case GST_EVENT_GAP: {
@@ -641,14 +510,14 @@ gboolean sink_event(GstBaseTransform* self, GstEvent* event) {
     case GST_EVENT_EOS:
       wrapper.flow = GST_FLOW_OK;
       status = wrapper.is_inplace() ? wrapper.inplace()->drain() : wrapper.transform()->drain(wrapper);
-      wrapper.send_held();
+      wrapper.held.send(self->srcpad);
       wrapper.finish(status);  // the error is on the bus; the end still has to arrive
       break;
     case GST_EVENT_CUSTOM_DOWNSTREAM:
       // Others wait for what is under way here: nothing more will come to fill a batch.
       if (!wrapper.is_inplace() && gst_event_has_name(event, drained_event_name))
         status = wrapper.transform()->drain(wrapper);
-      wrapper.send_held();
+      wrapper.held.send(self->srcpad);
       break;
     case GST_EVENT_FLUSH_START:
       wrapper.element->cancel();
@@ -667,7 +536,7 @@ gboolean sink_event(GstBaseTransform* self, GstEvent* event) {
 
 gboolean stop_streaming(GstBaseTransform* self) {
   auto& wrapper = wrapper_of(self);
-  wrapper.drop_held();
+  wrapper.held.drop();
   if (wrapper.pool && wrapper.pool_ready) gst_buffer_pool_set_active(wrapper.pool.get(), FALSE);
   wrapper.pool.reset();
   wrapper.pool_ready = false;
@@ -734,7 +603,7 @@ void instance_init(GTypeInstance* instance, gpointer klass) {
   if (desc.kind == ElementKind::transform)
     gst_pad_set_chain_list_function(self->sinkpad, chain_list);
   else
-    gst_pad_set_chain_list_function(self->sinkpad, chain_list_inplace);
+    gst_pad_set_chain_list_function(self->sinkpad, chain_one_by_one);
 }
 
 }  // namespace

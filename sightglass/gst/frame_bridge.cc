@@ -39,26 +39,31 @@ void FrameBridge::read_metadata(GstBuffer* buffer, bool results, Frame& frame) c
 
 Status FrameBridge::read(GstBuffer* buffer, bool results, Frame& frame) {
   read_metadata(buffer, results, frame);
-  return attach(buffer, false, frame);
+  return attach(buffer, Use::input, frame);
+}
+
+Status FrameBridge::read_for_writing(GstBuffer* buffer, bool results, Frame& frame) {
+  read_metadata(buffer, results, frame);
+  return attach(buffer, Use::change, frame);
 }
 
 Status FrameBridge::attach_output(GstBuffer* buffer, Frame& frame) {
   frame.tensors.clear();
-  return attach(buffer, true, frame);
+  return attach(buffer, Use::output, frame);
 }
 
 // Blocks of a device are themselves, whatever GStreamer holds around them.
-Result<MemoryRef> FrameBridge::wrap_block(GstBuffer* buffer, GstMemory* memory, bool output) {
+Result<MemoryRef> FrameBridge::wrap_block(GstBuffer* buffer, GstMemory* memory, Use use) {
   if (format_.memory == MemoryKind::cuda) {
     if (MemoryRef own = unwrap_memory(memory); own && own->kind() == MemoryKind::cuda) return own;
-    if (shows_device_memory_ && is_cuda_memory(memory)) return wrap_cuda_memory(buffer, memory);
+    if (shows_device_memory_ && is_cuda_memory(memory))
+      return wrap_cuda_memory(buffer, memory, use == Use::change ? Access::read_write : Access::read);
   }
-  return output ? memories_->wrap_output(memory) : memories_->wrap(buffer, memory);
+  return use == Use::output ? memories_->wrap_output(memory) : memories_->wrap(buffer, memory);
 }
 
 // Appends the tensor that starts `offset` bytes into the buffer.
-Status FrameBridge::locate(GstBuffer* buffer, bool output, size_t offset, const TensorInfo& info,
-                           Frame& frame) {
+Status FrameBridge::locate(GstBuffer* buffer, Use use, size_t offset, const TensorInfo& info, Frame& frame) {
   guint index = 0, length = 0;
   gsize skip = 0;
   if (!gst_buffer_find_memory(buffer, offset, std::max<size_t>(info.bytes(), 1), &index, &length, &skip) ||
@@ -68,7 +73,7 @@ Status FrameBridge::locate(GstBuffer* buffer, bool output, size_t offset, const 
   }
   auto* memory = gst_buffer_peek_memory(buffer, index);
   auto ref = !frame.tensors.empty() && last_ == memory ? Result<MemoryRef>(frame.tensors.back().memory)
-                                                       : wrap_block(buffer, memory, output);
+                                                       : wrap_block(buffer, memory, use);
   if (!ref) return forward_error(ref);
   last_ = memory;
   frame.tensors.push_back({*std::move(ref), skip, info.type, info.layout, info.shape,
@@ -76,7 +81,7 @@ Status FrameBridge::locate(GstBuffer* buffer, bool output, size_t offset, const 
   return {};
 }
 
-Status FrameBridge::attach(GstBuffer* buffer, bool output, Frame& frame) {
+Status FrameBridge::attach(GstBuffer* buffer, Use use, Frame& frame) {
   if (const auto* video = format_.video()) {
     frame.video = *video;
     const auto* meta = gst_buffer_get_video_meta(buffer);
@@ -87,7 +92,7 @@ Status FrameBridge::attach(GstBuffer* buffer, bool output, Frame& frame) {
           int64_t(plane_width(*video, plane)) * plane_layout(video->format, plane).pixel_bytes;
       const TensorInfo info{
           .type = DataType::u8, .shape = {plane_height(*video, plane), row}, .strides = {stride, 1}};
-      if (auto status = locate(buffer, output, offset, info, frame); !status) return status;
+      if (auto status = locate(buffer, use, offset, info, frame); !status) return status;
     }
     return {};
   }
@@ -97,13 +102,13 @@ Status FrameBridge::attach(GstBuffer* buffer, bool output, Frame& frame) {
   if (tensors->model == sound_model) {
     TensorInfo sound = tensors->tensors[0];
     sound.shape[1] = int64_t(gst_buffer_get_size(buffer)) / sound.strides[1];
-    return locate(buffer, output, 0, sound, frame);
+    return locate(buffer, use, 0, sound, frame);
   }
   // One memory per tensor, or all behind each other in one.
   const bool separate = gst_buffer_n_memory(buffer) == tensors->tensors.size();
   size_t offset = 0;
   for (guint i = 0; const auto& info : tensors->tensors) {
-    if (auto status = locate(buffer, output, offset, info, frame); !status) return status;
+    if (auto status = locate(buffer, use, offset, info, frame); !status) return status;
     offset += separate ? gst_buffer_peek_memory(buffer, i++)->size : info.bytes();
   }
   return {};

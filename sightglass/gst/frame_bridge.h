@@ -20,12 +20,16 @@ class FrameBridge {
   // Fixed caps of the pad.
   Status set_caps(const GstCaps* caps);
   const Format& format() const { return format_; }
+  const GstVideoInfo& video_info() const { return video_; }
   PixelSize pixel_size() const;
   size_t frame_bytes() const;  // of a buffer in this format without padding; 0: unknown
 
   // Fills the frame with the buffer's memory, times and metadata; `frame` is cleared first. Results are read
   // when asked for. Fails when the buffer is smaller than its caps say.
   Status read(GstBuffer* buffer, bool results, Frame& frame);
+  // The same for pixels that are to be changed: of a buffer that is writable, and with it all of its memory.
+  // A frame in CUDA memory is handed over (CudaWriting) before the buffer goes on.
+  Status read_for_writing(GstBuffer* buffer, bool results, Frame& frame);
   // The same without the memory.
   void read_metadata(GstBuffer* buffer, bool results, Frame& frame) const;
   // Sets `video` and `tensors` only, to the memory of a buffer that is about to be filled.
@@ -36,9 +40,10 @@ class FrameBridge {
   GstBuffer* wrap(const Frame& frame) const;
 
  private:
-  Status attach(GstBuffer* buffer, bool output, Frame& frame);
-  Result<MemoryRef> wrap_block(GstBuffer* buffer, GstMemory* memory, bool output);
-  Status locate(GstBuffer* buffer, bool output, size_t offset, const TensorInfo& info, Frame& frame);
+  enum class Use : uint8_t { input, change, output };
+  Status attach(GstBuffer* buffer, Use use, Frame& frame);
+  Result<MemoryRef> wrap_block(GstBuffer* buffer, GstMemory* memory, Use use);
+  Status locate(GstBuffer* buffer, Use use, size_t offset, const TensorInfo& info, Frame& frame);
 
   Format format_;
   GstVideoInfo video_{};

@@ -1,7 +1,7 @@
 // What takes minutes while an element loads its model, such as building a TensorRT engine, as messages on the
-// bus: GST_MESSAGE_PROGRESS with the code "load-model", START when there is something to say, CONTINUE with more
-// of it, COMPLETE when the element goes on. gst-launch-1.0 prints them. The same is a message in GLib's log,
-// since the state change that loads often holds up whoever reads the bus.
+// bus: GST_MESSAGE_PROGRESS with the code "load-model", START when there is something to say, CONTINUE with
+// more of it, COMPLETE when the element goes on. gst-launch-1.0 prints them. The same is a message in GLib's
+// log, since the state change that loads often holds up whoever reads the bus.
 #pragma once
 
 #include <gst/gst.h>

@@ -185,8 +185,8 @@ RequestQueue::Runner* RequestQueue::take_here(const Fence& fence, bool of_member
     spares_.pop_back();
     ++helping_;
   }
-  // A batch may go now that a stream waits, or nobody was told of the sample yet. That somebody else waits for
-  // results, as the thread behind a model does for every frame, changes nothing for the workers.
+  // A batch may go now that a stream waits, or nobody was told of the sample yet. That somebody else waits
+  // for results, as the thread behind a model does for every frame, changes nothing for the workers.
   if (first_ && (of_member || own || (request && request->member->asks_itself))) arrived_.notify_one();
   return runner;
 }

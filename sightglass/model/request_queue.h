@@ -169,7 +169,7 @@ class RequestQueue final : public RefCounted {
     // last one.
     std::atomic<uint64_t> failed{0}, failed_in_a_row{0};
     std::mutex failure_mutex;
-    std::string last_failure;  // guarded
+    std::string last_failure;    // guarded
     int64_t last_failed_ns = 0;  // guarded; steady clock
   };
   Totals& totals() { return totals_; }

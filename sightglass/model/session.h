@@ -77,7 +77,8 @@ struct SessionTotals {
   HistogramCounts sizes;  // of the batches, in samples
   HistogramCounts waits;  // of samples for their batch, ns
   HistogramCounts runs;   // of the batches, ns
-  // Of the batches, those that failed other than by being given up: all, and those since the last that did not.
+  // Of the batches, those that failed other than by being given up: all, and those since the last that did
+  // not.
   uint64_t failed = 0, failed_in_a_row = 0;
   std::string last_failure;
   int64_t last_failed_ns = 0;  // steady clock; 0: none has

@@ -35,7 +35,9 @@ class EchoEngine final : public Engine {
   class Request final : public ModelRequest {
    public:
     explicit Request(bool has_memory) {
-      if (has_memory) stream_ = CudaStream::make(nullptr).value();
+      if (!has_memory) return;
+      stream_ = CudaStream::make(nullptr).value();
+      block_ = allocate_cuda(nullptr, 4096).value();
     }
     CudaStream* stream() override { return stream_.get(); }
     Result<uint64_t> place(size_t, const Shape& shape) override {
@@ -210,6 +212,19 @@ TEST_F(SessionOnDevice, StreamsThatCannotHaveABlockAreToldAndTheOthersGoOn) {
   EXPECT_EQ(none.error().code, ErrorCode::exhausted);
   cuda_double().heal();  // the worker that takes the next one may be without its own block yet
   EXPECT_EQ(run(*first, one).value(), 3);
+}
+
+TEST_F(SessionOnDevice, TensorsOfAnotherDeviceAreRefused) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(stream);
+  const Tensor other = tensor_in(allocate_cuda(cuda_context(1).value(), input().bytes()).value(), input());
+  const auto refused = run(*stream, other);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::not_negotiated);
+  EXPECT_THAT(refused.error().message, HasSubstr("device=CUDA:*"));
+  EXPECT_EQ(run(*stream, sample(stream->input_pool(0), 5)).value(), 5);
 }
 
 }  // namespace

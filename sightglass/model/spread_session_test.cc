@@ -223,7 +223,8 @@ class CardSession final : public Session {
   void set_batch_timeout(int milliseconds) override {
     seen.push_back(std::format("timeout {}", milliseconds));
   }
-  SessionTotals totals() const override { return {}; }
+  SessionTotals totals() const override { return made; }
+  SessionTotals made;
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape>) override { return signature_.outputs; }
   Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo>, MemoryKind) override {
     seen.emplace_back("open");
@@ -289,6 +290,18 @@ TEST_F(CardsTest, TensorsGoToTheDeviceThatTheyLieOn) {
   EXPECT_EQ(second->seen.back(), "close");
   EXPECT_EQ(first->seen.back(), "submit 3");
   EXPECT_EQ((*pool->acquire())->context(), first->card.get());
+}
+
+TEST_F(CardsTest, FailuresOfOneDeviceAreNotHiddenByTheOthers) {
+  first->made = {
+      .batches = 9, .failed = 1, .failed_in_a_row = 0, .last_failure = "old", .last_failed_ns = 10};
+  second->made = {
+      .batches = 4, .failed = 6, .failed_in_a_row = 5, .last_failure = "gone", .last_failed_ns = 20};
+  const SessionTotals sum = both->totals();
+  EXPECT_EQ(sum.batches, 13u);
+  EXPECT_EQ(sum.failed, 7u);
+  EXPECT_EQ(sum.failed_in_a_row, 5u);
+  EXPECT_EQ(sum.last_failure, "gone");
 }
 
 TEST_F(CardsTest, TensorsOfADeviceWithoutTheModelAreRefused) {

@@ -46,8 +46,8 @@ struct SourceCounts {
   Stage oldest_stage = Stage::queue;
   uint64_t results = 0;  // frames that came out of the elements
   uint64_t decoder_fallbacks = 0;
-  double fps = 0;        // of results, over the last five seconds
-  double lag = 0;        // s from receipt to result, smoothed
+  double fps = 0;  // of results, over the last five seconds
+  double lag = 0;  // s from receipt to result, smoothed
   uint64_t dropped_in_all() const;
 };
 

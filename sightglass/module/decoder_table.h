@@ -4,8 +4,8 @@
 //   for (const DecoderChoice& choice : decoder_table("h264", rules.decoders)) try_with(choice);
 //
 // The choices are those that are installed here: first what the user has named, then hardware, then software.
-// Behind the first choice, if the user has named none, software comes before other hardware: it is what decodes
-// a stream that the hardware cannot (4:4:4, 4:2:2, 10-bit H.264).
+// Behind the first choice, if the user has named none, software comes before other hardware: it is what
+// decodes a stream that the hardware cannot (4:4:4, 4:2:2, 10-bit H.264).
 //
 // Decoders on NVIDIA devices get a bound to the pictures that they give out (num-output-surfaces=8), so that
 // the memory of a stream is bounded.

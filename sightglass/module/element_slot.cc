@@ -12,6 +12,7 @@
 #include "sightglass/gst/frame_probe.h"
 #include "sightglass/gst/properties.h"
 #include "sightglass/memory/gst/handles.h"
+#include "sightglass/module/accounting.h"
 #include "sightglass/module/frame_trace.h"
 
 namespace sightglass::module {
@@ -20,12 +21,6 @@ namespace {
 constexpr std::chrono::seconds longest_wait{2};
 constexpr size_t most_inside = 256;  // frames; there are no more in an instance
 constexpr std::string_view postprocess_element = "postprocess_objects";
-
-int64_t steady_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
 
 Time pts_of(GstPadProbeInfo* info) {
   return gst::from_clock_time(GST_BUFFER_PTS(GST_PAD_PROBE_INFO_BUFFER(info)));
@@ -158,14 +153,14 @@ Result<Verdict> ElementSlot::enter(Time pts, Frame* frame) {
   plan_.counters.frames.fetch_add(1, std::memory_order_relaxed);
   std::shared_ptr<ElementTrace> trace;
   if (auto followed = tickets_.trace_of(pts))
-    trace = std::make_shared<ElementTrace>(std::move(followed), plan_.name(), steady_ns());
+    trace = std::make_shared<ElementTrace>(std::move(followed), plan_.name(), steady_now_ns());
   {
     std::lock_guard lock(mutex_);
     if (inside_.size() >= most_inside) {  // it lets nothing out, so nobody has looked after them
       inside_.erase(inside_.begin());
       plan_.counters.dropped.fetch_add(1, std::memory_order_relaxed);
     }
-    inside_.push_back({pts, steady_ns(), trace});
+    inside_.push_back({pts, steady_now_ns(), trace});
   }
   if (trace && !std::exchange(watches_models_, true)) watch_models();
   if (!function_) return Verdict::pass;
@@ -348,7 +343,7 @@ void ElementSlot::stop_function(std::string_view reason) {
 // ---- the way out
 
 void ElementSlot::left(Time pts, std::string_view error) {
-  const int64_t now = steady_ns();
+  const int64_t now = steady_now_ns();
   std::lock_guard lock(mutex_);
   // Those before it that have not come out never will.
   const auto behind = std::ranges::find_if(inside_, [&](const Inside& one) { return one.pts > pts; });

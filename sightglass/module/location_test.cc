@@ -19,7 +19,7 @@
 #include "sightglass/model/sha256.h"
 #include "sightglass/module/location_reader.h"
 #include "sightglass/module/module_file.h"
-#include "sightglass/module/runner_test_support.h"
+#include "sightglass/module/running_module.h"
 #include "sightglass/stream/zeromq/writer.h"
 #include "tests/servers/server_process.h"
 
@@ -38,7 +38,7 @@ stream::Fixed32 sum_of(std::string_view text) {
   return sum;
 }
 
-class LocationTest : public ::testing::Test {
+class W10 : public RunningModule {
  protected:
   static void SetUpTestSuite() {
     folder = std::make_unique<test::TemporaryFolder>();
@@ -85,35 +85,12 @@ class LocationTest : public ::testing::Test {
     return bytes ? std::string(bytes->begin(), bytes->end()) : "error: " + bytes.error().message;
   }
 
-  static std::unique_ptr<test::TemporaryFolder> folder;
-  static fs::path root;
-  static std::unique_ptr<test::ServerProcess> server;
-};
-std::unique_ptr<test::TemporaryFolder> LocationTest::folder;
-fs::path LocationTest::root;
-std::unique_ptr<test::ServerProcess> LocationTest::server;
-
-class W10 : public LocationTest {
- protected:
-  ~W10() override {
-    recorder.reset();
-    module.reset();
-  }
   void start(ModuleSpec spec = quick_spec(), bool with_roots = true) {
     if (with_roots) {
       spec.security.location_schemes = {"file", "http"};
       spec.security.location_roots = {root / "pictures", web("/")};
     }
-    auto made = create_module(spec, fake_hooks(world));
-    ASSERT_TRUE(made) << made.error().to_string();
-    module = std::move(*made);
-    recorder = std::make_unique<Recorder>(*module);
-    const auto started = module->start();
-    ASSERT_TRUE(started) << started.error().to_string();
-  }
-  void push(stream::Delivery delivery) {
-    const auto pushed = module->push(std::move(delivery), 30'000);
-    EXPECT_TRUE(pushed) << pushed.error().message;
+    RunningModule::start(std::move(spec));
   }
   static stream::Delivery elsewhere(Writer& writer, const std::string& uri, bool keyframe = true) {
     auto delivery = writer.frame(keyframe);
@@ -124,19 +101,14 @@ class W10 : public LocationTest {
     return delivery;
   }
   uint64_t dropped_of(std::string_view source) { return dropped(status_of(*module, source), "location"); }
-  ::testing::AssertionResult is_settled() {
-    auto settled = eventually([&] {
-      for (const auto& stream : module->status().streams)
-        if (stream.in_flight) return false;
-      return true;
-    });
-    return settled ? is_balanced(module->status()) : settled;
-  }
 
-  FakeWorld world;
-  std::unique_ptr<Module> module;
-  std::unique_ptr<Recorder> recorder;
+  static std::unique_ptr<test::TemporaryFolder> folder;
+  static fs::path root;
+  static std::unique_ptr<test::ServerProcess> server;
 };
+std::unique_ptr<test::TemporaryFolder> W10::folder;
+fs::path W10::root;
+std::unique_ptr<test::ServerProcess> W10::server;
 
 // ---- what may be read
 

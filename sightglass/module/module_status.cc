@@ -10,7 +10,8 @@ namespace {
 
 constexpr int64_t second_ns = 1'000'000'000;
 constexpr int64_t answer_limit = 5 * second_ns, hang_limit = 30 * second_ns;
-// So many failed runs in a row are the model's fault and not that of a picture, and for so long after the last.
+// So many failed runs in a row are the model's fault and not that of a picture, and for so long after the
+// last.
 constexpr uint64_t broken_runs = 5;
 constexpr int64_t failure_memory = 60 * second_ns;
 

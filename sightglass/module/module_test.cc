@@ -114,7 +114,7 @@ TEST_F(RunningModule, L06TriesTheNextDecoderWithTheSameFrames) {
   EXPECT_TRUE(is_settled());
   const std::scoped_lock lock(world.mutex);
   EXPECT_EQ(world.builds[1].decoder_choice, 1u);
-  EXPECT_EQ(world.builds[1].decoder_failure, "the picture is broken");
+  EXPECT_EQ(world.builds[1].decoder_failure, "decoder: the picture is broken");
   EXPECT_TRUE(world.builds[0].decoder_failure.empty());
   EXPECT_EQ(world.builds[1].epoch, 1);
   EXPECT_EQ(status_of(*module, "cam").decoder_fallbacks, 1u);

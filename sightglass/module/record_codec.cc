@@ -53,7 +53,6 @@ bool has_more(const stream::Message& message) {
 }  // namespace
 
 void RecordCodec::encode(const adapters::Record& record, std::vector<uint8_t>& bytes) {
-  const std::scoped_lock lock(mutex_);
   const size_t begin = bytes.size();
   bytes.resize(begin + sizeof(Header));
   const auto append = [&](const void* data, size_t size) {

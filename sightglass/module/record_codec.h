@@ -1,8 +1,7 @@
 // A record as bytes and back, for queues on disk: its message, which is in Avro, its results and its payload.
-// Thread-safe.
+// One thread at a time.
 #pragma once
 
-#include <mutex>
 #include <span>
 #include <vector>
 
@@ -18,7 +17,6 @@ class RecordCodec {
   Result<adapters::RecordRef> decode(std::span<const uint8_t> bytes);
 
  private:
-  std::mutex mutex_;
   ResultsWriter results_;
   stream::Message message_;  // without what stands elsewhere in the record; keeps what it has allocated
 };

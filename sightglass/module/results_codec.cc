@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -17,6 +18,8 @@ namespace {
 constexpr size_t most_labels = 64;
 constexpr uint16_t label_in_place = 0xffff;
 
+// In the order in which they stand. The texts of labels that are new follow the head that names them.
+
 struct FrameHead {
   uint8_t has_video = 0, has_attributes = 0, format = 0, matrix = 0, full_range = 0;
   int32_t width = 0, height = 0;
@@ -30,12 +33,14 @@ struct RegionHead {
   Box box;
   float angle = 0, confidence = 0;
   uint32_t attributes = 0;  // their number plus one; 0: no list
+  uint16_t label = 0, model = 0;
 };
 struct AttributeHead {
   double number = 0;
   int32_t label_id = 0;
   float confidence = 0;
   uint32_t age = 0, text_bytes = 0, values = 0;
+  uint16_t name = 0, model = 0;
   uint8_t kind = 0, has_tensor = 0, has_legend = 0;
 };
 struct TensorHead {
@@ -72,39 +77,57 @@ class Writer {
     value(uint32_t(from.size()));
     raw(from.data(), from.size());
   }
-  // Its number; the first time its text follows.
-  void label(Label from) {
-    const auto same = [&](Label known) { return known.c_str() == from.c_str(); };
-    const auto found = std::ranges::find_if(labels_, same);
-    if (found != labels_.end()) return value(uint16_t(found - labels_.begin()));
-    if (labels_.size() < most_labels) {
-      value(uint16_t(labels_.size()));
-      labels_.push_back(from);
-    } else {
-      value(label_in_place);
-    }
-    text(from.view());
+  void add(const Region& from) {
+    const uint16_t label = number_of(from.label), model = number_of(from.model);
+    value(RegionHead{.track = from.track,
+                     .id = from.id,
+                     .parent = from.parent,
+                     .label_id = from.label_id,
+                     .box = from.box,
+                     .angle = from.angle,
+                     .confidence = from.confidence,
+                     .attributes = from.attributes ? uint32_t(from.attributes->items().size()) + 1 : 0,
+                     .label = label,
+                     .model = model});
+    add_new(from.label, label);
+    add_new(from.model, model);
+    if (from.attributes) attributes(*from.attributes);
   }
   void attributes(const AttributeList& list) {
     for (const Attribute& attribute : list.items()) add(attribute);
   }
 
  private:
+  uint16_t number_of(Label label) {
+    const auto same = [&](Label known) { return known.c_str() == label.c_str(); };
+    const size_t number = size_t(std::ranges::find_if(labels_, same) - labels_.begin());
+    if (number == most_labels) return label_in_place;
+    if (number == labels_.size()) labels_.push_back(label);
+    return uint16_t(number);
+  }
+  void add_new(Label label, uint16_t number) {
+    if (number < said_) return;
+    if (number != label_in_place) ++said_;
+    text(label.view());
+  }
   void add(const Attribute& from) {
-    Mapping tensor;
+    std::optional<Mapping> tensor;
     if (from.tensor && from.tensor.dense())
       if (auto mapped = map(from.tensor, Access::read)) tensor = std::move(*mapped);
+    const uint16_t name = number_of(from.name), model = number_of(from.model);
     value(AttributeHead{.number = from.number,
                         .label_id = from.label_id,
                         .confidence = from.confidence,
                         .age = from.age,
                         .text_bytes = uint32_t(from.text.size()),
                         .values = uint32_t(from.values.size()),
+                        .name = name,
+                        .model = model,
                         .kind = uint8_t(from.kind),
-                        .has_tensor = bool(tensor),
+                        .has_tensor = tensor.has_value(),
                         .has_legend = bool(from.legend)});
-    label(from.name);
-    label(from.model);
+    add_new(from.name, name);
+    add_new(from.model, model);
     raw(from.text.data(), from.text.size());
     raw(from.values.data(), from.values.size() * sizeof(float));
     if (tensor) {
@@ -112,17 +135,18 @@ class Writer {
                        .layout = uint8_t(from.tensor.layout),
                        .rank = uint8_t(from.tensor.shape.rank())});
       raw(from.tensor.shape.begin(), from.tensor.shape.rank() * sizeof(int64_t));
-      raw(tensor.data(), tensor.bytes());
+      raw(tensor->data(), tensor->bytes());
     }
     if (!from.legend) return;
     value(LegendHead{uint32_t(from.legend->names.size()), uint32_t(from.legend->links.size())});
-    for (const std::string& name : from.legend->names) text(name);
+    for (const std::string& point : from.legend->names) text(point);
     for (const auto& [a, b] : from.legend->links) value(a), value(b);
   }
 
   std::vector<uint8_t>& bytes_;
   std::vector<Label>& labels_;
   size_t at_;
+  uint16_t said_ = 0;  // labels whose text has been written
 };
 
 // After the first thing that is wrong everything reads as zero; ok() is asked at the end.
@@ -158,8 +182,7 @@ class Reader {
     return {reinterpret_cast<const char*>(from.data()), from.size()};
   }
   std::string_view text() { return text(value<uint32_t>()); }
-  Label label() {
-    const auto number = value<uint16_t>();
+  Label label(uint16_t number) {
     if (number < labels_.size()) return labels_[number];
     if (number != label_in_place && number != labels_.size()) fail();
     const Label read = adapters::wire_label(text());
@@ -187,8 +210,8 @@ class Reader {
     to.label_id = head.label_id;
     to.confidence = head.confidence;
     to.age = head.age;
-    to.name = label();
-    to.model = label();
+    to.name = label(head.name);
+    to.model = label(head.model);
     to.text = text(head.text_bytes);
     array(head.values, to.values);
     if (head.has_tensor) read(to.tensor);
@@ -247,20 +270,7 @@ void ResultsWriter::write(const Frame& results, std::vector<uint8_t>& bytes) {
   }
   writer.value(head);
   writer.raw(results.json.data(), results.json.size());
-  for (const Region& region : results.regions) {
-    writer.value(
-        RegionHead{.track = region.track,
-                   .id = region.id,
-                   .parent = region.parent,
-                   .label_id = region.label_id,
-                   .box = region.box,
-                   .angle = region.angle,
-                   .confidence = region.confidence,
-                   .attributes = region.attributes ? uint32_t(region.attributes->items().size()) + 1 : 0});
-    writer.label(region.label);
-    writer.label(region.model);
-    if (region.attributes) writer.attributes(*region.attributes);
-  }
+  for (const Region& region : results.regions) writer.add(region);
   if (!results.attributes) return;
   writer.value(uint32_t(results.attributes->items().size()));
   writer.attributes(*results.attributes);
@@ -291,8 +301,8 @@ bool read_results(std::span<const uint8_t> bytes, Frame& results) {
     region.label_id = from.label_id;
     region.box = from.box;
     region.angle = from.angle, region.confidence = from.confidence;
-    region.label = reader.label();
-    region.model = reader.label();
+    region.label = reader.label(from.label);
+    region.model = reader.label(from.model);
     if (from.attributes > 0) region.attributes = reader.attributes(from.attributes - 1);
   }
   if (head.has_attributes) results.attributes = reader.attributes(reader.value<uint32_t>());

@@ -143,10 +143,10 @@ struct FakeWorld {
   std::atomic<size_t> capacity{8};    // frames in an instance
   std::atomic<unsigned> decoders{1};  // choices that work; more fail
   std::atomic<int> built{0}, alive{0}, stopped{0}, parameters_set{0}, flushed{0};
-  std::atomic<double> hang_seconds{0};  // of the one element, a function
+  std::atomic<double> hang_seconds{0};   // of the one element, a function
   std::atomic<uint64_t> failed_runs{0};  // of the one model, in a row
   std::atomic<int64_t> failed_ns{0};     // when the last of them was
-  std::atomic<double> fullest{0};       // queue_fill of the tickets
+  std::atomic<double> fullest{0};        // queue_fill of the tickets
   std::vector<InstanceOptions> builds;
   std::set<class FakeInstance*> instances;
 

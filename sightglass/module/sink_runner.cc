@@ -77,7 +77,7 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
     spill.file = std::move(*file);
     auto codec = std::make_shared<RecordCodec>();
     spill.encode = [codec](const stream::SinkItem& item, std::vector<uint8_t>& bytes) {
-      codec->encode(*item.as<Parcel>()->record, bytes);
+      codec->encode(*static_cast<const Parcel*>(item.record.get())->record, bytes);
     };
     spill.decode = [codec](std::span<const uint8_t> bytes) -> Result<stream::SinkItem> {
       auto record = codec->decode(bytes);
@@ -95,7 +95,9 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
                               .policy = stream::QueuePolicy(settings.queue.policy),
                               .durable = settings.queue.durable},
       std::move(spill), [self = runner.get()](const stream::SinkItem& item) { self->settle(item, false); },
-      [self = runner.get()](const stream::SinkItem& item) { self->settle_spilled(*item.as<Parcel>()); });
+      [self = runner.get()](const stream::SinkItem& item) {
+        self->settle_spilled(*static_cast<const Parcel*>(item.record.get()));
+      });
   return runner;
 }
 

@@ -1,21 +1,11 @@
 #include "sightglass/module/ticket_table.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "sightglass/module/accounting.h"
 #include "sightglass/module/frame_trace.h"
 
 namespace sightglass::module {
-namespace {
-
-int64_t steady_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(
-             std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-}  // namespace
-
 TicketTable::Entry* TicketTable::entry(Time pts) const {
   const auto found = std::ranges::lower_bound(entries_, pts, {}, [](const auto& one) { return one->pts; });
   return found != entries_.end() && (*found)->pts == pts ? found->get() : nullptr;
@@ -65,14 +55,14 @@ TicketTable::Entry& TicketTable::insert(TicketRef ticket) {
 void TicketTable::add(TicketRef ticket, bool is_keyframe) {
   std::lock_guard lock(mutex_);
   ticket->pts = next_pts(*ticket, is_keyframe);
-  ticket->pushed_ns = steady_ns();
+  ticket->pushed_ns = steady_now_ns();
   insert(std::move(ticket));
 }
 
 void TicketTable::add_finished(TicketRef ticket, InstanceResult result) {
   std::lock_guard lock(mutex_);
   ticket->pts = next_pts(*ticket, false);
-  ticket->pushed_ns = ticket->decoded_ns = steady_ns();
+  ticket->pushed_ns = ticket->decoded_ns = steady_now_ns();
   Entry& added = insert(ticket);
   added.result = std::move(result);
   added.result.ticket = std::move(ticket);
@@ -86,7 +76,7 @@ TicketRef TicketTable::decoded(Time pts, uint64_t param_revision) {
   if (!found || found->state != State::pushed) return nullptr;
   found->state = State::decoded;
   Ticket& ticket = *found->result.ticket;
-  ticket.decoded_ns = steady_ns();
+  ticket.decoded_ns = steady_now_ns();
   ticket.param_revision = param_revision;
   last_out_ = std::max(last_out_, pts);
   TicketRef result = found->result.ticket;
@@ -140,7 +130,7 @@ void TicketTable::hold(Time pts, InstanceResult result) {
   found->result = std::move(result);
   found->result.ticket = std::move(ticket);
   found->state = State::held;
-  found->held_ns = steady_ns();
+  found->held_ns = steady_now_ns();
   settle_before(pts, State::decoded, State::decoded, FrameOutcome::dropped, "element");
 }
 
@@ -150,7 +140,7 @@ void TicketTable::finish(Time pts, InstanceResult result) {
   if (!found || (found->state != State::decoded && found->state != State::held)) return;
   TicketRef ticket = std::move(found->result.ticket);
   const bool was_held = found->state == State::held;
-  if (was_held && ticket->trace) ticket->trace->add("encode", found->held_ns, steady_ns());
+  if (was_held && ticket->trace) ticket->trace->add("encode", found->held_ns, steady_now_ns());
   if (was_held) {
     found->result.payload = std::move(result.payload);
     found->result.codec = std::move(result.codec);

@@ -22,6 +22,7 @@ struct State {
   std::map<std::string, unsigned> calls;
   std::map<std::string, std::pair<unsigned, int>> faults;  // calls until it fails, with what
   std::map<CUdeviceptr, size_t> blocks;
+  std::map<CUdeviceptr, std::byte*> block_data;  // what LeakSanitizer finds them by
   std::map<void*, size_t> pinned;
   std::map<std::string, CudaDoubleKernel> kernels;
 };
@@ -137,6 +138,7 @@ CUresult cuMemAlloc_v2(CUdeviceptr* address, size_t size) {
     *address = reinterpret_cast<CUdeviceptr>(new std::byte[size]) | on_device;
     const std::lock_guard lock(state().mutex);
     state().blocks[*address] = size;
+    state().block_data[*address] = host(*address);
     return 0;
   });
 }
@@ -144,6 +146,7 @@ CUresult cuMemFree_v2(CUdeviceptr address) {
   return call(__func__, [&] {
     const std::lock_guard lock(state().mutex);
     if (state().blocks.erase(address) == 0) return invalid_value;
+    state().block_data.erase(address);
     delete[] host(address);
     return 0;
   });
@@ -184,9 +187,10 @@ CUresult cuMemcpyAsync(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream)
 }
 CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D* copy, CUstream) {
   return call(__func__, [&] {
-    const bool down = copy->srcMemoryType == CU_MEMORYTYPE_DEVICE;
-    const auto* from = down ? host(copy->srcDevice) : static_cast<const std::byte*>(copy->srcHost);
-    auto* to = down ? static_cast<std::byte*>(copy->dstHost) : host(copy->dstDevice);
+    const bool from_device = copy->srcMemoryType == CU_MEMORYTYPE_DEVICE,
+               to_device = copy->dstMemoryType == CU_MEMORYTYPE_DEVICE;
+    const auto* from = from_device ? host(copy->srcDevice) : static_cast<const std::byte*>(copy->srcHost);
+    auto* to = to_device ? host(copy->dstDevice) : static_cast<std::byte*>(copy->dstHost);
     for (size_t row = 0; row < copy->Height; ++row)
       std::memcpy(to + row * copy->dstPitch, from + row * copy->srcPitch, copy->WidthInBytes);
     return 0;

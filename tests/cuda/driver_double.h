@@ -1,6 +1,7 @@
 // A driver of NVIDIA's for tests: libcuda.so.1 with two devices, whose memory is the host's and whose work is
-// done at once, but for kernels, which do nothing unless a test says what (cuda_emulation.h runs them). Programs get it with its folder in LD_LIBRARY_PATH
-// (sg_test_uses_cuda_double() in CMake), and say here what is to go wrong:
+// done at once, but for kernels, which do nothing unless a test says what (cuda_emulation.h runs them).
+// Programs get it with its folder in LD_LIBRARY_PATH (sg_test_uses_cuda_double() in CMake), and say here what
+// is to go wrong:
 //
 //   cuda_double().fail("cuMemAlloc_v2", 3, out_of_memory);     // the third call from now, and all later ones
 //   cuda_double().fail("", 10, device_gone);                   // any call from the tenth on

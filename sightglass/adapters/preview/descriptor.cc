@@ -23,8 +23,10 @@ const SinkRegistration registration(SinkDesc{
               "streams that are there before their first frame; others are there from then on"),
         param("size", &Params::size, "of pictures that are encoded here, WIDTHxHEIGHT"),
         param("fps", &Params::fps, "their constant rate").range(1, 240),
-        param("max-delay", &Params::max_delay,
-              "age of a picture after which another one stands for it, that says so")
+        param(
+            "max-delay", &Params::max_delay,
+            "age of a picture after which another one stands for it, that says so; of slow streams 2.5 frame "
+            "intervals")
             .range(0.1, 3600)
             .in("s"),
         param("bitrate", &Params::bitrate, "of each stream").range(50, 100'000).in("kbit/s"),

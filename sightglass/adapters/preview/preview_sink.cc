@@ -2,6 +2,7 @@
 // H.264 is passed on as it comes, from a keyframe on; while there is none, and for other codecs, the latest
 // picture is encoded at a constant rate. Nothing is decoded or encoded that nobody looks at.
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 #include <condition_variable>
 #include <map>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "sightglass/adapters/module_adapter.h"
+#include "sightglass/adapters/preview/frame_interval.h"
 #include "sightglass/adapters/preview/picture_encoder.h"
 #include "sightglass/adapters/preview/preview_params.h"
 #include "sightglass/adapters/preview/rtsp_outputs.h"
@@ -91,6 +93,7 @@ class PreviewSink final : public Sink {
     forget_ended();
     for (size_t i = 0; i < records.size(); ++i) {
       const Record& record = *records[i];
+      if (record.kind == RecordKind::stream_update) note_state(record);
       if (record.kind != RecordKind::frame && record.kind != RecordKind::end_of_stream) continue;
       if (record.is_replay || (record.kind == RecordKind::frame && record.payload.bytes.empty())) continue;
       auto place = channel(record.source_id);
@@ -102,6 +105,11 @@ class PreviewSink final : public Sink {
       }
       Channel& to = **place;
       to.ended_ns = record.kind == RecordKind::end_of_stream ? steady_ns() : 0;
+      if (to.ended_ns)
+        to.interval.pause();
+      else
+        to.interval.frame(steady_ns(), rate_of(record));
+      to.patience_ns = to.interval.patience_ns();
       if (passes(to, record)) {
         if (to.is_decoding) to.live.reset(), to.is_decoding = false;
         continue;
@@ -132,13 +140,16 @@ class PreviewSink final : public Sink {
 
  private:
   struct Channel {
-    Channel(int width, int height) : live({}), canvas(width, height) {}
+    Channel(int width, int height, int64_t max_delay_ns)
+        : live({}), interval(max_delay_ns), patience_ns(max_delay_ns), canvas(width, height) {}
     LivePicture live;
     // Of the sink's thread.
     bool is_decoding = false, waits_for_key = true, is_reordered = false;
     int64_t ended_ns = 0;  // when its stream ended; 0: it has not
     stream::Uuid last{};   // frame that was passed
     Time last_pts = no_time;
+    FrameInterval interval;
+    std::atomic<int64_t> patience_ns;  // of `interval`; for the ticker
     // Who writes to the output: the sink's thread, which passes the stream on, or the encoder.
     std::mutex gate;
     bool is_passing = false;
@@ -190,9 +201,30 @@ class PreviewSink final : public Sink {
     return true;
   }
 
+  int64_t max_delay_ns() const { return int64_t(params_.max_delay * 1e9); }
+
+  static Fraction rate_of(const Record& record) {
+    const auto& rate = record.message->frame->framerate;
+    return rate ? Fraction{rate->num, rate->den} : Fraction{0, 1};
+  }
+
+  // A stream that says itself that nothing comes is not waited for.
+  void note_state(const Record& record) {
+    if (!record.message || !record.message->stream_update) return;
+    using enum stream::StreamState;
+    const stream::StreamState state = record.message->stream_update->state;
+    if (state != stalled && state != ended && state != quarantined && state != rejected) return;
+    const std::lock_guard lock(mutex_);
+    const auto found = channels_.find(record.source_id);
+    if (found == channels_.end()) return;
+    Channel& to = *found->second;
+    to.interval.pause();
+    to.patience_ns = to.interval.patience_ns();
+  }
+
   // Of those whose streams have ended: nobody watches them, and what they have shown is old.
   void forget_ended() {
-    const int64_t oldest = steady_ns() - int64_t(params_.max_delay * 1e9);
+    const int64_t oldest = steady_ns() - max_delay_ns();
     std::vector<std::unique_ptr<Channel>> gone;  // ends without the mutex
     const std::lock_guard lock(mutex_);
     for (auto each = channels_.begin(); each != channels_.end();) {
@@ -213,7 +245,7 @@ class PreviewSink final : public Sink {
       const std::lock_guard lock(mutex_);
       if (const auto found = channels_.find(id); found != channels_.end()) return found->second.get();
     }
-    auto made = std::make_unique<Channel>(width_, height_);
+    auto made = std::make_unique<Channel>(width_, height_, max_delay_ns());
     auto stub = stub_picture(width_, height_, id);
     if (!stub) return forward_error(stub);
     const std::lock_guard lock(mutex_);
@@ -245,7 +277,7 @@ class PreviewSink final : public Sink {
   }
 
   void show(const std::string& id, Channel& channel) {
-    const int64_t oldest = steady_ns() - int64_t(params_.max_delay * 1e9);
+    const int64_t oldest = steady_ns() - channel.patience_ns;
     bool is_passing = false, is_old = false;
     {
       const std::lock_guard lock(channel.gate);

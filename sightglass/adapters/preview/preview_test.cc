@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "sightglass/adapters/preview/frame_interval.h"
 #include "sightglass/adapters/screen/screen_test_support.h"
 #include "tests/servers/server_process.h"
 
@@ -227,6 +228,73 @@ TEST_F(Preview, PassesH264OnAsItIsAndTheOtherPictureStaysWhileItIsAway) {
     EXPECT_TRUE(eventually([&] { return player.width() == 320; }));
     EXPECT_TRUE(player.sees(stub_brightness));
   }
+  EXPECT_FALSE(player.has_failed());
+}
+
+TEST(FrameInterval, TellsAwayFromSlow) {
+  constexpr int64_t second = 1'000'000'000;
+  FrameInterval fast(second);
+  for (int i = 1; i <= 10; ++i) fast.frame(i * second / 25, {25, 1});
+  EXPECT_EQ(fast.patience_ns(), second);
+  // A rate of 0.2/s that is declared, and one that is found.
+  FrameInterval declared(second), found(second);
+  declared.frame(second, {1, 5});
+  EXPECT_EQ(declared.patience_ns(), 25 * second / 2);
+  for (int i = 1; i <= 2; ++i) found.frame(5 * i * second, {0, 1});
+  EXPECT_EQ(found.patience_ns(), second);
+  found.frame(15 * second, {0, 1});
+  EXPECT_EQ(found.patience_ns(), 25 * second / 2);
+  found.pause();
+  EXPECT_EQ(found.patience_ns(), second);
+}
+
+TEST(FrameInterval, IsNotMisledByAPauseOrALie) {
+  constexpr int64_t second = 1'000'000'000;
+  FrameInterval interval(second);
+  for (int i = 1; i <= 5; ++i) interval.frame(i * second / 10, {0, 1});
+  interval.frame(40 * second, {0, 1});  // after a pause
+  EXPECT_EQ(interval.patience_ns(), second);
+  interval.frame(40 * second + second / 10, {1, 1'000'000});
+  EXPECT_EQ(interval.patience_ns(), 60 * second);
+  interval.frame(40 * second + second / 5, {-1, 0});
+  EXPECT_EQ(interval.patience_ns(), second);
+}
+
+// 0.2 frames per second: away would be after 12.5 s, and `max-delay` is long over.
+TEST_F(Preview, ASlowStreamIsNotAway) {
+  auto sink = open({{"sources", "slow,nobody"}, {"max-delay", "0.1"}});
+  const auto fast = h264("slow", 200, 3);
+  ASSERT_EQ(fast.size(), 3u);
+  std::vector<RecordRef> slow;
+  for (const auto& each : fast) {
+    auto message = std::make_shared<stream::Message>(*each->message);
+    message->frame->framerate = stream::Rational{1, 5};
+    slow.push_back(record_of({.message = message, .payloads = {each->payload}}));
+  }
+  Player player(url("slow")), clock(url("nobody"));
+  EXPECT_TRUE(player.sees(stub_brightness));
+  const auto write = [&](const RecordRef& record) {
+    Stored outcome = Stored::yes;
+    EXPECT_TRUE(sink->write(std::span(&record, 1), std::span(&outcome, 1)));
+  };
+  write(slow[0]);
+  EXPECT_TRUE(eventually([&] { return player.width() == 64; }));
+  // The other path's pictures come at their rate: 30 of them are 20 times `max-delay`.
+  const int before = clock.pictures(), pictures = player.pictures();
+  EXPECT_TRUE(eventually([&] { return clock.pictures() > before + 30; }));
+  EXPECT_EQ(player.width(), 64);
+  EXPECT_EQ(player.pictures(), pictures);
+  write(slow[1]);
+  EXPECT_TRUE(eventually([&] { return player.pictures() > pictures; }));
+  EXPECT_EQ(player.width(), 64);
+  // What says itself that it is stalled is away at once.
+  auto stalled = std::make_shared<stream::Message>();
+  stalled->kind = stream::Kind::stream_update;
+  stalled->source_id = "slow";
+  stalled->stream_update.emplace().state = stream::StreamState::stalled;
+  write(record_of({.message = stalled}));
+  EXPECT_TRUE(eventually([&] { return player.width() == 320; }));
+  EXPECT_TRUE(player.sees(stub_brightness));
   EXPECT_FALSE(player.has_failed());
 }
 

@@ -129,26 +129,29 @@ void Canvas::fill(Rect area, const Ink& ink, uint8_t alpha) {
 void Canvas::fill(const Component& component, const Rect& area, uint8_t value, int alpha) const {
   const Covered columns(area.x, area.right(), width(), component.shift_x),
       rows(area.y, area.bottom(), height(), component.shift_y);
+  // Of the samples at the two ends, and of those between them, which are whole.
+  const int last = columns.end - 1;
+  const bool first_is_part = columns.is_part(columns.first),
+             last_is_part = last > columns.first && columns.is_part(last);
+  const int whole_first = columns.first + first_is_part, whole_end = columns.end - last_is_part;
   for (int y = rows.first; y < rows.end; ++y) {
     uint8_t* row = component.row(y);
-    int x = columns.first, end = columns.end;
-    const auto mix = [&](int at, int share) {
-      uint8_t& sample = row[at * component.step];
-      sample = draw::mixed(sample, value, share);
+    const int covered = rows.covered(y), pixels = rows.pixels(y);
+    const auto mix_part = [&](int x) {
+      uint8_t& sample = row[x * component.step];
+      sample =
+          draw::mixed(sample, value, alpha * (covered * columns.covered(x)) / (pixels * columns.pixels(x)));
     };
-    const auto share_of = [&](int at) {
-      return alpha * (rows.covered(y) * columns.covered(at)) / (rows.pixels(y) * columns.pixels(at));
-    };
-    if (columns.is_part(x)) mix(x, share_of(x)), ++x;
-    if (x < end && columns.is_part(end - 1)) --end, mix(end, share_of(end));
-    if (x >= end) continue;
-    const int share = share_of(x);
+    if (first_is_part) mix_part(columns.first);
+    if (last_is_part) mix_part(last);
+    const int share = covered == pixels ? alpha : alpha * covered / pixels;
     if (share < 255) {
-      for (; x < end; ++x) mix(x, share);
+      for (int x = whole_first; x < whole_end; ++x)
+        row[x * component.step] = draw::mixed(row[x * component.step], value, share);
     } else if (component.step == 1) {
-      std::memset(row + x, value, size_t(end - x));
+      std::memset(row + whole_first, value, size_t(std::max(whole_end - whole_first, 0)));
     } else {
-      for (; x < end; ++x) row[x * component.step] = value;
+      for (int x = whole_first; x < whole_end; ++x) row[x * component.step] = value;
     }
   }
 }

@@ -92,7 +92,7 @@ Result<Verdict> MetaOverlay::process(Frame& frame) {
     if (auto attached = attach_label_masks(frame); !attached) return forward_error(attached);
     return Verdict::pass;
   }
-  auto painter = open_painter(frame);
+  auto painter = target_.open(frame);
   if (!painter) return forward_error(painter);
   list_.begin(*frame.video, font_.atlas(), *painter);
   choose_sizes();
@@ -114,8 +114,7 @@ Result<Verdict> MetaOverlay::process(Frame& frame) {
     }
   }
   const Status ended = list_.end();
-  const Status closed = *painter == cuda_canvas_.get() ? cuda_canvas_->close() : Status();
-  mappings_.clear();
+  const Status closed = target_.close();
   const Status* const all[] = {&drawn, &ended, &closed};
   for (const Status* status : all)
     if (!*status) return std::unexpected(status->error());
@@ -156,62 +155,7 @@ MetaOverlay::Look MetaOverlay::look_of(const Frame& frame, const Region& region)
   return look;
 }
 
-// Loads the kernels here rather than with the first frame, to say what does not work.
-Status MetaOverlay::configure(const Format& input, const Format& output) {
-  if (auto status = TransformInplace::configure(input, output); !status) return status;
-  if (input.memory != MemoryKind::cuda || cuda_canvas_) return {};
-  return open_cuda(nullptr);
-}
-
-Status MetaOverlay::open_cuda(const ContextRef& context) {
-  cuda_canvas_.reset();
-  auto canvas = CudaCanvas::make(context);
-  if (!canvas) return forward_error(canvas);
-  cuda_canvas_ = *std::move(canvas);
-  return {};
-}
-
-Status MetaOverlay::check_planes(const Frame& frame) {
-  const VideoInfo& video = *frame.video;
-  const size_t count = plane_count(video.format);
-  if (frame.tensors.size() < count || video.width < 1 || video.height < 1)
-    return fail(ErrorCode::corrupt, "the frame is no {} picture of {}x{}", to_string(video.format),
-                video.width, video.height);
-  for (size_t i = 0; i < count; ++i) {
-    const Tensor& tensor = frame.tensors[i];
-    const int64_t row = int64_t(plane_width(video, i)) * plane_layout(video.format, i).pixel_bytes;
-    if (tensor.shape.rank() < 2 || tensor.shape[0] < plane_height(video, i) ||
-        tensor.shape[1] * tensor.strides[1] < row)
-      return fail(ErrorCode::corrupt, "plane {} is smaller than its picture of {}x{}", i, video.width,
-                  video.height);
-  }
-  return {};
-}
-
-// Frames are drawn into where they lie.
-Result<Painter*> MetaOverlay::open_painter(const Frame& frame) {
-  if (auto status = check_planes(frame); !status) return forward_error(status);
-  const MemoryRef& memory = frame.tensors[0].memory;
-  if (memory->kind() == MemoryKind::cuda) {
-    const Context* device = memory->context();
-    if (!cuda_canvas_ || (device && !cuda_canvas_->is_for(*device)))
-      if (auto status = open_cuda(ContextRef(const_cast<Context*>(device))); !status)
-        return forward_error(status);
-    if (auto status = cuda_canvas_->open(frame); !status) return forward_error(status);
-    return cuda_canvas_.get();
-  }
-  std::array<Canvas::Plane, 4> planes;
-  const size_t count = plane_count(frame.video->format);
-  mappings_.clear();
-  for (size_t i = 0; i < count; ++i) {
-    auto mapping = map(frame.tensors[i], Access::read_write);
-    if (!mapping) return forward_error(mapping);
-    planes[i] = {mapping->data(), mapping->strides()[0]};
-    mappings_.push_back(std::move(*mapping));
-  }
-  canvas_.open(*frame.video, std::span(planes).first(count));
-  return &canvas_;
-}
+Status MetaOverlay::configure(const Format& input, const Format&) { return target_.prepare(input.memory); }
 
 // Two pixels and letters of 14 pixels at 576 rows, three and 25 at 1080.
 void MetaOverlay::choose_sizes() {

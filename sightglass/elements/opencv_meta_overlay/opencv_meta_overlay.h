@@ -20,16 +20,14 @@
 #pragma once
 
 #include <chrono>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "sightglass/core/element.h"
-#include "sightglass/elements/opencv_meta_overlay/canvas.h"
-#include "sightglass/elements/opencv_meta_overlay/cuda_canvas.h"
 #include "sightglass/elements/opencv_meta_overlay/draw_list.h"
 #include "sightglass/elements/opencv_meta_overlay/draw_rules.h"
+#include "sightglass/elements/opencv_meta_overlay/draw_target.h"
 #include "sightglass/elements/opencv_meta_overlay/font.h"
 #include "sightglass/elements/opencv_meta_overlay/overlay_options.h"
 #include "sightglass/memory/mapping.h"
@@ -77,9 +75,6 @@ class MetaOverlay final : public TransformInplace {
     Ink ink, text_ink;
   };
 
-  static Status check_planes(const Frame& frame);
-  Status open_cuda(const ContextRef& context);
-  Result<Painter*> open_painter(const Frame& frame);
   void choose_sizes();
   bool has_work(const Frame& frame) const;
   Status set_rules(const Params& params);
@@ -113,9 +108,7 @@ class MetaOverlay final : public TransformInplace {
   std::vector<std::string> warnings_;
   Font font_;
   DrawList list_;
-  Canvas canvas_;
-  std::unique_ptr<CudaCanvas> cuda_canvas_;  // null until frames in CUDA memory come
-  std::vector<Mapping> mappings_;
+  DrawTarget target_;
   int usual_thickness_ = 2, thickness_ = 2, padding_ = 2;
   std::string text_;
   TextLine line_;

@@ -508,6 +508,14 @@ TEST(MetaOverlay, RulesDoNotAllocateOnceWarm) {
   EXPECT_EQ(allocation_count(), before);
 }
 
+TEST(MetaOverlay, TenThousandObjectsAreDrawn) {
+  TestPicture picture(PixelFormat::nv12, 640, 480);
+  for (int i = 0; i < 10000; ++i)
+    picture.frame.regions.push_back(region(0.01f * float(i % 97), 0.01f * float(i % 89), 0.1f, 0.1f, i));
+  Overlay().draw(picture);
+  EXPECT_FALSE(picture.untouched());
+}
+
 TEST(OverlayWithoutCuda, SaysWhatIsMissing) {
   if (default_context(MemoryKind::cuda)) GTEST_SKIP() << "there is a device";
   const ElementDesc* desc = find_element("opencv_meta_overlay");

@@ -306,8 +306,8 @@ Result<ParamValue> TensorInference::value(std::string_view name) const {
   const std::lock_guard lock(session_mutex_);
   std::string text;
   for (const DeviceLoad& load : session_ ? session_->loads() : std::vector<DeviceLoad>())
-    text += std::format("{}{}: {} streams, {:.0f} frames/s", text.empty() ? "" : "; ", load.device, load.streams,
-                        load.frames_per_second);
+    text += std::format("{}{}: {} streams, {:.0f} frames/s", text.empty() ? "" : "; ", load.device,
+                        load.streams, load.frames_per_second);
   return ParamValue(std::move(text));
 }
 
@@ -329,7 +329,8 @@ ElementDesc TensorInference::descriptor(std::string_view config_keys) {
   desc.output = {{.media = TensorsSpec{}}};
   desc.params = ParamTable::of<Params>({
       param("model", &Params::model, "model file"),
-      param("device", &Params::device, "where to run: CPU, GPU[.n], CUDA[:n], AUTO; CUDA:*: on all devices, streams spread by load"),
+      param("device", &Params::device,
+            "where to run: CPU, GPU[.n], CUDA[:n], AUTO; CUDA:*: on all devices, streams spread by load"),
       param("config", &Params::config, std::format("settings of the engine as KEY=VALUE,…: {}", config_keys)),
       param("batch-size", &Params::batch_size,
             "most samples of one request, of all streams that share the model; 0: as in the model")

@@ -68,6 +68,20 @@ TEST_F(DevicePasses, APictureOfAnotherDeviceIsAnErrorThatSaysWhatToDo) {
   EXPECT_THAT(other.error().message, testing::Not(HasSubstr("\n")));
 }
 
+// With a model on several devices (device=CUDA:*) the next element learns by the first tensor which one it
+// is.
+TEST_F(DevicePasses, ATensorLiesOnTheDeviceOfItsPicture) {
+  VideoToTensor element(VideoToTensor::Params{.layout = VideoToTensor::Axes::nchw});
+  Format in{.media = small, .memory = MemoryKind::cuda}, out{.memory = MemoryKind::cuda};
+  out.media = TensorsInfo{{{.type = DataType::f32, .shape = {1, 3, 16, 16}, .layout = Layout::nchw}}};
+  ASSERT_TRUE(element.configure(in, out));
+  for (const int device : {1, 0, 1}) {
+    const Status done = element.process(picture(device), *this);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(pushed_.back().tensors[0].memory->context(), cuda_context(device).value().get());
+  }
+}
+
 TEST_F(DevicePasses, WhatWasAddedBeforeAFailureIsNotRunLater) {
   VideoToTensor element(VideoToTensor::Params{.layout = VideoToTensor::Axes::nchw});
   batch_ = 4;

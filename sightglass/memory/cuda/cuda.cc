@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "sightglass/core/frame.h"
 #include "sightglass/memory/cuda/cuda_block.h"
 
 namespace sightglass {
@@ -53,6 +54,36 @@ Status cuda_written(const Tensor& tensor, CUstream_st* stream) {
   return {};
 }
 
+Status cuda_finish(const Tensor& tensor) {
+  auto* block = dynamic_cast<CudaBlock*>(tensor.memory.get());
+  if (!block) return fail(ErrorCode::invalid_argument, "the tensor does not lie in CUDA memory");
+  const Ref<Fence> fence = block->fence();
+  return fence ? fence->wait() : Status();
+}
+
+Status cuda_copy(const Frame& from, const Frame& to) {
+  if (from.tensors.size() != to.tensors.size())
+    return fail(ErrorCode::invalid_argument, "{} tensors cannot be copied to {}", from.tensors.size(),
+                to.tensors.size());
+  Ref<CudaContext> device;
+  Status status;
+  for (size_t i = 0; i < from.tensors.size() && status; ++i) {
+    auto* source = dynamic_cast<CudaBlock*>(from.tensors[i].memory.get());
+    auto* target = dynamic_cast<CudaBlock*>(to.tensors[i].memory.get());
+    if (!source || !target || source->device() != target->device() || (device && device != source->device()))
+      return fail(ErrorCode::invalid_argument, "only tensors in CUDA memory of one device are copied there");
+    device = source->device();
+    for (CudaBlock* block : {source, target})
+      if (status) status = block->wait_in(device->stream());
+    if (status) status = enqueue_copy(*source, from.tensors[i], *target, to.tensors[i]);
+  }
+  if (!device) return status;
+  // Also of those that came before one that failed.
+  auto fence = CudaFence::record(device, device->stream());
+  const Status done = fence ? (*fence)->wait() : Status(forward_error(fence));
+  return status ? done : status;
+}
+
 Result<MemoryRef> allocate_cuda(const ContextRef& context, size_t size) {
   auto pool = make_cuda_pool(context, size);
   if (!pool) return forward_error(pool);
@@ -67,11 +98,17 @@ Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_s
   return Ref<MemoryPool>(make_ref<UserPool>(*device, block_size));
 }
 
-Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t size, ReleaseMemory release) {
+Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t size, ReleaseMemory release,
+                            IsWritable writable) {
   auto device = CudaContext::of(context);
   if (!device) return forward_error(device);
   if (address == 0) return fail(ErrorCode::invalid_argument, "a null address is no CUDA memory");
-  return MemoryRef(make_ref<CudaBlock>(*device, address, size, CudaBlock::Owner::other, std::move(release)));
+  return MemoryRef(make_ref<CudaBlock>(*device, address, size, CudaBlock::Owner::other, std::move(release),
+                                       std::move(writable)));
+}
+
+void cuda_give_back(const Tensor& tensor) {
+  if (auto* block = dynamic_cast<CudaBlock*>(tensor.memory.get())) block->give_back();
 }
 
 Result<CudaIpcHandle> export_cuda(const Memory& memory) {

@@ -18,6 +18,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 
 #include "sightglass/core/memory.h"
 #include "sightglass/core/tensor.h"
@@ -27,6 +28,8 @@
 struct CUstream_st;
 
 namespace sightglass {
+
+struct Frame;
 
 class CudaMemory : public Memory {
  public:
@@ -46,7 +49,8 @@ class CudaMemory : public Memory {
 // The context of a device by its number; opened once.
 Result<ContextRef> cuda_context(int device);
 int cuda_devices();  // 0 without a driver
-// What a program that was compiled for the device depends on: "NVIDIA H100 80GB HBM3 sm_90". Empty: no device.
+// What a program that was compiled for the device depends on: "NVIDIA H100 80GB HBM3 sm_90". Empty: no
+// device.
 std::string cuda_identity(const ContextRef& context);
 
 // Address of the tensor's first element; 0: it does not lie in CUDA memory.
@@ -54,13 +58,24 @@ uint64_t cuda_pointer(const Tensor& tensor);
 Status cuda_wait(const Tensor& tensor, CUstream_st* stream);
 // What has been put into `stream` so far writes the tensor.
 Status cuda_written(const Tensor& tensor, CUstream_st* stream);
+// This thread sleeps until nothing is in flight on the tensor's block.
+Status cuda_finish(const Tensor& tensor);
+// The tensors of a frame to those of another, of the same types and shapes, within a device, behind what is
+// in flight on both. Returns when they are there, so that `from` may go.
+Status cuda_copy(const Frame& from, const Frame& to);
 
 // A null context: that of the first device.
 Result<MemoryRef> allocate_cuda(const ContextRef& context, size_t size);
 // Blocks of one size that come back by themselves. Warm, acquire() allocates nothing.
 Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_size);
-// Memory of somebody else, such as a decoder's surface or a tensor of PyTorch.
-Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t size, ReleaseMemory release);
+// Memory of somebody else, such as a decoder's surface or a tensor of PyTorch. `writable` is asked each time
+// (Memory::writable()); null: it always is.
+using IsWritable = std::move_only_function<bool() const noexcept>;
+Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t size, ReleaseMemory release,
+                            IsWritable writable = nullptr);
+// Such memory goes back to its owner now, whoever still holds the block: for who has put its next use behind
+// what is in flight by himself. Nothing more is put in flight on it.
+void cuda_give_back(const Tensor& tensor);
 
 // A block for another process of this machine; that process imports it while this one keeps it. The work in
 // flight is waited for. Memory that came from another process cannot be exported again.

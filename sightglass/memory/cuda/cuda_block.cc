@@ -11,8 +11,12 @@ namespace sightglass {
 
 // Freeing waits for the whole device, as the driver has it, so that nothing in flight loses its memory.
 CudaBlock::CudaBlock(Ref<CudaContext> context, uint64_t address, size_t size, Owner owner,
-                     ReleaseMemory release)
-    : CudaMemory(address, size), context_(std::move(context)), owner_(owner), release_(std::move(release)) {}
+                     ReleaseMemory release, IsWritable writable)
+    : CudaMemory(address, size),
+      context_(std::move(context)),
+      owner_(owner),
+      release_(std::move(release)),
+      writable_(std::move(writable)) {}
 
 CudaBlock::~CudaBlock() {
   if (release_) release_();
@@ -166,40 +170,85 @@ Result<Ref<PinnedBlock>> PinnedPool::acquire() {
   return Ref<PinnedBlock>(block);
 }
 
-Status enqueue_copy(const CudaBlock& block, const Tensor& on_device, std::byte* host, const Tensor& on_host,
-                    bool to_device) {
-  auto there = rows_of(on_device);
-  if (!there) return forward_error(there);
-  auto here = rows_of(on_host);
-  if (!here) return forward_error(here);
-  if (there->row_bytes == 0) return {};
-  if (on_device.bytes() > block.size() || on_device.offset > block.size() - on_device.bytes())
-    return fail(ErrorCode::corrupt, "a tensor {} at byte {} does not lie within its CUDA memory of {} bytes",
-                on_device.shape.to_string(), on_device.offset, block.size());
-  // The one may be in fewer rows than the other: a dense tensor is a single one.
-  const TensorRows& finer = there->row_bytes <= here->row_bytes ? *there : *here;
+namespace {
+
+Status check_bounds(const CudaBlock& block, const Tensor& tensor) {
+  const size_t bytes = tensor.bytes();
+  if (bytes <= block.size() && tensor.offset <= block.size() - bytes) return {};
+  return fail(ErrorCode::corrupt, "a tensor {} at byte {} does not lie within its CUDA memory of {} bytes",
+              tensor.shape.to_string(), tensor.offset, block.size());
+}
+
+// Rows of two tensors of the same elements, of which one may be in fewer rows than the other: a dense one is
+// a single row.
+struct RowPair {
+  TensorRows finer;
+  size_t from_pitch, from_slice, to_pitch, to_slice;
+};
+Result<RowPair> pair_rows(const Tensor& from, const Tensor& to) {
+  auto source = rows_of(from);
+  if (!source) return forward_error(source);
+  auto target = rows_of(to);
+  if (!target) return forward_error(target);
+  const TensorRows& finer = source->row_bytes <= target->row_bytes ? *source : *target;
   const auto pitches_of = [&](const TensorRows& side) {
     return side.row_bytes == finer.row_bytes ? std::pair(side.pitch, side.slice_pitch)
                                              : std::pair(finer.row_bytes, finer.row_bytes * finer.rows);
   };
-  const auto [device_pitch, device_slice] = pitches_of(*there);
-  const auto [host_pitch, host_slice] = pitches_of(*here);
+  const auto [from_pitch, from_slice] = pitches_of(*source);
+  const auto [to_pitch, to_slice] = pitches_of(*target);
+  return RowPair{finer, from_pitch, from_slice, to_pitch, to_slice};
+}
+
+}  // namespace
+
+Status enqueue_copy(const CudaBlock& block, const Tensor& on_device, std::byte* host, const Tensor& on_host,
+                    bool to_device) {
+  auto rows = to_device ? pair_rows(on_host, on_device) : pair_rows(on_device, on_host);
+  if (!rows) return forward_error(rows);
+  if (rows->finer.row_bytes == 0) return {};
+  if (auto inside = check_bounds(block, on_device); !inside) return inside;
   auto scope = CudaScope::enter(*block.device());
   if (!scope) return forward_error(scope);
-  for (size_t slice = 0; slice < finer.slices; ++slice) {
+  for (size_t slice = 0; slice < rows->finer.slices; ++slice) {
     CUDA_MEMCPY2D copy{};
-    const CUdeviceptr device = block.address() + on_device.offset + slice * device_slice;
-    std::byte* const address = host + slice * host_slice;
     copy.srcMemoryType = to_device ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
     copy.dstMemoryType = to_device ? CU_MEMORYTYPE_DEVICE : CU_MEMORYTYPE_HOST;
-    copy.srcHost = copy.dstHost = address;
-    copy.srcDevice = copy.dstDevice = device;
-    copy.srcPitch = to_device ? host_pitch : device_pitch;
-    copy.dstPitch = to_device ? device_pitch : host_pitch;
-    copy.WidthInBytes = finer.row_bytes;
-    copy.Height = finer.rows;
+    copy.srcHost = copy.dstHost = host + slice * (to_device ? rows->from_slice : rows->to_slice);
+    copy.srcDevice = copy.dstDevice =
+        block.address() + on_device.offset + slice * (to_device ? rows->to_slice : rows->from_slice);
+    copy.srcPitch = rows->from_pitch, copy.dstPitch = rows->to_pitch;
+    copy.WidthInBytes = rows->finer.row_bytes;
+    copy.Height = rows->finer.rows;
     auto status = cuda_status(to_device ? "an upload to a CUDA device" : "a download from a CUDA device",
                               (*scope)->copy_2d(&copy, block.device()->stream()));
+    if (!status) return status;
+  }
+  return {};
+}
+
+Status enqueue_copy(const CudaBlock& from_block, const Tensor& from, const CudaBlock& to_block,
+                    const Tensor& to) {
+  if (from.type != to.type || from.shape != to.shape)
+    return fail(ErrorCode::invalid_argument, "{} {} cannot be copied to {} {}", to_string(from.type),
+                from.shape.to_string(), to_string(to.type), to.shape.to_string());
+  auto rows = pair_rows(from, to);
+  if (!rows) return forward_error(rows);
+  if (rows->finer.row_bytes == 0) return {};
+  if (auto inside = check_bounds(from_block, from); !inside) return inside;
+  if (auto inside = check_bounds(to_block, to); !inside) return inside;
+  auto scope = CudaScope::enter(*from_block.device());
+  if (!scope) return forward_error(scope);
+  for (size_t slice = 0; slice < rows->finer.slices; ++slice) {
+    CUDA_MEMCPY2D copy{};
+    copy.srcMemoryType = copy.dstMemoryType = CU_MEMORYTYPE_DEVICE;
+    copy.srcDevice = from_block.address() + from.offset + slice * rows->from_slice;
+    copy.dstDevice = to_block.address() + to.offset + slice * rows->to_slice;
+    copy.srcPitch = rows->from_pitch, copy.dstPitch = rows->to_pitch;
+    copy.WidthInBytes = rows->finer.row_bytes;
+    copy.Height = rows->finer.rows;
+    auto status =
+        cuda_status("a copy on a CUDA device", (*scope)->copy_2d(&copy, from_block.device()->stream()));
     if (!status) return status;
   }
   return {};

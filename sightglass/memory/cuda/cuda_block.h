@@ -2,6 +2,7 @@
 #pragma once
 
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "sightglass/memory/cuda/cuda.h"
@@ -15,15 +16,20 @@ class CudaBlock final : public CudaMemory {
   enum class Owner : uint8_t { ours, other, other_process };
 
   CudaBlock(Ref<CudaContext> context, uint64_t address, size_t size, Owner owner,
-            ReleaseMemory release = nullptr);
+            ReleaseMemory release = nullptr, IsWritable writable = nullptr);
   ~CudaBlock() override;
 
   const Context* context() const override { return context_.get(); }
   const Ref<CudaContext>& device() const { return context_; }
   Owner owner() const { return owner_; }
+  bool writable() const override { return !writable_ || writable_(); }
   Ref<Fence> fence() const;
   Status wait_in(CUstream_st* stream) override;
   void set_fence(Ref<Fence> fence) override;
+  // What the release of a wrapped block does, now.
+  void give_back() {
+    if (release_) std::exchange(release_, nullptr)();
+  }
   // Through pinned memory: the first who maps it downloads, the last who has written uploads.
   Result<std::byte*> map(Access access) override;
   void unmap(Access access) override;
@@ -35,6 +41,7 @@ class CudaBlock final : public CudaMemory {
   Ref<CudaContext> context_;
   Owner owner_;
   ReleaseMemory release_;
+  IsWritable writable_;
   mutable std::mutex mutex_;
   Ref<Fence> fence_;
   Ref<SystemMemory> staging_;  // while mapped
@@ -99,5 +106,8 @@ class PinnedPool final : public RefCounted {
 // Rows of a tensor between device and CPU, in our stream; returns before it is done.
 Status enqueue_copy(const CudaBlock& block, const Tensor& on_device, std::byte* host, const Tensor& on_host,
                     bool to_device);
+// The same within a device.
+Status enqueue_copy(const CudaBlock& from_block, const Tensor& from, const CudaBlock& to_block,
+                    const Tensor& to);
 
 }  // namespace sightglass

@@ -203,6 +203,52 @@ TEST_F(Cuda, WrapsMemoryOfOthersAndLetsItGoOnce) {
   EXPECT_EQ(wrap_cuda(context_, 0, 256, nullptr).error().code, ErrorCode::invalid_argument);
 }
 
+// Rows that lie elsewhere in the one than in the other.
+TEST_F(Cuda, CopiesWithinTheDevice) {
+  auto from = allocate_frame({.format = PixelFormat::nv12, .width = 50, .height = 30});
+  ASSERT_TRUE(from);
+  fill(*from, 5);
+  auto there = map_to(*from, {.form = on_cuda(*from), .access = Access::read});
+  ASSERT_TRUE(there) << there.error().message;
+  Frame to = there->frame();
+  size_t bytes = 0;
+  for (Tensor& plane : to.tensors) {
+    plane.offset = bytes + 3;
+    plane.strides = {plane.shape[1] + 9, 1};
+    bytes += size_t(plane.shape[0] * plane.strides[0]) + 3;
+  }
+  auto block = allocate_cuda(context_, bytes);
+  ASSERT_TRUE(block);
+  for (Tensor& plane : to.tensors) plane.memory = *block;
+  const auto copied = cuda_copy(there->frame(), to);
+  ASSERT_TRUE(copied) << copied.error().message;
+  expect_filled(to, 5);
+  EXPECT_TRUE(cuda_finish(to.tensors[0]));
+
+  Frame other = to;
+  other.tensors[0].shape = {30, 49};
+  EXPECT_EQ(cuda_copy(there->frame(), other).error().code, ErrorCode::invalid_argument);
+  other = to;
+  other.tensors[1].offset += 1000;
+  EXPECT_EQ(cuda_copy(there->frame(), other).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(cuda_copy(*from, to).error().code, ErrorCode::invalid_argument);
+  other.tensors.pop_back();
+  EXPECT_EQ(cuda_copy(there->frame(), other).error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(Cuda, MemoryOfOthersSaysWhetherItMayBeWrittenTo) {
+  auto block = allocate_cuda(context_, 64);
+  ASSERT_TRUE(block);
+  EXPECT_TRUE((*block)->writable());
+  const uint64_t address = static_cast<CudaMemory&>(**block).address();
+  bool is_free = false;
+  auto lent = wrap_cuda(context_, address, 64, [] noexcept {}, [&] noexcept { return is_free; });
+  ASSERT_TRUE(lent);
+  EXPECT_FALSE((*lent)->writable());
+  is_free = true;
+  EXPECT_TRUE((*lent)->writable());
+}
+
 TEST_F(Cuda, RefusesWhatCannotBeCopied) {
   auto memory = allocate_memory(1024);
   ASSERT_TRUE(memory);

@@ -137,8 +137,8 @@ Result<Tensor> import(Managed* managed, bool read_only) {
 template <class Managed>
 struct Exported {
   Managed managed{};
-  Tensor tensor;    // as it was
-  Mapping mapping;  // where it is memory of the CPU
+  Tensor tensor;                       // as it was
+  Mapping mapping;                     // where it is memory of the CPU
   std::optional<CUstream_st*> stream;  // of whoever uses CUDA memory
   std::array<int64_t, Shape::max_rank> shape{}, strides{};
 };

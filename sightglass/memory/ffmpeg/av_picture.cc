@@ -41,7 +41,7 @@ class AvPicture::SystemBlock final : public SystemMemory {
     hold_other_bytes(size);
     home_ = std::move(home);
   }
-  bool writable() const override { return av_frame_is_writable(&home_->av()) > 0; }
+  bool writable() const override { return home_->writable(); }
 
   Result<std::byte*> map(Access access) override {
     if (access != Access::read && !writable())

@@ -34,6 +34,8 @@ class AvPicture final : public RefCounted {
   ~AvPicture() override;
 
   AVFrame& av() { return *frame_; }
+  // Nobody else has the picture, such as the decoder that predicts others from it.
+  bool writable() const { return av_frame_is_writable(frame_) > 0; }
 
   // Leaves out what the AVFrame says is cropped. Where the corner does not lie on a whole chroma sample it
   // stays, and `crop` says what counts.

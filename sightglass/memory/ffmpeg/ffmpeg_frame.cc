@@ -69,8 +69,10 @@ Result<Frame> from_cuda(const AVFrame& av) {
     const int64_t rows = plane_height(*video, plane), stride = av.linesize[order[plane]];
     if (stride < row)
       return fail(ErrorCode::corrupt, "an AVFrame whose rows of {} bytes lie {} apart", row, stride);
-    auto memory = wrap_cuda(context, reinterpret_cast<uintptr_t>(picture->av().data[order[plane]]),
-                            size_t(stride * (rows - 1) + row), [picture] noexcept {});
+    auto memory = wrap_cuda(
+        context, reinterpret_cast<uintptr_t>(picture->av().data[order[plane]]),
+        size_t(stride * (rows - 1) + row), [picture] noexcept {},
+        [av_picture = picture.get()] noexcept { return av_picture->writable(); });
     if (!memory) return forward_error(memory);
     frame.tensors.push_back({*memory, 0, DataType::u8, Layout::hw, {rows, row}, {stride, 1}});
     // The decoder may still be writing.

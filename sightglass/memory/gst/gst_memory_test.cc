@@ -173,7 +173,7 @@ TEST(GstCuda, TheDeviceOfWhoeverAsksIsFoundThroughBinsAndOtherElements) {
   gst_element_add_pad(decoder, gst_pad_new("src", GST_PAD_SRC));
 
   auto *const queue = make("queue"), *const bin = gst_bin_new(nullptr), *const tee = make("tee"),
-             *const last = make("identity");
+              *const last = make("identity");
   gst_bin_add_many(GST_BIN(bin), tee, last, nullptr);
   gst_element_link(tee, last);
   auto* const tee_sink = gst_element_get_static_pad(tee, "sink");

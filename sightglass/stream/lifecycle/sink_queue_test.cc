@@ -1,10 +1,13 @@
 #include "sightglass/stream/lifecycle/sink_queue.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <condition_variable>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <mutex>
@@ -323,6 +326,44 @@ TEST_F(SinkSpillTest, ManyAreWrittenAtOnceAndToldInOrder) {
     for (const int more : sink.take()) got.push_back(more);
   EXPECT_EQ(got, range(0, 2000));
   EXPECT_EQ(decoded_, 1300);
+}
+
+TEST_F(SinkSpillTest, KilledOneLosesNothingThatItHasSaidToBeOnDisk) {
+  SinkQueueLimits durable = limits;
+  durable.durable = true, durable.records = 50;
+  for (int round = 0; round < 5; ++round) {
+    int pipe_ends[2];
+    ASSERT_EQ(pipe(pipe_ends), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+      SinkQueue queue(durable, spill(16 << 20), {}, [&](const SinkItem& safe) {
+        const int value = number(safe);
+        if (write(pipe_ends[1], &value, sizeof(value)) < 0) _exit(1);
+      });
+      for (int i = 0;; ++i) {
+        SinkItem made = item(i);
+        queue.push(made);
+      }
+    }
+    close(pipe_ends[1]);
+    std::vector<int> told;
+    int value = 0;
+    for (int i = 0; i < 500 + 777 * round; ++i) {
+      ASSERT_EQ(read(pipe_ends[0], &value, sizeof(value)), 4);
+      told.push_back(value);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    while (read(pipe_ends[0], &value, sizeof(value)) == 4) told.push_back(value);  // before it was killed
+    close(pipe_ends[0]);
+    EXPECT_EQ(told, range(0, int(told.size()))) << "in order, each once";
+    Sink sink(durable, spill(16 << 20));
+    std::vector<int> got;
+    while (!sink.queue.is_empty())
+      for (const int more : sink.take()) got.push_back(more);
+    EXPECT_GE(got.size(), told.size());
+    EXPECT_EQ(got, range(0, int(got.size())));
+  }
 }
 
 TEST_F(SinkSpillTest, WhatMemoryHasRoomForIsNotReadBack) {
