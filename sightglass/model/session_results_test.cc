@@ -1,5 +1,5 @@
-// Results of models on a CUDA device, which stay there until the CPU wants them; with the driver of tests/cuda,
-// which has no device behind it.
+// Results of models on a CUDA device, which stay there until the CPU wants them; with the driver of
+// tests/cuda, which has no device behind it.
 #include <gmock/gmock.h>
 
 #include <algorithm>

@@ -437,7 +437,8 @@ const Registration registration([] {
       .klass = "Filter/Analyzer",
       .doc =
           "Turns the outputs of YOLO networks into objects: v2 to v5 and v7 with anchors, YOLOX, v8 to v12, "
-          "and the end-to-end heads of v10 and v26; boxes, oriented boxes, keypoints and masks. Outputs on an "
+          "and the end-to-end heads of v10 and v26; boxes, oriented boxes, keypoints and masks. Outputs on "
+          "an "
           "NVIDIA GPU are read there.",
       .kind = ElementKind::transform_inplace,
       .input = any_tensors(),

@@ -195,7 +195,8 @@ const Registration registration([] {
       .title = "YuNet faces from tensors",
       .klass = "Filter/Analyzer",
       .doc =
-          "Turns the class, objectness, box and point outputs of the YuNet detectors into faces. Outputs on an "
+          "Turns the class, objectness, box and point outputs of the YuNet detectors into faces. Outputs on "
+          "an "
           "NVIDIA GPU are read there.",
       .kind = ElementKind::transform_inplace,
       .input = any_tensors(),
