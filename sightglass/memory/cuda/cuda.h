@@ -46,7 +46,8 @@ class CudaMemory : public Memory {
 // The context of a device by its number; opened once.
 Result<ContextRef> cuda_context(int device);
 int cuda_devices();  // 0 without a driver
-// What a program that was compiled for the device depends on: "NVIDIA H100 80GB HBM3 sm_90". Empty: no device.
+// What a program that was compiled for the device depends on: "NVIDIA H100 80GB HBM3 sm_90". Empty: no
+// device.
 std::string cuda_identity(const ContextRef& context);
 
 // Address of the tensor's first element; 0: it does not lie in CUDA memory.
