@@ -225,6 +225,27 @@ TEST(MetricFamilies, ShowHistogramsInSeconds) {
   FAIL() << "no such family";
 }
 
+TEST(MetricFamilies, ShowWhatEachOfSeveralDevicesHasToDo) {
+  ModuleStatus status;
+  ModelState model{.name = "faces", .device = "CUDA:*"};
+  model.devices = {{.name = "CUDA:0", .streams = 2, .frames_per_second = 50, .samples = 7, .seconds = 0.5},
+                   {.name = "CUDA:1", .streams = 1, .frames_per_second = 25, .samples = 3, .seconds = 0.25}};
+  status.models = {model, {.name = "alone", .device = "CPU"}};
+  std::map<std::string, std::vector<double>> seen;
+  for (const auto& family : metric_families(status, {}, {}, "", 10)) {
+    if (!family.name.starts_with("sightglass_model_device_")) continue;
+    for (const MetricSample& sample : family.samples) {
+      EXPECT_EQ(sample.labels.at(0).second, "faces");
+      EXPECT_TRUE(sample.labels.at(1).second.starts_with("CUDA:"));
+      seen[family.name].push_back(sample.value);
+    }
+  }
+  EXPECT_EQ(seen, (decltype(seen){{"sightglass_model_device_frames_per_second", {50, 25}},
+                                  {"sightglass_model_device_samples_total", {7, 3}},
+                                  {"sightglass_model_device_seconds_total", {0.5, 0.25}},
+                                  {"sightglass_model_device_streams", {2, 1}}}));
+}
+
 // ── log ──
 
 TEST(Log, WritesWhatIsOfItsLevelAndHidesSecrets) {
