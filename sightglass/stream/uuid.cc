@@ -6,57 +6,58 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstring>
 
 namespace sightglass::stream {
 namespace {
 
-// Eight random bytes, from the kernel by the hundred: a call for each would be the dearest part of a message.
-// A forked process does not go on with what its parent had.
-bool random_bytes(uint8_t* to) {
+// A call of the kernel for each would be the dearest part of a message that is made as fast as possible, and
+// within a millisecond the counter tells them apart. A forked process does not go on with what its parent
+// had.
+uint64_t random_bits(uint64_t ms, uint64_t stamp) {
   static std::atomic<unsigned> forks{0};
   static const int registered = pthread_atfork(nullptr, nullptr, [] { ++forks; });
   thread_local struct {
-    std::array<uint8_t, 256> bytes;
-    size_t left = 0;
+    uint64_t ms = 0, next = 0, step = 0;
     unsigned forks = 0;
-  } pool;
-  if (pool.left < 8 || pool.forks != forks.load(std::memory_order_relaxed) || registered != 0) {
-    pool.forks = forks.load(std::memory_order_relaxed);
+  } drawn;
+  const unsigned now = forks.load(std::memory_order_relaxed);
+  if (drawn.ms != ms || drawn.forks != now || registered != 0) {
+    std::array<uint64_t, 2> bits;
     // So few bytes are never given short, and fail only where the system call is missing.
-    pool.left = getrandom(pool.bytes.data(), pool.bytes.size(), 0) == ssize_t(pool.bytes.size())
-                    ? pool.bytes.size()
-                    : 0;
-    if (pool.left == 0) return false;
+    if (getrandom(bits.data(), sizeof bits, 0) != ssize_t(sizeof bits)) return stamp * 0x9e3779b97f4a7c15;
+    drawn = {.ms = ms, .next = bits[0], .step = bits[1] | 1, .forks = now};
   }
-  pool.left -= 8;
-  std::memcpy(to, pool.bytes.data() + pool.left, 8);
-  return true;
+  return drawn.next += drawn.step;
+}
+
+void write_big_endian(uint64_t number, uint8_t* to) {
+  if constexpr (std::endian::native == std::endian::little) number = std::byteswap(number);
+  std::memcpy(to, &number, sizeof number);
 }
 
 }  // namespace
 
 Uuid make_uuid_v7() {
-  // Milliseconds and a counter of 12 bits below them, as one number that only grows.
-  static std::atomic<uint64_t> last{0};
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const uint64_t now_ms = uint64_t(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  return make_uuid_v7(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+}
+
+Uuid make_uuid_v7(int64_t unix_us) {
+  // Milliseconds and the counter below them, as one number that only grows.
+  static std::atomic<uint64_t> last{0};
+  const uint64_t now = uint64_t(unix_us) / 1000 << 12;
   uint64_t before = last.load(std::memory_order_relaxed), stamp;
   do {
-    stamp = std::max(now_ms << 12, before + 1);
+    stamp = std::max(now, before + 1);
   } while (!last.compare_exchange_weak(before, stamp, std::memory_order_relaxed));
 
-  Uuid uuid;
-  if (!random_bytes(uuid.data() + 8)) {
-    const uint64_t substitute = stamp * 0x9e3779b97f4a7c15;
-    std::memcpy(uuid.data() + 8, &substitute, sizeof substitute);
-  }
   const uint64_t ms = stamp >> 12;
-  for (int i = 0; i < 6; ++i) uuid[size_t(i)] = uint8_t(ms >> (40 - 8 * i));
-  uuid[6] = uint8_t(0x70 | (stamp >> 8 & 0x0f));
-  uuid[7] = uint8_t(stamp);
-  uuid[8] = uint8_t(0x80 | (uuid[8] & 0x3f));
+  Uuid uuid;
+  write_big_endian(ms << 16 | 0x7000 | (stamp & 0xfff), uuid.data());
+  write_big_endian(uint64_t(1) << 63 | random_bits(ms, stamp) >> 2, uuid.data() + 8);
   return uuid;
 }
 

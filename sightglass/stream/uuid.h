@@ -14,9 +14,13 @@
 
 namespace sightglass::stream {
 
-// Each one sorts after all that this process made before, also when the clock goes back. Any thread; does not
-// allocate.
+// Each one sorts after all that this process made before, also when the clock goes back: milliseconds, a
+// counter of 12 bits that runs on into them (RFC 9562, 6.2, method 1), and 62 random bits, which each thread
+// draws from the kernel once per millisecond and increments by a random amount within it (method 2). Any
+// thread; does not allocate.
 Uuid make_uuid_v7();
+// For who has just looked at the clock: microseconds since 1970.
+Uuid make_uuid_v7(int64_t unix_us);
 
 bool is_zero(const Uuid& uuid);
 int64_t unix_ms(const Uuid& uuid);  // when it was made, if it is of version 7

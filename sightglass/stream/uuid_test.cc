@@ -38,6 +38,30 @@ TEST(Uuid, GrowsWithinAProcessAndIsUniqueAcrossThreads) {
   EXPECT_EQ(all.size(), 80'000u);
 }
 
+TEST(Uuid, IsOfTheTimeThatItIsGivenUnlessThatIsBehind) {
+  const int64_t now = unix_ms(make_uuid_v7());
+  EXPECT_EQ(unix_ms(make_uuid_v7((now + 200) * 1000 + 999)), now + 200);
+  EXPECT_GE(unix_ms(make_uuid_v7(now * 1000)), now + 200);
+}
+
+// Two processes that count alike still make different ones.
+TEST(Uuid, HasRandomBitsThatAreDrawnAnewEachMillisecond) {
+  const auto low = [](const Uuid& uuid) {
+    uint64_t bits = 0;
+    for (size_t i = 8; i < 16; ++i) bits = bits << 8 | uuid[i];
+    return bits << 2 >> 2;
+  };
+  const int64_t begin = unix_ms(make_uuid_v7()) + 400;
+  std::set<uint64_t> steps, bits;
+  for (int64_t ms = begin; ms < begin + 100; ++ms) {
+    const uint64_t one = low(make_uuid_v7(ms * 1000)), next = low(make_uuid_v7(ms * 1000));
+    bits.insert({one, next});
+    steps.insert((next - one) << 2 >> 2);
+  }
+  EXPECT_EQ(bits.size(), 200u);
+  EXPECT_EQ(steps.size(), 100u);
+}
+
 TEST(Uuid, HasATextForm) {
   const Uuid uuid = make_uuid_v7();
   EXPECT_EQ(parse_uuid(to_string(uuid)), uuid);

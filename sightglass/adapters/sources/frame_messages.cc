@@ -1,20 +1,55 @@
 #include "sightglass/adapters/sources/frame_messages.h"
 
 #include <chrono>
+#include <ctime>
+#include <utility>
 
 #include "sightglass/stream/uuid.h"
 
 namespace sightglass::adapters {
 namespace {
 
-int64_t wall_clock_us() {
-  using namespace std::chrono;
-  return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
+// Both clocks for little more than one: a look at a coarse clock costs a tenth. Two of those that stand at
+// the same tick of the kernel tell exactly how far the clocks are apart.
+struct Moment {
+  int64_t wall_us = 0, steady_ns = 0;
+};
+
+int64_t coarse_ns(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-int64_t steady_ns() { return std::chrono::steady_clock::now().time_since_epoch().count(); }
+Moment now() {
+  int64_t tick = coarse_ns(CLOCK_MONOTONIC_COARSE), apart = 0;
+  for (int64_t before = tick - 1; before != tick;) {
+    before = tick;
+    apart = coarse_ns(CLOCK_REALTIME_COARSE) - before;
+    tick = coarse_ns(CLOCK_MONOTONIC_COARSE);
+  }
+  const int64_t steady_ns = std::chrono::steady_clock::now().time_since_epoch().count();
+  return {.wall_us = (steady_ns + apart) / 1000, .steady_ns = steady_ns};
+}
 
 }  // namespace
+
+void FrameMessages::empty(stream::Message& message) {
+  message.stream_update.reset();
+  message.end_of_stream.reset();
+  if (message.kind != stream::Kind::frame || !message.frame) return message.frame.reset();
+  stream::VideoFrame& frame = *message.frame;
+  frame.param_revision.reset();
+  frame.replay = false;
+  frame.orientation = 0;
+  frame.codec_data.reset();
+  frame.raw.reset();
+  frame.crc32c.reset();
+  frame.transformations.clear();
+  frame.attributes.clear();
+  frame.objects.clear();
+  frame.tags.clear();
+}
 
 void FrameMessages::begin_epoch() {
   ++epoch_;
@@ -23,31 +58,38 @@ void FrameMessages::begin_epoch() {
   previous_keyframe_.reset();
 }
 
-std::shared_ptr<stream::Message> FrameMessages::message(stream::Kind kind) {
+stream::Delivery FrameMessages::delivery(stream::Kind kind, stream::Message*& message) {
+  const Moment moment = now();
   auto made = messages_.get();
   made->kind = kind;
+  if (kind != stream::Kind::frame) made->frame.reset();
   made->source_id = source_id_;
   made->producer = producer_;
   made->epoch = epoch_;
   made->seq = seq_++;
-  made->sent_us = wall_clock_us();
-  return made;
+  made->sent_us = moment.wall_us;
+  message = made.get();
+  return {.message = std::move(made), .received_ns = moment.steady_ns};
 }
 
 stream::Delivery FrameMessages::frame(const MediaInfo& info, AccessUnit unit, int64_t shift) {
-  auto made = message(stream::Kind::frame);
-  stream::VideoFrame& frame = made->frame.emplace();
-  frame.uuid = stream::make_uuid_v7();
+  stream::Message* made = nullptr;
+  stream::Delivery delivery = this->delivery(stream::Kind::frame, made);
+  stream::VideoFrame& frame = made->frame ? *made->frame : made->frame.emplace();
+  frame.uuid = stream::make_uuid_v7(made->sent_us);
   frame.created_us = made->sent_us;
   frame.captured_us = unit.captured_us;
   frame.previous_frame = previous_frame_;
   frame.previous_keyframe = previous_keyframe_;
   frame.width = info.width, frame.height = info.height;
+  frame.framerate.reset();
   if (info.framerate.num > 0) frame.framerate = stream::Rational{info.framerate.num, info.framerate.den};
   frame.pixel_aspect = {info.pixel_aspect.num, info.pixel_aspect.den};
   frame.time_base = {info.time_base.num, info.time_base.den};
   frame.pts = unit.pts + shift;
+  frame.dts.reset();
   if (unit.dts) frame.dts = *unit.dts + shift;
+  frame.duration.reset();
   if (unit.duration > 0) frame.duration = unit.duration;
   frame.codec = info.codec;
   frame.keyframe = unit.keyframe;
@@ -57,14 +99,14 @@ stream::Delivery FrameMessages::frame(const MediaInfo& info, AccessUnit unit, in
   previous_frame_ = frame.uuid;
   if (frame.keyframe) previous_keyframe_ = frame.uuid;
   ++frames_;
-  stream::Delivery delivery{.message = std::move(made), .received_ns = steady_ns()};
   delivery.payloads.push_back(std::move(unit.payload));
   return delivery;
 }
 
 stream::Delivery FrameMessages::update(stream::StreamState state, const MediaInfo* info, bool discontinuity,
                                        std::string reason) {
-  auto made = message(stream::Kind::stream_update);
+  stream::Message* made = nullptr;
+  stream::Delivery delivery = this->delivery(stream::Kind::stream_update, made);
   stream::StreamUpdate& update = made->stream_update.emplace();
   update.state = state;
   update.discontinuity = discontinuity;
@@ -75,16 +117,17 @@ stream::Delivery FrameMessages::update(stream::StreamState state, const MediaInf
     if (info->framerate.num > 0)
       update.framerate = stream::Rational{info->framerate.num, info->framerate.den};
   }
-  return {.message = std::move(made), .received_ns = steady_ns()};
+  return delivery;
 }
 
 stream::Delivery FrameMessages::end(stream::EndReason reason) {
-  auto made = message(stream::Kind::end_of_stream);
+  stream::Message* made = nullptr;
+  stream::Delivery delivery = this->delivery(stream::Kind::end_of_stream, made);
   stream::EndOfStream& end = made->end_of_stream.emplace();
   end.reason = reason;
   end.frames = frames_;
   end.last_frame = previous_frame_;
-  return {.message = std::move(made), .received_ns = steady_ns()};
+  return delivery;
 }
 
 }  // namespace sightglass::adapters

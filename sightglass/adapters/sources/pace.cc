@@ -15,7 +15,7 @@ Result<Pace> Pace::parse(std::string_view text) {
   return Pace(speed);
 }
 
-bool Pace::wait(Time pts, std::stop_token stop) {
+bool Pace::wait(Time pts, const std::stop_token& stop) {
   if (speed_ <= 0) return !stop.stop_requested();
   const auto now = std::chrono::steady_clock::now();
   if (!has_begun_) has_begun_ = true, first_ = pts, begin_ = now;

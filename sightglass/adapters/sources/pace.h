@@ -23,7 +23,7 @@ class Pace {
   bool waits() const { return speed_ > 0; }
   // Until `pts` (ns) is due, counted from the first call; false when stopped meanwhile. A source that has
   // been held up does not hurry afterwards.
-  bool wait(Time pts, std::stop_token stop);
+  bool wait(Time pts, const std::stop_token& stop);
 
  private:
   explicit Pace(double speed) : speed_(speed) {}

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <mutex>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include "sightglass/stream/recycler.h"
 #include "sightglass/stream/schema_registry.h"
 #include "sightglass/stream/uuid.h"
+#include "sightglass/stream/zeromq/ack_desk.h"
 #include "sightglass/stream/zeromq/control.h"
 #include "sightglass/stream/zeromq/duplicate_filter.h"
 #include "sightglass/stream/zeromq/parking.h"
@@ -27,87 +27,6 @@ constexpr int messages_per_look = 64;
 std::string_view as_text(const Uuid& uuid) {
   return {reinterpret_cast<const char*>(uuid.data()), uuid.size()};
 }
-
-// What settlements and the reader share.
-struct AckDesk {
-  explicit AckDesk(const AckCollector::Options& options) : collector(options) {}
-
-  struct Forgotten {
-    EpochKey key;
-    int64_t seq = 0;
-    std::optional<Uuid> uuid;
-  };
-
-  // `change(collector, now)`, and the reader is woken where it waits for longer than it may now.
-  template <class Change>
-  void change(Change function) {
-    const auto now = Clock::now();
-    std::lock_guard lock(mutex);
-    const auto before = collector.deadline();
-    function(now);
-    const auto after = collector.deadline();
-    if (after && (!before || *after < *before)) wakeup.wake();
-  }
-
-  std::mutex mutex;
-  AckCollector collector;
-  std::vector<Forgotten> forgotten;  // the filter is to take them again
-  // A keyframe was asked for: what is replayed is wanted although it was seen. What was on its way when it
-  // was asked for comes first; what comes behind the replayed ends it.
-  struct Restart {
-    bool is_replaying = false;
-    uint64_t order = 0;
-  };
-  static constexpr size_t most_restarts = 1024;
-  std::map<EpochKey, Restart> restarting;
-  uint64_t restarts = 0;
-  uint64_t refused = 0;
-  Wakeup wakeup;
-};
-
-class RouterSettlement final : public Settlement {
- public:
-  RouterSettlement(std::shared_ptr<AckDesk> desk, const Message& message, AckLevel level)
-      : desk_(std::move(desk)),
-        key_{message.producer, message.source_id, message.epoch},
-        seq_(message.seq),
-        level_(level) {
-    if (message.frame) uuid_ = message.frame->uuid;
-  }
-  ~RouterSettlement() override {
-    if (!told_.load()) forget();
-  }
-
-  void accepted() override {
-    if (level_ == AckLevel::accepted) settle();
-  }
-  void processed() override { settle(); }
-  void refused(std::string_view code, bool retry) override {
-    if (told_.exchange(true)) return;
-    if (retry) forget();
-    desk_->change([&](Clock::time_point now) {
-      ++desk_->refused;
-      desk_->collector.refuse(key_, seq_, code, retry, now);
-    });
-  }
-
- private:
-  void settle() {
-    if (told_.exchange(true)) return;
-    desk_->change([&](Clock::time_point now) { desk_->collector.settle(key_, seq_, now); });
-  }
-  void forget() {
-    std::lock_guard lock(desk_->mutex);
-    desk_->forgotten.push_back({key_, seq_, uuid_});
-  }
-
-  std::shared_ptr<AckDesk> desk_;
-  EpochKey key_;
-  int64_t seq_;
-  std::optional<Uuid> uuid_;
-  AckLevel level_;
-  std::atomic<bool> told_{false};
-};
 
 }  // namespace
 
@@ -504,7 +423,7 @@ struct ZmqReader::State {
       // Was acknowledged long ago, and has no result to wait for.
       desk->change([&](Clock::time_point at) { desk->collector.settle(key, message->seq, at); });
     } else if (router) {
-      delivery.settlement = std::make_shared<RouterSettlement>(desk, *message, options.level);
+      delivery.settlement = desk_settlement(desk, *message, options.level);
     }
     delivery.received_ns = now.time_since_epoch().count();
     delivery.lossless = url.type != SocketType::sub;
