@@ -1,6 +1,6 @@
 // The long form of a test: more of the same, for hours where need be. `./run test --long` sets
-// SIGHTGLASS_TEST_LONG; what has one carries the ctest label `long`. SIGHTGLASS_TEST_LONG_SECONDS shortens what
-// lasts a given time.
+// SIGHTGLASS_TEST_LONG; what has one carries the ctest label `long`. SIGHTGLASS_TEST_LONG_SECONDS shortens
+// what lasts a given time.
 #pragma once
 
 #include <algorithm>
