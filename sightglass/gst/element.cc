@@ -102,8 +102,11 @@ Status Wrapper::start() {
   stale = live_changed = false;
   lock.unlock();  // whoever handles the messages may look at values
   {
-    const Loading loading(GST_ELEMENT(self));
-    if (auto status = (*made)->start(); !status) return status;
+    Loading loading(GST_ELEMENT(self));
+    if (auto status = (*made)->start(); !status) {
+      loading.fail(status.error());
+      return status;
+    }
   }
   lock.lock();
   element = std::move(*made);
@@ -342,7 +345,8 @@ void finalize(GObject* object) {
 GstStateChangeReturn change_state(GstElement* element, GstStateChange change) {
   auto& wrapper = wrapper_of(element);
   const bool to_ready = change == GST_STATE_CHANGE_NULL_TO_READY;
-  if (to_ready || (change == GST_STATE_CHANGE_READY_TO_PAUSED && wrapper.stale)) {
+  // Without an element where an earlier start has failed.
+  if (to_ready || (change == GST_STATE_CHANGE_READY_TO_PAUSED && (wrapper.stale || !wrapper.element))) {
     wrapper.stop();
     if (auto status = wrapper.start(); !status) {
       post_error(element, status.error());
@@ -579,6 +583,7 @@ void class_init(gpointer klass, gpointer data) {
   base->decide_allocation = decide_allocation;
   base->sink_event = sink_event;
   base->stop = stop_streaming;
+  base->query = query;
   if (inplace) {
     base->transform_ip = transform_inplace;
     base->transform_ip_on_passthrough = TRUE;
@@ -587,7 +592,6 @@ void class_init(gpointer klass, gpointer data) {
   } else {
     base->transform_caps = transform_caps;
     base->generate_output = generate_output;
-    base->query = query;
     base->get_unit_size = [](GstBaseTransform*, GstCaps*, gsize* size) -> gboolean {
       return *size = 1, TRUE;
     };

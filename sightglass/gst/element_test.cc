@@ -23,7 +23,12 @@ class Mark final : public TransformInplace {
     unsigned fail_at = 0;
     bool write = false;
   };
+  static inline bool cannot_start = false;
   explicit Mark(const Params& params) : params_(params) {}
+  Status start() override {
+    if (cannot_start) return fail(ErrorCode::not_found, "its file is not there");
+    return {};
+  }
   void update(const ParamSet& params) override { params_ = params.as<Params>(); }
   Result<Verdict> process(Frame& frame) override {
     if (++count_ == params_.fail_at) return fail(ErrorCode::corrupt, "frame {} is bad", count_);
@@ -213,6 +218,19 @@ TEST_F(WrappedElement, FailsToGetReadyWhenItCannotBeMade) {
   g_object_set(element.get(), "fail-at", 0, nullptr);
   EXPECT_EQ(gst_element_set_state(element.get(), GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
   gst_element_set_state(element.get(), GST_STATE_NULL);
+}
+
+TEST_F(WrappedElement, StartsAgainWhenWhatFailedIsPutRightOutsideOfIt) {
+  ElementPtr element(GST_ELEMENT(gst_object_ref_sink(gst_element_factory_make("test_mark", nullptr))));
+  ASSERT_EQ(gst_element_set_state(element.get(), GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
+  g_object_set(element.get(), "fail-at", 5, nullptr);
+  Mark::cannot_start = true;
+  EXPECT_EQ(gst_element_set_state(element.get(), GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
+  Mark::cannot_start = false;
+  harness = gst_harness_new_with_element(element.get(), "sink", "src");
+  gst_harness_set_src_caps_str(harness, gray_caps);
+  BufferPtr out(gst_harness_push_and_pull(harness, picture(5)));
+  EXPECT_TRUE(out);
 }
 
 TEST_F(WrappedElement, WritesPixelsOfItsOwnCopyWhenTheyAreShared) {

@@ -1,6 +1,7 @@
 #include "sightglass/gst/loading.h"
 
 #include <string>
+#include <utility>
 
 namespace sightglass::gst {
 namespace {
@@ -18,6 +19,10 @@ void Loading::tell(std::string_view text) {
   g_message("%s: %s", GST_OBJECT_NAME(element_), line.c_str());
   post(element_, has_begun_ ? GST_PROGRESS_TYPE_CONTINUE : GST_PROGRESS_TYPE_START, line.c_str());
   has_begun_ = true;
+}
+
+void Loading::fail(const Error& error) {
+  if (std::exchange(has_begun_, false)) post(element_, GST_PROGRESS_TYPE_ERROR, error.message.c_str());
 }
 
 Loading::~Loading() {

@@ -42,6 +42,13 @@ TEST(Loading, PostsWhatTakesLongAndThatItIsOver) {
   EXPECT_EQ(posted(bus), (Said{{GST_PROGRESS_TYPE_START, "building an engine"},
                                {GST_PROGRESS_TYPE_CONTINUE, "building another"},
                                {GST_PROGRESS_TYPE_COMPLETE, "the model is loaded"}}));
+  {
+    Loading failing(element);
+    tell_load_progress("building a third");
+    failing.fail({ErrorCode::exhausted, "no memory"});
+  }
+  EXPECT_EQ(posted(bus),
+            (Said{{GST_PROGRESS_TYPE_START, "building a third"}, {GST_PROGRESS_TYPE_ERROR, "no memory"}}));
   gst_object_unref(bus);
   gst_object_unref(element);
 }

@@ -390,8 +390,13 @@ gboolean sink_query(GstAggregator* self, GstAggregatorPad* pad, GstQuery* query)
 
 gboolean propose_allocation(GstAggregator* self, GstAggregatorPad* pad, GstQuery*, GstQuery* query) {
   if (pad != joiner_of(self).main) return FALSE;
-  // Whoever says nothing wants nothing: an answer is needed for a tee in front to ask the other branches.
-  gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query);
+  // Whoever says nothing wants nothing, whatever elements in front of it have added: an answer is needed for
+  // a tee in front to ask the other branches.
+  if (!gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query)) {
+    while (gst_query_get_n_allocation_metas(query) > 0) gst_query_remove_nth_allocation_meta(query, 0);
+    while (gst_query_get_n_allocation_pools(query) > 0) gst_query_remove_nth_allocation_pool(query, 0);
+    while (gst_query_get_n_allocation_params(query) > 0) gst_query_remove_nth_allocation_param(query, 0);
+  }
   return TRUE;
 }
 

@@ -128,7 +128,8 @@ class Builder {
       state_.preprocess_chain = *chain;
       for (MemoryKind memory : {MemoryKind::va, MemoryKind::cuda, MemoryKind::dmabuf}) {
         const auto other = state_.preprocess_for(memory);
-        if (other && !other->downloads && missing_elements(other->stage).empty())
+        if (other && !other->downloads && other->needs.missing.empty() &&
+            missing_elements(other->stage).empty())
           state_.other_memories.push_back(memory);
       }
     }
@@ -394,8 +395,10 @@ GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
   auto& state = state_of(self);
   if (change == GST_STATE_CHANGE_NULL_TO_READY) {
     const auto built = [&] {
-      const Loading loading(self);
-      return Builder(self, state).build();
+      Loading loading(self);
+      auto result = Builder(self, state).build();
+      if (!result) loading.fail(result.error());
+      return result;
     }();
     if (!built) {
       post_error(self, built.error());
