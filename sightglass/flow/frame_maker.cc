@@ -26,13 +26,13 @@ Status FrameMaker::make(RunState& run, Port* next, uint64_t stream, Frame& frame
   if (bytes_ == 0) return fail(ErrorCode::not_negotiated, "the output has no fixed size");
   const uint64_t now = run.configured.load(std::memory_order_acquire);
   if (now != asked_at_ || device != device_) {
-    const bool is_moved = std::exchange(device_, device) != device;
+    if (std::exchange(device_, device) != device) pool_ = nullptr;
     asked_at_ = now;
     auto theirs = next ? next->pool(stream) : nullptr;
     if (theirs && theirs->block_size() >= bytes_)
       pool_ = std::move(theirs);
     else if (format_.memory == MemoryKind::cuda) {
-      if (!pool_ || is_moved || pool_->block_size() != bytes_) {
+      if (!pool_ || pool_->block_size() != bytes_) {
         auto on_device = make_cuda_pool(ContextRef(const_cast<Context*>(device)), bytes_);
         if (!on_device) return forward_error(on_device);
         pool_ = *std::move(on_device);

@@ -3,7 +3,6 @@
 
 #include "sightglass/core/format.h"
 #include "sightglass/core/frame.h"
-#include "sightglass/memory/context.h"
 #include "sightglass/memory/system/system_frame.h"
 
 namespace sightglass::flow {
