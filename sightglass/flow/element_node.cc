@@ -326,7 +326,11 @@ class InplaceNode final : public ElementNode {
           "them",
           name(), port.from().name());
     }
-    if (auto status = lane.maker.make(run_, nullptr, lane.stream, copy_); !status) return status;
+    // On the device that they lie on.
+    const bool has_memory = !frame.tensors.empty() && frame.tensors[0].memory;
+    const Context* device =
+        has_memory && lane.input.memory == MemoryKind::cuda ? frame.tensors[0].memory->context() : nullptr;
+    if (auto status = lane.maker.make(run_, nullptr, lane.stream, copy_, device); !status) return status;
     auto status =
         lane.input.memory == MemoryKind::cuda ? cuda_copy(frame, copy_) : copy_content(frame, copy_);
     port.hop().copied(content_bytes(frame));

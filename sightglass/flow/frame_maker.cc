@@ -1,5 +1,7 @@
 #include "sightglass/flow/frame_maker.h"
 
+#include <utility>
+
 #include "sightglass/flow/node.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/system/system_memory.h"
@@ -20,16 +22,18 @@ void FrameMaker::set_format(const Format& format) {
   }
 }
 
-Status FrameMaker::make(RunState& run, Port* next, uint64_t stream, Frame& frame) {
+Status FrameMaker::make(RunState& run, Port* next, uint64_t stream, Frame& frame, const Context* device) {
   if (bytes_ == 0) return fail(ErrorCode::not_negotiated, "the output has no fixed size");
-  if (const uint64_t now = run.configured.load(std::memory_order_acquire); now != asked_at_) {
+  const uint64_t now = run.configured.load(std::memory_order_acquire);
+  if (now != asked_at_ || device != device_) {
+    if (std::exchange(device_, device) != device) pool_ = nullptr;
     asked_at_ = now;
     auto theirs = next ? next->pool(stream) : nullptr;
     if (theirs && theirs->block_size() >= bytes_)
       pool_ = std::move(theirs);
     else if (format_.memory == MemoryKind::cuda) {
       if (!pool_ || pool_->block_size() != bytes_) {
-        auto on_device = make_cuda_pool(nullptr, bytes_);
+        auto on_device = make_cuda_pool(ContextRef(const_cast<Context*>(device)), bytes_);
         if (!on_device) return forward_error(on_device);
         pool_ = *std::move(on_device);
       }

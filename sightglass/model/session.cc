@@ -140,6 +140,35 @@ Result<OpenedSession> load_on_each(const SessionOptions& options, Engine& engine
   return opened;
 }
 
+// `was_on_device`: whether what was loaded runs on a device, also where no session came of it.
+Result<OpenedSession> load_on_one(const SessionOptions& options, Engine& engine, const std::string& device,
+                                  const std::vector<Shape>& shapes, bool& was_on_device) {
+  const SchedulingPolicy policy = options.policy.value_or(SchedulingPolicy::throughput);
+  auto model = engine.load(*options.model, {.device = device,
+                                            .config = options.config.value_or(""),
+                                            .policy = policy,
+                                            .input_shapes = shapes,
+                                            .free_batch = options.batch_size.value_or(1) > 1,
+                                            .outputs = options.outputs.value_or(std::vector<std::string>())});
+  if (!model) return forward_error(model);
+  was_on_device = bool((*model)->device());
+  OpenedSession opened{.session = nullptr, .warnings = (*model)->notes()};
+  auto session = start_session(*std::move(model),
+                               {.model = *options.model,
+                                .policy = policy,
+                                .batch_size = options.batch_size,
+                                .batch_timeout = options.batch_timeout.value_or(-1),
+                                .constants = options.constants.value_or(std::vector<ConstantInput>()),
+                                .requests = options.requests.value_or(0),
+                                .workers = options.workers,
+                                .warmup = options.warmup.value_or(1),
+                                .max_per_stream = options.max_per_stream},
+                               opened.warnings);
+  if (!session) return forward_error(session);
+  opened.session = *std::move(session);
+  return opened;
+}
+
 Result<OpenedSession> load(const SessionOptions& options) {
   if (!options.model || options.model->empty()) {
     if (options.shared_id.empty())
@@ -158,30 +187,18 @@ Result<OpenedSession> load(const SessionOptions& options) {
   }
   if (const auto device = parse_device(options.device.value_or("CPU")); device && device->all)
     return load_on_each(options, *engine);
-  const SchedulingPolicy policy = options.policy.value_or(SchedulingPolicy::throughput);
-  auto model =
-      engine->load(*options.model, {.device = options.device.value_or("CPU"),
-                                    .config = options.config.value_or(""),
-                                    .policy = policy,
-                                    .input_shapes = *std::move(shapes),
-                                    .free_batch = options.batch_size.value_or(1) > 1,
-                                    .outputs = options.outputs.value_or(std::vector<std::string>())});
-  if (!model) return forward_error(model);
-  OpenedSession opened{.session = nullptr, .warnings = (*model)->notes()};
-  auto session = start_session(*std::move(model),
-                               {.model = *options.model,
-                                .policy = policy,
-                                .batch_size = options.batch_size,
-                                .batch_timeout = options.batch_timeout.value_or(-1),
-                                .constants = options.constants.value_or(std::vector<ConstantInput>()),
-                                .requests = options.requests.value_or(0),
-                                .workers = options.workers,
-                                .warmup = options.warmup.value_or(1),
-                                .max_per_stream = options.max_per_stream},
-                               opened.warnings);
-  if (!session) return forward_error(session);
-  opened.session = *std::move(session);
-  return opened;
+  const std::string device = options.device.value_or("CPU");
+  bool was_on_device = false;
+  auto opened = load_on_one(options, *engine, device, *shapes, was_on_device);
+  const auto named = parse_device(device);
+  const bool may_change = named && named->kind == DeviceName::Kind::automatic && was_on_device;
+  if (opened || !may_change || opened.error().code != ErrorCode::exhausted) return opened;
+  // The model itself has found room, what it needs to run has not.
+  auto on_cpu = load_on_one(options, *engine, "CPU", *shapes, was_on_device);
+  if (!on_cpu) return opened;
+  on_cpu->warnings.insert(on_cpu->warnings.begin(),
+                          std::format("device={} uses the CPU: {}", device, opened.error().message));
+  return on_cpu;
 }
 
 }  // namespace

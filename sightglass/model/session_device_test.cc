@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <cstring>
 #include <vector>
 
 #include "sightglass/memory/cuda/cuda.h"
@@ -22,19 +23,23 @@ using testing::HasSubstr;
 class EchoEngine final : public Engine {
  public:
   std::atomic<int> with_memory = 1000;  // requests for which there is memory
+  std::atomic<bool> fails = false;      // with the inputs still on their way
 
   std::string_view name() const override { return "echo"; }
   bool reads(const std::filesystem::path&) const override { return true; }
   Result<EngineInfo> info() override { return EngineInfo{}; }
   Status check_device(std::string_view) override { return {}; }
-  Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path&, const LoadOptions&) override {
-    return std::make_unique<Model>(*this);
+  Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path&,
+                                            const LoadOptions& wanted) override {
+    if (wanted.device == "CPU" && !has_cpu) return fail(ErrorCode::unavailable, "needs a device");
+    return std::make_unique<Model>(*this, wanted.device != "CPU");
   }
+  bool has_cpu = true;
 
  private:
   class Request final : public ModelRequest {
    public:
-    explicit Request(bool has_memory) {
+    Request(EchoEngine& engine, bool has_memory) : engine_(engine) {
       if (!has_memory) return;
       stream_ = CudaStream::make(nullptr).value();
       block_ = allocate_cuda(nullptr, 4096).value();
@@ -54,6 +59,7 @@ class EchoEngine final : public Engine {
       return stream_ ? Status() : fail(ErrorCode::exhausted, "the GPU is full");
     }
     Status run(std::span<const Binding> inputs, std::span<Binding> outputs) override {
+      if (engine_.fails) return fail(ErrorCode::internal, "fails");
       auto from = place(0, inputs[0].shape);
       if (!from) return forward_error(from);
       const size_t bytes = size_t(inputs[0].shape.elements()) * sizeof(float);
@@ -70,21 +76,35 @@ class EchoEngine final : public Engine {
     }
 
    private:
+    EchoEngine& engine_;
     std::unique_ptr<CudaStream> stream_;
     MemoryRef block_;
   };
+  class CpuRequest final : public ModelRequest {
+    Status run(std::span<const Binding> inputs, std::span<Binding> outputs) override {
+      const size_t bytes = size_t(inputs[0].shape.elements()) * sizeof(float);
+      if (!outputs[0].data) {
+        auto block = allocate_memory(bytes);
+        outputs[0] = {.data = (*block)->data(), .shape = inputs[0].shape, .memory = *block};
+      }
+      std::memcpy(outputs[0].data, inputs[0].data, bytes);
+      return {};
+    }
+  };
   class Model final : public LoadedModel {
    public:
-    explicit Model(EchoEngine& engine) : engine_(engine) {}
+    Model(EchoEngine& engine, bool on_device) : engine_(engine), on_device_(on_device) {}
     const ModelSignature& signature() const override { return signature_; }
     std::unique_ptr<ModelRequest> request() override {
-      return std::make_unique<Request>(engine_.with_memory-- > 0);
+      if (!on_device_) return std::make_unique<CpuRequest>();
+      return std::make_unique<Request>(engine_, engine_.with_memory-- > 0);
     }
     unsigned parallel_requests() const override { return 2; }
-    ContextRef device() const override { return cuda_context(0).value(); }
+    ContextRef device() const override { return on_device_ ? cuda_context(0).value() : nullptr; }
 
    private:
     EchoEngine& engine_;
+    const bool on_device_;
     const ModelSignature signature_{.inputs = {{.type = DataType::f32, .shape = {-1, 4}, .name = "in"}},
                                     .outputs = {{.type = DataType::f32, .shape = {-1, 4}, .name = "out"}}};
   };
@@ -99,8 +119,9 @@ class SessionOnDevice : public testing::Test {
     cuda_double().heal();
     EXPECT_EQ(cuda_double().depth(), 0);
   }
-  Result<OpenedSession> open(unsigned batch = 1) {
-    return open_session({.model = "echo", .batch_size = batch, .batch_timeout = 0, .engine = &engine_});
+  Result<OpenedSession> open(unsigned batch = 1, const std::string& device = "CUDA:0") {
+    return open_session(
+        {.model = "echo", .device = device, .batch_size = batch, .batch_timeout = 0, .engine = &engine_});
   }
   static Tensor sample(const Ref<MemoryPool>& pool, float value) {
     Tensor made = tensor_in(pool->acquire().value(), input());
@@ -146,6 +167,42 @@ TEST_F(SessionOnDevice, WithoutMemoryForAnyWorkerDoesNotOpen) {
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::exhausted);
   EXPECT_THAT(opened.error().message, HasSubstr("the GPU is full"));
+}
+
+TEST_F(SessionOnDevice, WithoutMemoryForAnyWorkerAutoTakesTheCpu) {
+  for (const int with_memory : {0, 2}) {  // in the trial runs, and behind them
+    engine_.with_memory = with_memory;
+    const auto opened = open(4, "AUTO");
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_FALSE(opened->session->device());
+    ASSERT_EQ(opened->warnings.size(), 1u);
+    EXPECT_THAT(opened->warnings[0], HasSubstr("device=AUTO uses the CPU: "));
+    EXPECT_THAT(opened->warnings[0], HasSubstr("the GPU is full"));
+    const auto stream = stream_of(*opened, MemoryKind::system);
+    ASSERT_TRUE(stream);
+    EXPECT_EQ(run(*stream, sample(stream->input_pool(0), 3)).value(), 3);
+  }
+  engine_.with_memory = 0;
+  engine_.has_cpu = false;
+  const auto neither = open(4, "AUTO");
+  ASSERT_FALSE(neither);
+  EXPECT_EQ(neither.error().code, ErrorCode::exhausted);
+}
+
+// Whoever has sent the sample gets it back then.
+TEST_F(SessionOnDevice, ARunThatFailsIsNotHandedBackBeforeTheDeviceIsDone) {
+  const auto opened = open();
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::system);
+  ASSERT_TRUE(stream);
+  const Tensor one = sample(stream->input_pool(0), 3);
+  ASSERT_EQ(run(*stream, one).value(), 3);
+  const unsigned waits = cuda_double().calls("cuEventSynchronize");
+  engine_.fails = true;
+  EXPECT_FALSE(run(*stream, one));
+  EXPECT_EQ(cuda_double().calls("cuEventSynchronize"), waits + 1);
+  engine_.fails = false;
+  EXPECT_EQ(run(*stream, one).value(), 3);
 }
 
 // At whatever call the memory runs out or the device goes away: the sample fails in one line, no other one is

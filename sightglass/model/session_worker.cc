@@ -124,12 +124,9 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   const size_t rows = form.rows_for(samples.size(), bool(device_));
   Status status = bind_inputs(form, samples, rows);
   if (status) status = bind_outputs(form, samples, rows);
-  if (status) {
-    status = run_bound(form, samples);
-  } else if (CudaStream* stream = model_request_->stream()) {
-    // What is on its way to the device still reads the samples, which others get back now.
-    (void)stream->finish();
-  }
+  if (status) status = run_bound(form, samples);
+  // What is on its way to the device still reads the samples, which others get back now.
+  if (CudaStream* stream = status ? nullptr : model_request_->stream()) (void)stream->finish();
   for (MemoryRef& place : places_) place = nullptr;
   note_outcome(samples, status);
   return status;

@@ -37,17 +37,22 @@ Result<bool> DeviceBoxes::find(std::span<const Tensor> outputs) {
   outputs_.clear();
   addresses_.clear();
   const Context* device = nullptr;
+  // Before anybody is asked: outputs that have been asked for on the device stay there, and the CPU would
+  // have to fetch those of each frame by themselves.
+  for (const Tensor& output : outputs) {
+    const bool is_read = output.type == DataType::f32 || output.type == DataType::f16;
+    if (!is_read || output.type != outputs[0].type || !output.dense()) return false;
+  }
   for (const Tensor& output : outputs) {
     auto there = device_tensor(output);
     if (!there) return forward_error(there);
     if (!there->memory) return false;
     const size_t bytes = there->bytes(), size = there->memory->size();
     const Context* its = there->memory->context();
-    const bool fits = there->dense() && bytes <= size && there->offset <= size - bytes &&
+    const bool fits = bytes <= size && there->offset <= size - bytes &&
                       there->offset % size_of(there->type) == 0 && its &&
                       (!device || device->same_device(*its));
-    const bool is_read = there->type == DataType::f32 || there->type == DataType::f16;
-    if (!fits || !is_read || (!outputs_.empty() && there->type != type_)) return false;
+    if (!fits) return false;
     device = its;
     type_ = there->type;
     addresses_.push_back(cuda_pointer(*there));

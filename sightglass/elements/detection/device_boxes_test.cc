@@ -18,6 +18,8 @@
 #include "sightglass/flow/flow.h"
 #include "sightglass/memory/copy_ledger.h"
 #include "sightglass/memory/cuda/cuda.h"
+#include "sightglass/memory/cuda/device_bytes.h"
+#include "sightglass/memory/system/system_memory.h"
 #include "tests/cuda/driver_double.h"
 
 namespace sightglass {
@@ -397,6 +399,36 @@ TEST_F(DeviceBoxesTest, AFrameThatFailsIsAnErrorAndTheNextIsFound) {
     EXPECT_EQ(frame.regions.size(), regions) << "after failing from call " << call;
   }
   EXPECT_GT(failures, 3u);
+}
+
+// Asking keeps the outputs of a session on the device, from where the CPU fetches them frame by frame.
+TEST_F(DeviceBoxesTest, OutputsThatTheKernelsDoNotReadAreNotAskedFor) {
+  class Watched final : public SystemMemory, public DeviceBytes {
+   public:
+    Watched() : SystemMemory(nullptr, 4096) {}
+    Result<DevicePlace> on_device() override {
+      ++asked;
+      return DevicePlace{};
+    }
+    int asked = 0;
+  };
+  const auto memory = make_ref<Watched>();
+  DeviceBoxes boxes;
+  const auto find = [&](DataType first, DataType second, int64_t step) {
+    Tensor one{.type = first, .shape = {1, 4, 8}};
+    one.strides = {int64_t(32 * size_of(first)), int64_t(8 * size_of(first)), step * int64_t(size_of(first))};
+    one.memory = memory;
+    Tensor other = one;
+    other.type = second;
+    const Tensor outputs[] = {one, other};
+    return boxes.find(outputs).value();
+  };
+  EXPECT_FALSE(find(DataType::i32, DataType::i32, 1));
+  EXPECT_FALSE(find(DataType::f32, DataType::i32, 1));
+  EXPECT_FALSE(find(DataType::f32, DataType::f32, 2));
+  EXPECT_EQ(memory->asked, 0);
+  EXPECT_FALSE(find(DataType::f32, DataType::f32, 1));
+  EXPECT_EQ(memory->asked, 1);
 }
 
 TEST_F(DeviceBoxesTest, WithoutKernelsTheCpuFindsThem) {

@@ -121,6 +121,7 @@ Status TensorPostprocYolo::configure(const Format& input, const Format&) {
   if (!layout) return forward_error(layout);
   layout_ = std::move(*layout);
   boxes_ = numbers_ = -1;
+  is_declined_ = false;
   layers_.clear();
   if (layout_.rows < 0) {
     if (auto set = set_anchors(); !set) return set;
@@ -264,6 +265,7 @@ SuppressionOptions TensorPostprocYolo::suppression_options() const {
 }
 
 Result<bool> TensorPostprocYolo::find_on_device() {
+  if (is_declined_) return false;
   auto there = device_.find(outputs_);
   if (auto warning = device_.take_warning(); !warning.empty()) warnings_.push_back(std::move(warning));
   if (!there || !*there) return there;
@@ -276,7 +278,10 @@ Result<bool> TensorPostprocYolo::find_on_device() {
     for (size_t i = 0; task && i < layers_.size(); ++i)
       if (!add_grid(*task, i, layers_[i].grid, layers_[i].rules, layers_[i].first_source, device_)) task = {};
   }
-  if (!task) return false;
+  if (!task) {
+    is_declined_ = true;  // not asked for any more, so that the outputs come to the CPU with their batch
+    return false;
+  }
   if (auto done = device_.run(*task, suppression_options()); !done) return forward_error(done);
   return true;
 }

@@ -112,6 +112,7 @@ class TensorPostprocYolo final : public TransformInplace {
   Suppression suppression_;
   DeviceBoxes device_;
   bool is_on_device_ = false;        // where kept_ has been found
+  bool is_declined_ = false;         // the kernels do not take what the model gives
   std::span<const Candidate> kept_;  // of the frame
   std::vector<std::string> warnings_;
   MaskMemory mask_memory_;

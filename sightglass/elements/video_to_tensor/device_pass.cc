@@ -8,10 +8,12 @@ namespace sightglass {
 
 Result<std::unique_ptr<DevicePass>> DevicePass::make(const VideoInfo& video, const PreprocessOptions& options,
                                                      size_t row_axis, size_t channel_axis) {
+  if (auto plan = CudaPreprocessPlan::make(video, options); !plan) return forward_error(plan);
   std::unique_ptr<DevicePass> pass(new DevicePass(video, options, row_axis, channel_axis));
   auto context = default_context(MemoryKind::cuda);
-  if (!context) return forward_error(context);
-  if (Status opened = pass->open(*context); !opened) return forward_error(opened);
+  Status opened = context ? pass->open(*context) : forward_error(context);
+  // With several devices the first one may be full or broken, and the pictures lie on another.
+  if (!opened && cuda_devices() < 2) return forward_error(opened);
   return pass;
 }
 
@@ -52,6 +54,16 @@ Result<bool> DevicePass::add(const Frame& frame, const Crop& part, size_t place)
           "(device=CUDA:N)",
           from->description(), to->description());
     item.strides[p] = int(plane.strides[0]);
+    // What a kernel reads at once: samples of p010 have two bytes, and both chroma samples of a pixel are
+    // one.
+    const bool is_wide = video_.format == PixelFormat::p010,
+               is_pair = p == 1 && video_.format == PixelFormat::nv12;
+    const unsigned unit = is_wide ? (p == 1 ? 4 : 2) : is_pair ? 2 : 1;
+    if (item.planes[p] % unit || plane.strides[0] % unit)
+      return fail(
+          ErrorCode::unsupported,
+          "on CUDA plane {} of {} has to lie at multiples of {} bytes, not at {} with rows of {} bytes", p,
+          to_string(video_.format), unit, item.planes[p] % unit, plane.strides[0]);
   }
   item.slot = cuda_pointer(tensor_) + (place ? place * uint64_t(tensor_.strides[0]) : 0);
   items_.push_back(item);
@@ -63,7 +75,7 @@ Result<bool> DevicePass::add(const Frame& frame, const Crop& part, size_t place)
 Status DevicePass::run() {
   if (!tensor_.memory) return {};
   const Context* device = tensor_.memory->context();
-  if (device && !device->same_device(*context_))
+  if (device && !(context_ && device->same_device(*context_)))
     if (Status opened = open(ContextRef(const_cast<Context*>(device))); !opened) return opened;
   for (const MemoryRef& picture : pictures_)
     if (Status ordered = static_cast<CudaMemory&>(*picture).wait_in(stream_->get()); !ordered) return ordered;
@@ -76,9 +88,11 @@ Status DevicePass::run() {
                                             .pixel = tensor_.strides[row_axis_ + 1] / size,
                                             .channel = tensor_.strides[channel_axis_] / size};
   Status status = preprocessor_->run(items_, layout, stream_->get());
-  if (!status) return status;
-  auto done = stream_->fence();
-  if (!done) return forward_error(done);
+  auto done = status ? stream_->fence() : Result<Ref<Fence>>(forward_error(status));
+  if (!done) {
+    (void)stream_->finish();  // earlier launches still use the pictures and the tensor, which go back now
+    return forward_error(done);
+  }
   memory.set_fence(*done);
   under_way_.push_back({*std::move(done), std::move(pictures_)});
   pictures_ = spare_.empty() ? std::vector<MemoryRef>() : std::move(spare_.back());

@@ -21,14 +21,15 @@ namespace sightglass {
 class DevicePass {
  public:
   // Loads the kernels for the first device, to say what does not work; another one may follow with the
-  // pictures.
+  // pictures, and where there are several the first one need not work.
   static Result<std::unique_ptr<DevicePass>> make(const VideoInfo& video, const PreprocessOptions& options,
                                                   size_t row_axis, size_t channel_axis);
   ~DevicePass();
 
   // Forgets what has been added and not run.
   void begin(const Tensor& tensor);
-  // False: the picture is not what was agreed. An error: it lies on another device than the tensor.
+  // False: the picture is not what was agreed. An error: it lies on another device than the tensor, or at
+  // addresses that the kernels cannot read.
   Result<bool> add(const Frame& frame, const Crop& part, size_t place);
   Status run();
   const Affine& affine(size_t index) const { return items_[index].affine; }  // of those added, after run()

@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <format>
+#include <tuple>
+
 #include "sightglass/elements/video_to_tensor/video_to_tensor.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/map_to.h"
@@ -98,6 +101,73 @@ TEST_F(DevicePasses, WhatWasAddedBeforeAFailureIsNotRunLater) {
   EXPECT_EQ(pushed_[0].batch.size(), 1u);
   EXPECT_EQ(cuda_double().calls("cuLaunchKernel"), before + 1);
   EXPECT_EQ(cuda_double().calls("cuStreamWaitEvent"), waits) << "for pictures that are not of the batch";
+}
+
+TEST_F(DevicePasses, WhatHasBeenLaunchedBeforeAFailureIsWaitedFor) {
+  auto pass = DevicePass::make(small, {.canvas = {16, 16}, .planar = true}, 2, 1);
+  ASSERT_TRUE(pass) << pass.error().message;
+  const Frame frame = picture(0);
+  const auto add_two_launches = [&] {
+    (*pass)->begin(tensor(40));
+    for (size_t i = 0; i < 40; ++i) ASSERT_TRUE((*pass)->add(frame, {0, 0, 64, 32}, i).value());
+  };
+  for (const unsigned launch : {1u, 2u}) {
+    add_two_launches();
+    const unsigned waits = cuda_double().calls("cuEventSynchronize");
+    cuda_double().fail("cuLaunchKernel", launch, test::launch_failed);
+    EXPECT_FALSE((*pass)->run());
+    EXPECT_EQ(cuda_double().calls("cuEventSynchronize"), waits + 1);
+    cuda_double().heal();
+  }
+  add_two_launches();
+  EXPECT_TRUE((*pass)->run());
+}
+
+TEST_F(DevicePasses, PicturesThatTheKernelsCannotReadAreAnError) {
+  for (const auto& [format, plane, unit] :
+       {std::tuple(PixelFormat::nv12, 1, 2), {PixelFormat::p010, 0, 2}, {PixelFormat::p010, 1, 4}}) {
+    VideoInfo video = small;
+    video.format = format;
+    auto pass = DevicePass::make(video, {.canvas = {16, 16}, .planar = true}, 2, 1);
+    ASSERT_TRUE(pass) << pass.error().message;
+    // Planes somewhere in one block, which has room for them.
+    const MemoryRef block = allocate_cuda(first_, 64 * 32 * 8).value();
+    Frame frame;
+    for (size_t p = 0; p < 2; ++p) {
+      Tensor tensor{.offset = p * 64 * 32 * 4, .type = DataType::u8, .layout = Layout::hw};
+      tensor.shape = {p ? 16 : 32, 64};
+      tensor.strides = {256, 1};
+      tensor.memory = block;
+      frame.tensors.push_back(tensor);
+    }
+    (*pass)->begin(tensor(1));
+    EXPECT_TRUE((*pass)->add(frame, {0, 0, 64, 32}, 0).value());
+    for (const bool is_stride : {false, true}) {
+      Frame odd = frame;
+      Tensor& moved = odd.tensors[size_t(plane)];
+      if (is_stride)
+        moved.strides = {256 + unit / 2, 1};
+      else
+        moved.offset += size_t(unit / 2);
+      const auto added = (*pass)->add(odd, {0, 0, 64, 32}, 0);
+      ASSERT_FALSE(added);
+      EXPECT_EQ(added.error().code, ErrorCode::unsupported);
+      EXPECT_THAT(added.error().message, HasSubstr(std::format("multiples of {} bytes", unit)));
+    }
+  }
+}
+
+TEST_F(DevicePasses, TheFirstDeviceNeedNotWork) {
+  cuda_double().fail("cuStreamCreate", 1, test::out_of_memory);
+  auto pass = DevicePass::make(small, {.canvas = {16, 16}, .planar = true}, 2, 1);
+  cuda_double().heal();
+  ASSERT_TRUE(pass) << pass.error().message;
+  (*pass)->begin(tensor(1));
+  ASSERT_TRUE((*pass)->add(picture(0), {0, 0, 64, 32}, 0).value());
+  EXPECT_TRUE((*pass)->run());
+  // What no device can do is said at once.
+  EXPECT_FALSE(DevicePass::make(
+      small, {.canvas = {16, 16}, .interpolation = Interpolation::area, .planar = true}, 2, 1));
 }
 
 TEST_F(DevicePasses, ALaunchThatFailsIsAnErrorAndTheNextOneWorks) {

@@ -1,6 +1,7 @@
 #include "sightglass/memory/cuda/cuda_block.h"
 
 #include <format>
+#include <shared_mutex>
 #include <utility>
 
 #include "sightglass/memory/copy_ledger.h"

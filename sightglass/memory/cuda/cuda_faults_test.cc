@@ -1,10 +1,14 @@
 // What happens when a device or its driver fails; with the driver of tests/cuda, so that it does.
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -138,6 +142,27 @@ TEST_F(CudaFaults, AFenceOpensForSuccessOnlyAndSaysWhatWentWrong) {
   ASSERT_FALSE(failed);
   EXPECT_THAT(failed.error().message, HasSubstr("work on a CUDA device has failed"));
   expect_one_line(failed.error());
+}
+
+TEST(CudaAllocations, WhoWaitsToBeAloneGivesUpAndHoldsUpNobody) {
+  CudaAllocations allocations;
+  {
+    const std::shared_lock allocates(allocations);
+    const std::unique_lock alone(allocations, std::chrono::milliseconds(1));
+    EXPECT_FALSE(alone.owns_lock());
+    const std::shared_lock another(allocations);
+  }
+  std::unique_lock alone(allocations, std::chrono::milliseconds(1));
+  ASSERT_TRUE(alone.owns_lock());
+  EXPECT_FALSE(std::unique_lock(allocations, std::chrono::milliseconds(1)).owns_lock());
+  std::atomic<bool> is_alone = true;
+  std::thread later([&] {
+    const std::shared_lock allocates(allocations);
+    EXPECT_FALSE(is_alone);
+  });
+  is_alone = false;
+  alone.unlock();
+  later.join();
 }
 
 // ONNX Runtime records graphs such that calls of other threads fail and spoil the recording, unless those

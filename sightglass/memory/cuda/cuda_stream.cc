@@ -79,6 +79,34 @@ Result<Ref<MemoryPool>> make_pinned_pool(const ContextRef& context, size_t block
   return Ref<MemoryPool>(make_ref<UserPinnedPool>(*std::move(device), block_size));
 }
 
+bool CudaAllocations::try_lock_for(std::chrono::nanoseconds most) {
+  const auto until = std::chrono::steady_clock::now() + most;
+  std::unique_lock lock(mutex_);
+  if (!changed_.wait_until(lock, until, [this] { return !is_wanted_; })) return false;
+  is_wanted_ = true;
+  if (changed_.wait_until(lock, until, [this] { return sharing_ == 0; })) return true;
+  is_wanted_ = false;
+  changed_.notify_all();
+  return false;
+}
+
+void CudaAllocations::unlock() {
+  const std::lock_guard lock(mutex_);
+  is_wanted_ = false;
+  changed_.notify_all();
+}
+
+void CudaAllocations::lock_shared() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return !is_wanted_; });
+  ++sharing_;
+}
+
+void CudaAllocations::unlock_shared() {
+  const std::lock_guard lock(mutex_);
+  if (--sharing_ == 0) changed_.notify_all();
+}
+
 CudaAllocations& cuda_allocations() {
   static CudaAllocations& mutex = *new CudaAllocations;  // used until the process is gone
   return mutex;

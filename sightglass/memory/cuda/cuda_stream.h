@@ -10,10 +10,11 @@
 // One thread at a time. Needs no CUDA header.
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <shared_mutex>
 
 #include "sightglass/core/result.h"
 #include "sightglass/core/tensor.h"
@@ -57,26 +58,20 @@ inline uint64_t address_of(const void* data) { return reinterpret_cast<uintptr_t
 Result<Ref<MemoryPool>> make_pinned_pool(const ContextRef& context, size_t block_size);
 
 // A graph of work cannot be captured while any thread allocates on the device. This library's allocations
-// hold the mutex shared; who captures holds it alone, and is let in before those who come later. Not to be
-// taken again by a thread that has it.
+// hold the mutex shared; who captures holds it alone, and is let in before those who come later, as long as
+// it is willing to wait. Not to be taken again by a thread that has it.
 class CudaAllocations {
  public:
-  void lock() {
-    const std::lock_guard first(turnstile_);
-    mutex_.lock();
-  }
-  void unlock() { mutex_.unlock(); }
-  void lock_shared() {
-    {
-      const std::lock_guard pass(turnstile_);
-    }
-    mutex_.lock_shared();
-  }
-  void unlock_shared() { mutex_.unlock_shared(); }
+  bool try_lock_for(std::chrono::nanoseconds most);
+  void unlock();
+  void lock_shared();
+  void unlock_shared();
 
  private:
-  std::mutex turnstile_;  // held by who waits to be alone
-  std::shared_mutex mutex_;
+  std::mutex mutex_;  // of the following
+  std::condition_variable changed_;
+  size_t sharing_ = 0;
+  bool is_wanted_ = false;  // somebody waits to be alone, or is
 };
 CudaAllocations& cuda_allocations();
 

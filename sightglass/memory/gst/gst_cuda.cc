@@ -62,6 +62,33 @@ Status check_context(GObject* theirs, const Context& ours) {
               "start the decoder together with what reads its frames, in one pipeline");
 }
 
+// The context of the last memory, of all frames of a pipeline the same, so that its property is read once.
+// Weak, since another one may come to lie where it was.
+struct LastContext {
+  GWeakRef theirs;
+  ContextRef ours;
+  LastContext() { g_weak_ref_init(&theirs, nullptr); }
+  ~LastContext() { g_weak_ref_clear(&theirs); }
+  bool is(GObject* context) {
+    gpointer const alive = g_weak_ref_get(&theirs);
+    if (alive) g_object_unref(alive);
+    return alive && alive == context;
+  }
+};
+
+Result<ContextRef> context_of(GObject* theirs) {
+  thread_local LastContext last;
+  if (last.is(theirs)) return last.ours;
+  gint device = 0;
+  if (theirs) g_object_get(theirs, "cuda-device-id", &device, nullptr);
+  auto context = cuda_context(device);
+  if (!context || !theirs) return context;
+  if (auto status = check_context(theirs, **context); !status) return forward_error(status);
+  g_weak_ref_set(&last.theirs, theirs);
+  last.ours = *context;
+  return context;
+}
+
 struct Mapped {
   GstBuffer* buffer;
   GstMemory* memory;
@@ -73,22 +100,8 @@ struct Mapped {
 bool is_cuda_memory(GstMemory* memory) { return gst_memory_is_type(memory, "gst.cuda.memory"); }
 
 Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory, Access access) {
-  // Of all frames of a pipeline the same, so that the property is read once.
-  thread_local struct {
-    GObject* theirs = nullptr;
-    ContextRef ours;
-  } last;
-  GObject* const theirs = reinterpret_cast<CudaMemoryHead*>(memory)->context;
-  if (!last.ours || last.theirs != theirs) {
-    gint device = 0;
-    if (theirs) g_object_get(theirs, "cuda-device-id", &device, nullptr);
-    auto context = cuda_context(device);
-    if (!context) return forward_error(context);
-    if (theirs)
-      if (auto status = check_context(theirs, **context); !status) return forward_error(status);
-    last.theirs = theirs;
-    last.ours = *std::move(context);
-  }
+  auto context = context_of(reinterpret_cast<CudaMemoryHead*>(memory)->context);
+  if (!context) return forward_error(context);
   auto mapped = std::make_unique<Mapped>(Mapped{buffer, memory, {}});
   // That it is written to makes what the CPU has of it stale.
   const int flags = access == Access::read ? GST_MAP_READ : GST_MAP_READWRITE;
@@ -98,7 +111,7 @@ Result<MemoryRef> wrap_cuda_memory(GstBuffer* buffer, GstMemory* memory, Access 
   if (buffer) gst_buffer_ref(buffer);
   const auto address = reinterpret_cast<uint64_t>(mapped->map.data);
   const size_t size = mapped->map.size;
-  auto block = wrap_cuda(last.ours, address, size, [held = std::move(mapped)]() noexcept {
+  auto block = wrap_cuda(*context, address, size, [held = std::move(mapped)]() noexcept {
     gst_memory_unmap(held->memory, &held->map);
     gst_memory_unref(held->memory);
     if (held->buffer) gst_buffer_unref(held->buffer);

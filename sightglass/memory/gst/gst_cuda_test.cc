@@ -49,6 +49,24 @@ void surface_allocator_init(SurfaceAllocator* self) {
   GST_OBJECT_FLAG_SET(self, GST_ALLOCATOR_FLAG_CUSTOM_ALLOC);
 }
 
+// A context of theirs, as far as its property goes.
+struct DeviceContext {
+  GObject base;
+  int device;
+};
+struct DeviceContextClass {
+  GObjectClass base;
+};
+G_DEFINE_TYPE(DeviceContext, device_context, G_TYPE_OBJECT)
+void device_context_class_init(DeviceContextClass* klass) {
+  klass->base.get_property = [](GObject* self, guint, GValue* value, GParamSpec*) {
+    g_value_set_int(value, reinterpret_cast<DeviceContext*>(self)->device);
+  };
+  g_object_class_install_property(
+      &klass->base, 1, g_param_spec_int("cuda-device-id", nullptr, nullptr, 0, 7, 0, G_PARAM_READABLE));
+}
+void device_context_init(DeviceContext*) {}
+
 class GstCuda : public testing::Test {
  protected:
   static void SetUpTestSuite() { gst_init(nullptr, nullptr); }
@@ -135,6 +153,22 @@ TEST_F(GstCuda, ACopyThatFailsIsAnError) {
   const auto owned = writing.own(again.get(), info_);  // there is nothing to copy it with
   ASSERT_FALSE(owned);
   EXPECT_EQ(owned.error().code, ErrorCode::unsupported);
+}
+
+TEST_F(GstCuda, AContextWhereAnotherOneWasIsItsOwn) {
+  for (const int device : {1, 0, 1, 0}) {  // freed and made again, mostly at the same address
+    auto* const theirs = static_cast<DeviceContext*>(g_object_new(device_context_get_type(), nullptr));
+    theirs->device = device;
+    const BufferPtr buffer = buffer_of(surface());
+    GstMemory* const memory = gst_buffer_peek_memory(buffer.get(), 0);
+    reinterpret_cast<Surface*>(memory)->context = &theirs->base;
+    for (int i = 0; i < 2; ++i) {
+      const auto wrapped = wrap_cuda_memory(buffer.get(), memory);
+      ASSERT_TRUE(wrapped) << wrapped.error().message;
+      EXPECT_EQ((*wrapped)->context(), cuda_context(device).value().get());
+    }
+    g_object_unref(theirs);
+  }
 }
 
 // What GStreamer has of it on the CPU becomes stale by that, and its elements wait.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <shared_mutex>
 
@@ -16,6 +17,7 @@ namespace {
 constexpr const char* graph_option = "gpu_graph_id";  // of a run; -1: neither recorded nor replayed
 // The provider first runs as usual, then records; once more, so that the recording has been played.
 constexpr int recording_runs = 3;
+constexpr std::chrono::seconds recording_wait{2};  // for those who allocate
 
 size_t bytes_of(const OnnxPort& port, const Shape& shape) {
   return size_t(shape.elements()) * size_of(port.info.type);
@@ -167,6 +169,7 @@ class OnnxCudaModel::Request final : public ModelRequest {
       auto bound = bind(*session, inputs, outputs, true);
       if (!bound) return forward_error(bound);
       status = record(**bound);
+      if (!status && status.error().code == ErrorCode::unavailable) break;  // the same again, and a long wait
       if (!status) continue;
       bound_.push_back(*std::move(bound));
       break;
@@ -188,7 +191,9 @@ class OnnxCudaModel::Request final : public ModelRequest {
       return copied;
     }
     const bool known = std::ranges::all_of(outputs, [](const Binding& output) { return output.data; });
-    return known ? run_bound(outputs) : run_once(outputs);
+    const Status status = known ? run_bound(outputs) : run_once(outputs);
+    if (!status) (void)stream()->finish();  // the inputs are the caller's again
+    return status;
   }
 
   void set_interrupted(bool interrupted) override { is_interrupted_ = interrupted; }
@@ -286,10 +291,15 @@ class OnnxCudaModel::Request final : public ModelRequest {
       (void)stream()->finish();
       return std::unexpected(to_error(error));
     }
-    const std::unique_lock nobody_allocates(cuda_allocations());
+    // Another model that is being loaded may hold it for minutes, and who waits here holds up everybody.
+    const std::unique_lock nobody_allocates(cuda_allocations(), recording_wait);
+    if (!nobody_allocates)
+      return fail(ErrorCode::unavailable,
+                  "the device is in use by what allocates on it, such as a model that is loaded");
     try {
       for (int i = 0; i < recording_runs; ++i) bound.session->session->Run(bound.options, bound.binding);
     } catch (const Ort::Exception& error) {
+      (void)stream()->finish();
       return std::unexpected(to_error(error));
     }
     const Status finished = stream()->finish();
@@ -308,7 +318,6 @@ class OnnxCudaModel::Request final : public ModelRequest {
       if (!(*bound)->is_recorded) allocates.lock();
       (*bound)->session->session->Run((*bound)->options, (*bound)->binding);
     } catch (const Ort::Exception& error) {
-      (void)stream()->finish();  // the inputs are the caller's again
       return std::unexpected(to_error(error));
     }
     Status status;
@@ -337,7 +346,6 @@ class OnnxCudaModel::Request final : public ModelRequest {
         adopt_output(std::move(values[i]), model_.outputs_[i],
                      std::shared_ptr<Ort::Session>(session_, session_->session.get()), outputs[i]);
     } catch (const Ort::Exception& error) {
-      (void)stream()->finish();
       return std::unexpected(to_error(error));
     }
     return {};

@@ -75,9 +75,16 @@ Result<OnnxDevice> choose_device(const OnnxMachine& machine, std::string_view te
 }
 
 Result<std::vector<std::string>> each_device(const OnnxMachine& machine, std::string_view pattern) {
-  if (auto first = machine.find_cuda(0); !first) return not_usable(pattern, first.error(), 0);
+  // Whoever opens them leaves out those that do not work; here it is enough that one does.
+  const int count = machine.cuda_devices();
+  auto usable = machine.find_cuda(0);
+  if (!usable) {
+    const Error first = usable.error();
+    for (int i = 1; i < count && !usable; ++i) usable = machine.find_cuda(i);
+    if (!usable) return not_usable(pattern, first, 0);
+  }
   std::vector<std::string> names;
-  for (int i = 0; i < machine.cuda_devices(); ++i) names.push_back(std::format("CUDA:{}", i));
+  for (int i = 0; i < count; ++i) names.push_back(std::format("CUDA:{}", i));
   return names;
 }
 

@@ -119,6 +119,16 @@ TEST(OnnxDeviceChoice, WhoNamesADeviceGetsItOrTheReason) {
 TEST(OnnxDeviceChoice, AStarStandsForEachDevice) {
   EXPECT_EQ(each_device(machine(3, 3, ""), "CUDA:*").value(),
             (std::vector<std::string>{"CUDA:0", "CUDA:1", "CUDA:2"}));
+  // The first one need not work.
+  OnnxMachine second = machine(3, 3, "");
+  second.find_cuda = [find = second.find_cuda](int index) -> Result<OnnxCuda> {
+    if (index != 1) return fail(ErrorCode::exhausted, "card {} is full", index);
+    return find(index);
+  };
+  EXPECT_EQ(each_device(second, "CUDA:*").value(), (std::vector<std::string>{"CUDA:0", "CUDA:1", "CUDA:2"}));
+  const auto broken = each_device(machine(2, 0, no_provider), "CUDA:*");
+  ASSERT_FALSE(broken);
+  EXPECT_EQ(broken.error().message, "device=CUDA:* is not usable: " + no_provider + "; usable: CPU");
   const auto none = each_device(machine(0, 0, no_driver), "CUDA:*");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message, "device=CUDA:* is not usable: " + no_driver + "; usable: CPU");

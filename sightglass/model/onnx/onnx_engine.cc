@@ -21,6 +21,12 @@ struct ProviderOptions {
   ProviderSettings cuda, tensorrt;
 };
 
+// Options of providers that have to agree with where the tensors lie.
+bool is_ours(std::string_view key) {
+  if (!key.starts_with("cuda.") && !key.starts_with("trt.")) return false;
+  return key.ends_with(".device_id") || key.ends_with("user_compute_stream");
+}
+
 Status apply_config(Ort::SessionOptions& options, std::string_view config, LoadedThreads& threads,
                     ProviderOptions& providers) {
   const auto entries = parse_config(config);
@@ -55,6 +61,9 @@ Status apply_config(Ort::SessionOptions& options, std::string_view config, Loade
     } else if (key == "execution_mode") {
       if (value != "sequential" && value != "parallel") return wrong("sequential or parallel");
       options.SetExecutionMode(value == "parallel" ? ORT_PARALLEL : ORT_SEQUENTIAL);
+    } else if (is_ours(key)) {
+      return fail(ErrorCode::invalid_argument,
+                  "config: {} cannot be set: the device is what device= says (device=CUDA:1)", key);
     } else if (key.starts_with("cuda.") && key.size() > 5) {
       providers.cuda.emplace_back(key.substr(5), value);
     } else if (key.starts_with("trt.") && key.size() > 4) {

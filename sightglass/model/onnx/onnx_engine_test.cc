@@ -131,6 +131,9 @@ TEST(OnnxEngine, ChecksItsConfiguration) {
   for (const char* wrong : {"intra_op_num_threads=two", "allow_spinning=maybe", "graph_optimization_level=7",
                             "execution_mode=", "x"})
     EXPECT_EQ(error_of(path, with(wrong)).code, ErrorCode::invalid_argument) << wrong;
+  for (const char* ours :
+       {"cuda.device_id=1", "trt.device_id=1", "cuda.user_compute_stream=7", "trt.user_compute_stream=7"})
+    EXPECT_TRUE(names(error_of(path, with(ours)), "the device is what device= says")) << ours;
 }
 
 TEST(OnnxEngine, ThroughputRunsOneThreadPerRequestAndLatencyAllForOne) {
