@@ -198,6 +198,9 @@ Status ModuleRunner::start_sinks() {
     if (!settings) return forward_error(settings);
     auto sink = SinkRunner::open(*settings);
     if (!sink) return forward_error(sink);
+    // Of its outbox, which it could not take up whole.
+    if (const auto status = (*sink)->status(); !status.last_error.empty())
+      log_.warning("sink " + status.name, status.last_error);
     outlet_->add(std::move(*sink));
   }
   return outlet_->start();

@@ -1,13 +1,25 @@
 #include "sightglass/module/source_runner.h"
 
 #include <chrono>
+#include <exception>
 #include <utility>
 
 namespace sightglass::module {
 
 namespace {
 constexpr auto time_to_give_up = std::chrono::seconds(2);
+
+// On a thread of the runner's own nobody is there to catch what an adapter throws.
+template <class Call>
+Status caught(Call&& call) {
+  try {
+    return call();
+  } catch (const std::exception& thrown) {
+    return fail(ErrorCode::internal, "{}", thrown.what());
+  }
 }
+
+}  // namespace
 
 SourceRunner::SourceRunner(std::string name, std::unique_ptr<adapters::Source> source,
                            std::unique_ptr<adapters::Deliver> ingress, std::function<void()> ended)
@@ -28,7 +40,7 @@ Status SourceRunner::start() {
   if (state_->is_cancelled) return cancelled();
   // On a thread of its own, which can be left behind: it may ask servers and names that never answer.
   thread_ = std::jthread([state = state_] {
-    auto started = state->source->start();
+    auto started = caught([&] { return state->source->start(); });
     const std::scoped_lock inner(state->mutex);
     state->started = std::move(started);
     state->changed.notify_all();
@@ -59,7 +71,7 @@ void SourceRunner::cancel() {
 
 void SourceRunner::run() {
   thread_ = std::jthread([state = state_](std::stop_token stop) {
-    auto status = state->source->run(*state->ingress, stop);
+    auto status = caught([&] { return state->source->run(*state->ingress, stop); });
     if (!status && status.error().code == ErrorCode::cancelled) status = {};
     std::function<void()> ended;
     {

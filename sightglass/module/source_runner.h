@@ -27,8 +27,10 @@ class SourceRunner {
   void cancel();
   void run();
   void request_stop() { thread_.request_stop(); }
-  // Takes nothing more in; what has nothing to acknowledge is stopped.
+  // Takes nothing more in; what has nothing to acknowledge is stopped. One that was left behind takes nothing
+  // in, and another thread is in it.
   void drain() {
+    if (is_left_behind_) return;
     if (!state_->source->drain()) request_stop();
   }
   adapters::Source& source() { return *state_->source; }

@@ -195,8 +195,8 @@ bool SegmentReader::read(std::span<const uint8_t>& body, stream::Payload& payloa
 Result<std::vector<fs::path>> segments_of(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (segment_time(entry.path())) found.push_back(entry.path());
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (segment_time(entry->path())) found.push_back(entry->path());
   if (error) return fail(ErrorCode::not_found, "{}: {}", folder.string(), error.message());
   std::ranges::sort(found);
   return found;

@@ -81,15 +81,16 @@ void FolderList::look() {
   const auto now = Clock::now();
   std::map<std::string, Seen> growing;
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(options_.folder, error)) {
-    const std::string name = entry.path().filename();
+  for (fs::directory_iterator entry(options_.folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
     // Names with a leading dot are those of files that somebody is still writing.
     if (name.starts_with('.') || fnmatch(options_.pattern.c_str(), name.c_str(), 0) != 0) continue;
     if (done_.contains(name) || given_.contains(name)) continue;
     std::error_code gone;
-    if (!entry.is_regular_file(gone) || gone) continue;
-    const uintmax_t size = entry.file_size(gone);
-    const auto time = entry.last_write_time(gone);
+    if (!entry->is_regular_file(gone) || gone) continue;
+    const uintmax_t size = entry->file_size(gone);
+    const auto time = entry->last_write_time(gone);
     if (gone) continue;
     if (options_.watch) {
       const auto before = growing_.find(name);
@@ -100,7 +101,7 @@ void FolderList::look() {
               .first->second;
       if (now - seen.since < options_.settle) continue;
     }
-    found.push_back({entry.path(), time});
+    found.push_back({entry->path(), time});
   }
   growing_ = std::move(growing);
   std::ranges::sort(found, [this](const File& a, const File& b) {

@@ -22,6 +22,7 @@ SinkQueue::SinkQueue(const SinkQueueLimits& limits, SinkSpill spill, Told on_dro
       spill_(std::move(spill)),
       ring_(limits.records + limits.reserve) {
   assert(limits_.policy != QueuePolicy::spill || (spill_.file && spill_.encode && spill_.decode));
+  if (spill_.file) counts_.last_error = spill_.file->notice();
 }
 
 SinkQueue::~SinkQueue() {
@@ -116,6 +117,10 @@ SinkQueue::Status SinkQueue::spill(SinkItem& item) {
   spill_.encode(item, bytes);
   // All that is older is in memory: this one too, where there is room, and it need not be read.
   const bool stays = is_read() && fits(item);
+  // All that may throw comes first: the batch and what stands for it here are to agree.
+  if (leaving_.size() == leaving_.capacity()) leaving_.reserve(std::max<size_t>(64, 2 * leaving_.size()));
+  if (!batch_writer_.joinable())
+    batch_writer_ = std::jthread([this](const std::stop_token& stop) { write_in_time(stop); });
   // What cannot be said as bytes stays in memory, where it is counted if it goes.
   sightglass::Status added = bytes.size() == begin
                                  ? fail(ErrorCode::unsupported, "a record that cannot be spilled")
@@ -135,8 +140,6 @@ SinkQueue::Status SinkQueue::spill(SinkItem& item) {
   }
   if (file.batched() == 1) {
     batch_due_ = std::chrono::steady_clock::now() + batch_time;
-    if (!batch_writer_.joinable())
-      batch_writer_ = std::jthread([this](const std::stop_token& stop) { write_in_time(stop); });
     batch_begun_.notify_one();
   }
   if (stays) {
@@ -161,6 +164,8 @@ bool SinkQueue::make_room_on_disk(const SinkItem& item) {
 }
 
 SinkQueue::Status SinkQueue::keep_in_memory(SinkItem& item) {
+  if (!is_read()) read_back();
+  if (!is_read() && !item.keep) return drop(item);
   if (!item.keep && !fits(item)) drop_waiting(item, [](const SinkItem&) { return true; });
   if (!(item.keep ? fits_reserve() : fits(item))) return drop(item);
   take(item);
@@ -308,6 +313,7 @@ SinkQueue::Counts SinkQueue::counts() const {
   if (spill_.file) {
     counts.spill_records = spill_.file->unread() + leaving_.size();
     counts.spill_bytes = spill_.file->bytes();
+    counts.spill_dropped += spill_.file->damaged();
   }
   return counts;
 }

@@ -13,9 +13,11 @@
 //   drop_to_keyframe  a stream's records go until its next keyframe; that replaces what waits of its stream
 //   spill             to disk, in order, up to its limit; then its oldest segment goes. What is on disk
 //                     survives a crash and counts as stored, told to on_spilled; while memory has room it
-//                     stays there as well, and is not read back. A disk that fails is drop_oldest, too
+//                     stays there as well, and is not read back. A disk that fails is drop_oldest, too; where
+//                     older records wait on it that memory lacks, the newcomer goes, for the order's sake
 // Records marked `keep` (EOS, StreamUpdate) are never dropped: a reserve of places is theirs; when even that
-// is used up, push() waits like block. Every record that is dropped from memory is told to on_dropped, once.
+// is used up, push() waits like block. One that a failing disk does not take comes before what waits there
+// and memory has no room for. Every record that is dropped from memory is told to on_dropped, once.
 //
 // Records go to disk in batches, one system call for all of them: when 64 KiB have come together, at the
 // latest 5 ms after the first (a thread of the queue's own sees to that), and always before the sink gets
@@ -78,10 +80,10 @@ class SinkQueue {
   enum class Status : uint8_t { taken, dropped, full, closed };
   struct Counts {
     uint64_t pushed = 0, delivered = 0, dropped = 0;
-    uint64_t records = 0, bytes = 0;  // in memory, popped ones included
-    uint64_t spilled = 0, spill_dropped = 0, spill_errors = 0;
-    uint64_t spill_records = 0, spill_bytes = 0;  // on disk
-    std::string last_error;                       // of the disk
+    uint64_t records = 0, bytes = 0;                            // in memory, popped ones included
+    uint64_t spilled = 0, spill_dropped = 0, spill_errors = 0;  // dropped: damaged ones (SpillFile) too
+    uint64_t spill_records = 0, spill_bytes = 0;                // on disk
+    std::string last_error;                                     // of the disk
   };
 
   using Told = std::function<void(const SinkItem&)>;

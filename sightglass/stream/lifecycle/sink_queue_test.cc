@@ -464,6 +464,50 @@ TEST_F(SinkSpillTest, RecordsThatNobodyUnderstandsAreCountedAndPassed) {
   EXPECT_EQ(sink.queue.counts().spill_bytes, 0u);
 }
 
+TEST_F(SinkSpillTest, RecordThatNeverFitsTakesNoOtherWithIt) {
+  SinkSpill large = spill();
+  large.encode = [encode = large.encode](const SinkItem& from, std::vector<uint8_t>& bytes) {
+    if (number(from) == 8) return bytes.resize(bytes.size() + (64 << 10));
+    encode(from, bytes);
+  };
+  Sink sink(limits, std::move(large));
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(sink.push(i), i == 8 ? Status::dropped : Status::taken);
+  EXPECT_EQ(sink.dropped, std::vector{8}) << "older ones are on disk: memory would bring it before them";
+  EXPECT_EQ(sink.queue.counts().spill_dropped, 0u);
+  std::vector<int> got;
+  while (!sink.queue.is_empty())
+    for (const int more : sink.take()) got.push_back(more);
+  EXPECT_EQ(got, (std::vector{0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11}));
+}
+
+TEST_F(SinkSpillTest, WhatTheDiskDoesNotTakeComesBehindWhatItHas) {
+  SinkSpill some = spill();
+  some.encode = [encode = some.encode](const SinkItem& from, std::vector<uint8_t>& bytes) {
+    if (number(from) < 100) encode(from, bytes);
+  };
+  Sink sink(limits, std::move(some));
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(sink.push(i), Status::taken);
+  EXPECT_EQ(sink.take(4), range(0, 4));
+  EXPECT_EQ(sink.push(100), Status::taken);
+  EXPECT_EQ(sink.push(101, {.keep = true}), Status::taken);
+  EXPECT_EQ(sink.take(), (std::vector{4, 5, 100, 101}));
+  EXPECT_TRUE(sink.queue.is_empty());
+}
+
+TEST_F(SinkSpillTest, DamageOnDiskIsCountedAsDropped) {
+  Sink sink(limits, spill());
+  for (int i = 0; i < 10; ++i) sink.push(i);
+  EXPECT_EQ(sink.take(1), range(0, 1));  // by now the others are on disk
+  for (const auto& entry : fs::directory_iterator(folder_))
+    if (entry.path().extension() == ".spill") fs::resize_file(entry.path(), 16 + 2 * 112);
+  std::vector<int> got;
+  while (!sink.queue.is_empty())
+    for (const int more : sink.take()) got.push_back(more);
+  const auto counts = sink.queue.counts();
+  EXPECT_GT(counts.spill_dropped, 0u);
+  EXPECT_EQ(counts.pushed, counts.delivered + counts.spill_dropped);
+}
+
 TEST_F(SinkSpillTest, DiskThatFailsIsDropOldest) {
   auto made = spill();
   fs::remove_all(folder_);  // no segment can be made any more

@@ -100,6 +100,13 @@ void close_file(int& file) {
   if (file >= 0) close(std::exchange(file, -1));
 }
 
+// After a failed open(): it may work later, so that nothing is lost yet.
+bool is_short_of_something() {
+  return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == EINTR;
+}
+
+std::string name_of(uint64_t segment) { return std::format("{:012}{}", segment, extension); }
+
 }  // namespace
 
 SpillFile::SpillFile(std::string folder, const Limits& limits)
@@ -112,7 +119,7 @@ SpillFile::~SpillFile() {
 }
 
 std::string SpillFile::path(uint64_t segment) const {
-  return std::format("{}/{:012}{}", folder_, segment, extension);
+  return std::format("{}/{}", folder_, name_of(segment));
 }
 
 Result<std::unique_ptr<SpillFile>> SpillFile::open(const std::string& folder, const Limits& limits) {
@@ -137,20 +144,20 @@ Status SpillFile::lock() {
   return {};
 }
 
-// What stands at `offset`. `torn`: nothing behind it can be read.
-Result<SpillFile::Found> SpillFile::look(int file, const Segment& segment, uint64_t offset,
-                                         std::vector<uint8_t>& record) const {
+// What stands at `offset`. `torn`: nothing behind it can be read; `unreadable`: nor can it itself.
+SpillFile::Found SpillFile::look(int file, const Segment& segment, uint64_t offset,
+                                 std::vector<uint8_t>& record) const {
   if (offset >= segment.bytes) return Found::end;
   RecordHeader header;
   const ssize_t got = read_all(file, &header, sizeof(header), off_t(offset));
-  if (got < 0) return failed("reading", path(segment.number));
+  if (got < 0) return Found::unreadable;
   if (got == ssize_t(sizeof(header)) && header == end_mark) return Found::end;
   if (got < ssize_t(sizeof(header)) || header.check != check_of(header, segment.number, offset) ||
       header.size > limits_.most_record || header.size > segment.bytes - offset - sizeof(header))
     return Found::torn;
   record.resize(header.size);
   const ssize_t bytes = read_all(file, record.data(), header.size, off_t(offset + sizeof(header)));
-  if (bytes < 0) return failed("reading", path(segment.number));
+  if (bytes < 0) return Found::unreadable;
   if (bytes < ssize_t(header.size)) return Found::torn;
   return crc32c(record) == header.crc ? Found::record : Found::damaged;
 }
@@ -158,12 +165,11 @@ Result<SpillFile::Found> SpillFile::look(int file, const Segment& segment, uint6
 Status SpillFile::recover() {
   std::error_code error;
   std::vector<uint64_t> numbers;
-  for (const auto& entry : fs::directory_iterator(folder_, error)) {
-    const std::string name = entry.path().filename().string();
+  for (fs::directory_iterator entry(folder_, error), last; !error && entry != last; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
     uint64_t number = 0;
-    const char* const end = name.data() + name.size() - std::min(name.size(), extension.size());
-    if (!name.ends_with(extension) || std::from_chars(name.data(), end, number).ptr != end) continue;
-    numbers.push_back(number);
+    std::from_chars(name.data(), name.data() + name.size(), number);
+    if (name == name_of(number)) numbers.push_back(number);
   }
   if (error) return fail(ErrorCode::io, "{}: cannot be read: {}", folder_, error.message());
   std::ranges::sort(numbers);
@@ -195,23 +201,27 @@ Status SpillFile::recover_segment(uint64_t number) {
     return {};
   }
   int file = ::open(name.c_str(), O_RDWR | O_CLOEXEC);
-  if (file < 0) return failed("opening", name);
+  if (file < 0) {
+    if (is_short_of_something()) return failed("opening", name);
+    if (errno != ENOENT) set_aside(name);
+    ++damaged_;
+    return {};
+  }
   struct stat status{};
   SegmentHeader header;
   Segment segment{.number = number};
   if (fstat(file, &status) == 0) segment.bytes = uint64_t(status.st_size);
-  const bool is_ours = read_all(file, &header, sizeof(header), 0) == ssize_t(sizeof(header)) &&
-                       header.magic == SegmentHeader{}.magic && header.number == number;
+  header.magic = {};
+  const ssize_t got = read_all(file, &header, sizeof(header), 0);
+  const bool is_begun = got == 0 || (got > 0 && header.magic == std::array<char, 8>{});
+  const bool is_ours =
+      got == ssize_t(sizeof(header)) && header.magic == SegmentHeader{}.magic && header.number == number;
   uint64_t offset = data_start;
   if (number == committed_.segment)
     offset = std::clamp(committed_.offset, data_start, std::max(data_start, segment.bytes));
+  bool is_readable = is_ours || is_begun;
   for (bool reads_on = is_ours; reads_on;) {
-    auto found = look(file, segment, offset, scratch_);
-    if (!found) {
-      close_file(file);
-      return forward_error(found);
-    }
-    switch (*found) {
+    switch (look(file, segment, offset, scratch_)) {
       case Found::record:
       case Found::damaged:  // counted as such when it is met
         ++segment.unread;
@@ -224,18 +234,33 @@ Status SpillFile::recover_segment(uint64_t number) {
         reads_on = false;
         if (offset < segment.bytes && ftruncate(file, off_t(offset)) == 0) segment.bytes = offset;
         break;
+      case Found::unreadable:  // what comes behind it stays as it is: another disk may read it
+        ++damaged_;
+        is_readable = reads_on = false;
+        break;
     }
   }
   close_file(file);
-  if (!is_ours) ++damaged_;
+  if (!is_ours && !is_begun) ++damaged_;
   if (segment.unread == 0) {
-    fs::remove(name, ignored);
+    if (is_readable)
+      fs::remove(name, ignored);
+    else
+      set_aside(name);
     return {};
   }
   unread_ += segment.unread;
   bytes_ += segment.bytes;
   segments_.push_back(segment);
   return {};
+}
+
+// Of another version of Sightglass, or of a disk that fails: somebody may still want what is in it.
+void SpillFile::set_aside(const std::string& name) {
+  const std::string aside = name + ".unreadable";
+  std::error_code error;
+  fs::rename(name, aside, error);
+  if (!error && notice_.empty()) notice_ = std::format("{}: cannot be read, and was set aside", aside);
 }
 
 // What a segment may grow to: an eighth of what the disk has for us, so that dropping the oldest leaves most.
@@ -282,6 +307,9 @@ void SpillFile::sync_names() const {
 }
 
 Status SpillFile::finish_segment() {
+  // What a reused file has beyond its end is not counted, and must not take room. A failure costs that alone.
+  if (write_ >= 0) [[maybe_unused]]
+    const int cut = ftruncate(write_, off_t(segments_.back().bytes));
   if (write_ >= 0 && limits_.sync == SpillSync::per_segment && fdatasync(write_) != 0)
     return failed("syncing", path(segments_.back().number));
   // Only now: a segment that is delivered before it is full never has to be on the disk itself.
@@ -299,15 +327,16 @@ Status SpillFile::end_record(bool is_kept) {
   const size_t size = batch_.size() - batch_end_;
   assert(size >= sizeof(RecordHeader));
   const size_t bytes = size - sizeof(RecordHeader);
-  if (bytes > limits_.most_record)
+  // The second: it does not fit even where all others have made room.
+  if (bytes > limits_.most_record || size + 2 * data_start > limits_.most_bytes)
     return fail(ErrorCode::invalid_argument, "a record of {} bytes is too large to be spilled", bytes);
   if (bytes_ + batch_end_ + size + data_start > limits_.most_bytes)
     return fail(ErrorCode::exhausted, "{}: {} MiB of records are there, the limit", folder_, bytes_ >> 20);
   const RecordHeader header{.size = uint32_t(bytes),
                             .crc = crc32c(std::span(batch_).subspan(batch_end_ + sizeof(RecordHeader)))};
   std::memcpy(batch_.data() + batch_end_, &header, sizeof(header));
-  batch_end_ += size;
   batched_.push_back({.bytes = size, .is_kept = is_kept});
+  batch_end_ += size;
   return {};
 }
 
@@ -408,20 +437,22 @@ Result<bool> SpillFile::read(std::vector<uint8_t>& record) {
       close_file(read_);
       const std::string name = path(segment->number);
       read_ = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
-      if (read_ < 0) return failed("opening", name);
+      if (read_ < 0 && is_short_of_something()) return failed("opening", name);
       open_for_read_ = segment->number;
     }
-    auto found = look(read_, *segment, read_place_.offset, record);
-    if (!found) return forward_error(found);
-    if (*found == Found::torn || *found == Found::end) {  // damaged since it was written: the rest is lost
+    const Found found = read_ < 0 ? Found::unreadable : look(read_, *segment, read_place_.offset, record);
+    if (found != Found::record && found != Found::damaged) {  // since it was written: the rest is lost
       damaged_ += segment->unread;
       unread_ -= std::exchange(segment->unread, 0);
+      read_place_.offset = segment->bytes;
+      // The next ones go where they can be read, also after a restart.
+      if (segment->number == segments_.back().number) close_file(write_);
       continue;
     }
     read_place_.offset += sizeof(RecordHeader) + record.size();
     --segment->unread;
     --unread_;
-    if (*found == Found::damaged) {
+    if (found == Found::damaged) {
       ++damaged_;
       continue;
     }

@@ -11,9 +11,11 @@
 // these two (bound to the segment and the place in it) and bytes; nothing but zeros follows the last one.
 // `position` beside them says what is delivered; after a crash records may be read once more: at least once.
 // A torn tail (power cut, kill -9 while writing) is cut off when the folder is opened; a damaged record is
-// skipped and counted. The last segment that was delivered becomes the next one to be written, under the name
-// `spare` meanwhile: a file that the system has in memory costs a fraction of a new one. What it still holds
-// of its earlier life has another segment's checks.
+// skipped and counted, and so is what the disk cannot read, or a segment that somebody has removed; one of
+// another version becomes NNNNNNNNNNNN.spill.unreadable when the folder is opened. The last segment that was
+// delivered becomes the next one to be written, under the name `spare` meanwhile: a file that the system has
+// in memory costs a fraction of a new one. What it still holds of its earlier life has another segment's
+// checks.
 //
 // On a disk that gets full segments become smaller, an eighth of what there is, so that the oldest can make
 // room without everything going. A full disk is an error of write(), and what was there stays readable.
@@ -52,7 +54,8 @@ class SpillFile {
   SpillFile& operator=(const SpillFile&) = delete;
 
   // The record's bytes are appended to what this answers, and end_record() takes them into the batch. Until
-  // it does it may be asked again; otherwise the next begin_record() forgets them.
+  // it does it may be asked again; otherwise the next begin_record() forgets them. invalid_argument: it is
+  // larger than all that may be there.
   std::vector<uint8_t>& begin_record();
   // `is_kept`: who has added it has it still; it counts as read, and there must be none that is not.
   Status end_record(bool is_kept = false);
@@ -75,6 +78,8 @@ class SpillFile {
   uint64_t records() const { return unread_ + reading_.size(); }  // not committed
   uint64_t bytes() const { return bytes_; }                       // of segments, but for the spare one
   uint64_t damaged() const { return damaged_; }  // records and tails that were given up since open()
+  // Which file open() has set aside, the first one; empty: none.
+  const std::string& notice() const { return notice_; }
 
  private:
   struct Segment {
@@ -87,7 +92,7 @@ class SpillFile {
     size_t bytes = 0;  // with its header
     bool is_kept = false;
   };
-  enum class Found : uint8_t { record, damaged, end, torn };
+  enum class Found : uint8_t { record, damaged, end, torn, unreadable };
   SpillFile(std::string folder, const Limits& limits);
   std::string path(uint64_t segment) const;
   std::string spare_path() const { return folder_ + "/spare"; }
@@ -100,7 +105,8 @@ class SpillFile {
   void sync_names() const;
   Status write_run(size_t& first, size_t& from);
   Status write_position();
-  Result<Found> look(int file, const Segment& segment, uint64_t offset, std::vector<uint8_t>& record) const;
+  Found look(int file, const Segment& segment, uint64_t offset, std::vector<uint8_t>& record) const;
+  void set_aside(const std::string& name);
   void remove_front(bool reuses);
   void drop_spare();
 
@@ -117,6 +123,7 @@ class SpillFile {
   size_t batch_end_ = 0;
   std::vector<Batched> batched_;
   std::vector<uint8_t> scratch_;
+  std::string notice_;
 };
 
 }  // namespace sightglass::stream

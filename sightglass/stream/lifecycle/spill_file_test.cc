@@ -271,11 +271,92 @@ TEST_F(SpillFileTest, ForeignAndEmptyFilesDoNoHarm) {
   std::ofstream(folder_ + "/000000000004.spill");
   std::ofstream(folder_ + "/readme.txt") << "hello";
   std::ofstream(folder_ + "/position") << "garbage";
+  std::ofstream(folder_ + "/5.spill") << "another's name";
+  std::ofstream(folder_ + "/.spill") << "none at all";
   auto file = open();
   EXPECT_EQ(file->unread(), 0u);
+  EXPECT_EQ(file->damaged(), 1u);
+  EXPECT_TRUE(fs::exists(folder_ + "/000000000003.spill.unreadable")) << "of another version, perhaps";
+  EXPECT_TRUE(file->notice().contains("000000000003.spill.unreadable")) << file->notice();
+  EXPECT_FALSE(fs::exists(folder_ + "/000000000004.spill"));
   ASSERT_TRUE(file->append(record(1)));
   EXPECT_EQ(read_all(*file), std::vector<uint32_t>{1});
   EXPECT_TRUE(fs::exists(folder_ + "/readme.txt"));
+  EXPECT_TRUE(fs::exists(folder_ + "/5.spill"));
+  EXPECT_TRUE(fs::exists(folder_ + "/.spill"));
+}
+
+TEST_F(SpillFileTest, RecordsAfterADamageAreReadAlsoAfterARestart) {
+  {
+    auto file = open();
+    for (uint32_t i = 0; i < 10; ++i) ASSERT_TRUE(file->append(record(i)));
+    overwrite(segments()[0], 16 + 5 * 112 + 3, '\x7f');  // a length
+    EXPECT_EQ(read_all(*file), range(0, 5));
+    EXPECT_EQ(file->damaged(), 5u);
+    for (uint32_t i = 10; i < 15; ++i) ASSERT_TRUE(file->append(record(i)));
+    EXPECT_EQ(file->unread(), 5u);
+    std::vector<uint8_t> bytes;
+    ASSERT_TRUE(*file->read(bytes));
+    EXPECT_EQ(bytes, record(10));
+    ASSERT_TRUE(file->commit(6));
+  }
+  auto file = open();
+  EXPECT_EQ(read_all(*file), range(11, 15));
+}
+
+TEST_F(SpillFileTest, SegmentThatSomebodyHasRemovedIsPassedAndCounted) {
+  auto file = open(small);
+  for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(file->append(record(i)));
+  const auto all = segments();
+  ASSERT_GT(all.size(), 2u);
+  fs::remove(all.front());
+  fs::remove(all.back());  // the one being written
+  const auto got = read_all(*file);
+  ASSERT_FALSE(got.empty());
+  EXPECT_EQ(got, range(got.front(), got.back() + 1));
+  EXPECT_EQ(file->damaged(), 100 - got.size());
+  EXPECT_EQ(file->unread(), 0u);
+  ASSERT_TRUE(file->append(record(100)));
+  EXPECT_EQ(read_all(*file), std::vector<uint32_t>{100});
+  ASSERT_TRUE(file->commit(got.size() + 1));
+  EXPECT_TRUE(segments().empty());
+}
+
+// A folder opens like a file, and answers no read: as a disk with a bad place.
+TEST_F(SpillFileTest, SegmentThatCannotBeReadIsSetAside) {
+  {
+    auto file = open(small);
+    for (uint32_t i = 0; i < 100; ++i) ASSERT_TRUE(file->append(record(i)));
+  }
+  const auto bad = segments()[1];
+  fs::remove(bad);
+  fs::create_directory(bad);
+  {
+    auto file = open(small);
+    EXPECT_EQ(file->damaged(), 1u);
+    EXPECT_TRUE(fs::is_directory(bad.string() + ".unreadable"));
+    EXPECT_EQ(read_all(*file).back(), 99u);
+  }
+  const auto first = segments()[0];
+  auto file = open(small);
+  fs::remove(first);
+  fs::create_directory(first);
+  const auto got = read_all(*file);
+  EXPECT_EQ(got.back(), 99u);
+  EXPECT_GT(file->damaged(), 0u);
+}
+
+TEST_F(SpillFileTest, SegmentThatIsFullTakesNoMoreOfTheDiskThanItHolds) {
+  auto file = open(small);
+  for (int round = 0; round < 5; ++round) {
+    uint32_t count = 0;
+    while (segments().size() < 2) ASSERT_TRUE(file->append(record(count++, 100 + 700 * size_t(round))));
+    uint64_t sizes = 0;
+    for (const auto& segment : segments()) sizes += fs::file_size(segment);
+    EXPECT_LE(sizes, file->bytes() + 12 + (round > 0 ? 4096 : 0)) << "its end mark, what it was before";
+    EXPECT_EQ(read_all(*file), range(0, count));
+    ASSERT_TRUE(file->commit(count));
+  }
 }
 
 TEST_F(SpillFileTest, DamageWhileItIsOpenIsSurvived) {
@@ -307,6 +388,11 @@ TEST_F(SpillFileTest, RecordOverTheLimitIsRefused) {
   EXPECT_TRUE(file->append(record(1, 1000)));
   EXPECT_TRUE(file->append({}));
   EXPECT_EQ(file->unread(), 2u);
+  file.reset();
+  file = open(small);
+  const auto status = file->append(record(1, small.most_bytes - 32));
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::invalid_argument) << "others need not make room for it";
 }
 
 // The kernel refuses what goes beyond 8 KiB of a file, in the middle of a record.
