@@ -144,7 +144,7 @@ sources:
         running = 0
         while running < 2 and time.monotonic() < deadline:
             if url is None:
-                said = [line for line in (self.folder / "log").read_text().splitlines() if line.startswith("http://")]
+                said = [line for line in (self.folder / "log").read_text(errors="replace").splitlines() if line.startswith("http://")]
                 url = said[0].strip() if said else None
                 time.sleep(0.05)
                 continue

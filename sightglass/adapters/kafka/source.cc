@@ -162,6 +162,7 @@ class KafkaSource final : public Source {
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
         {"auto.offset.reset", params_.start == Params::Start::latest ? "latest" : "earliest"},
+        {"check.crcs", "true"},  // a record that was broken on its way is fetched again, not refused
         {"queued.max.messages.kbytes", "16384"},
         {"fetch.error.backoff.ms", "100"}};
     if (!params_.group_instance_id.empty())
