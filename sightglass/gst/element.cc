@@ -617,12 +617,4 @@ bool register_element(GstPlugin* plugin, const ElementDesc& desc) {
                                                 instance_init);
 }
 
-void warn_of_dropped_objects(GstElement* element, ResultWriter& results) {
-  if (!results.take_first_drop()) return;
-  GST_ELEMENT_WARNING(element, STREAM, FAILED,
-                      ("%s: a frame has more than %zu objects; those of the highest confidence are kept",
-                       GST_OBJECT_NAME(element), max_objects),
-                      (nullptr));
-}
-
 }  // namespace sightglass::gst

@@ -20,8 +20,4 @@ bool register_element(GstPlugin* plugin, const ElementDesc& desc);
 // are not repeated.
 void post_error(GstElement* element, const Error& error);
 
-// A warning of the element when a frame has had too many objects for the first time.
-class ResultWriter;
-void warn_of_dropped_objects(GstElement* element, ResultWriter& results);
-
 }  // namespace sightglass::gst

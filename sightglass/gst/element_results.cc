@@ -97,4 +97,12 @@ void ElementResults::write_new(const Frame& frame, const FrameBridge& output, Gs
     writer_.write(buffer, output.pixel_size(), {}, nullptr, numbered_);
 }
 
+void warn_of_dropped_objects(GstElement* element, ResultWriter& results) {
+  if (!results.take_first_drop()) return;
+  GST_ELEMENT_WARNING(element, STREAM, FAILED,
+                      ("%s: a frame has more than %zu objects; those of the highest confidence are kept",
+                       GST_OBJECT_NAME(element), max_objects),
+                      (nullptr));
+}
+
 }  // namespace sightglass::gst

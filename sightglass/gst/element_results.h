@@ -52,4 +52,7 @@ class ElementResults {
   Frame numbered_;
 };
 
+// A warning of the element when a frame has had too many objects for the first time.
+void warn_of_dropped_objects(GstElement* element, ResultWriter& results);
+
 }  // namespace sightglass::gst

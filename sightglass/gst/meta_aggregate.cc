@@ -13,6 +13,7 @@
 #include "sightglass/core/frame_join.h"
 #include "sightglass/gst/caps.h"
 #include "sightglass/gst/element.h"
+#include "sightglass/gst/element_results.h"
 #include "sightglass/gst/element_type.h"
 #include "sightglass/gst/frame_bridge.h"
 #include "sightglass/gst/frame_meta.h"

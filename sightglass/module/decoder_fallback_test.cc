@@ -7,7 +7,7 @@
 
 #include "sightglass/module/decoder_table.h"
 #include "sightglass/module/instance_test_support.h"
-#include "sightglass/module/runner_test_support.h"
+#include "sightglass/module/running_module.h"
 
 namespace sightglass::module::testing {
 namespace {
@@ -75,7 +75,7 @@ void stand_in_init(StandIn* self) {
   }
 }
 
-class DecoderFallback : public ::testing::Test {
+class DecoderFallback : public ModuleFixture {
  protected:
   static constexpr int width = 128, height = 96, frames = 12;
 
@@ -87,27 +87,13 @@ class DecoderFallback : public ::testing::Test {
     hardware.is_gone = hardware.goes_away = false;
     hardware.pictures = hardware.surfaces = 0;
   }
-  ~DecoderFallback() override {
-    recorder.reset();
-    module.reset();
-    forget_sink_controls();
-  }
-  void start(ModuleSpec spec = quick_spec()) {
-    auto made = create_module(spec, {.checks = false});
-    ASSERT_TRUE(made) << made.error().to_string();
-    module = std::move(*made);
-    recorder = std::make_unique<Recorder>(*module);
-    const auto started = module->start();
-    ASSERT_TRUE(started) << started.error().to_string();
-  }
   static std::vector<Unit> encoded(const std::string& format) {
     return encode("videoconvert ! video/x-raw,format=" + format + " ! " + h264, width, height, frames,
                   [](int i) { return std::vector<Square>{person_at(8 + i, 20)}; });
   }
   void push(Writer& writer, const Unit& unit) {
     const std::string_view bytes(reinterpret_cast<const char*>(unit.bytes.data()), unit.bytes.size());
-    const auto pushed = module->push(writer.frame(unit.keyframe, bytes), 30'000);
-    EXPECT_TRUE(pushed) << pushed.error().message;
+    ModuleFixture::push(writer.frame(unit.keyframe, bytes));
   }
   void push_all(Writer& writer, const std::vector<Unit>& units) {
     for (const Unit& unit : units) push(writer, unit);
@@ -117,9 +103,6 @@ class DecoderFallback : public ::testing::Test {
       if (element.name == "decoder") return element.last_warning;
     return {};
   }
-
-  std::unique_ptr<Module> module;
-  std::unique_ptr<Recorder> recorder;
 };
 
 TEST_F(DecoderFallback, WhatTheHardwareDecodesStaysThereWithinItsBound) {

@@ -10,7 +10,7 @@
 
 #include "sightglass/adapters/sources/access_units.h"
 #include "sightglass/adapters/sources/frame_messages.h"
-#include "sightglass/module/runner_test_support.h"
+#include "sightglass/module/running_module.h"
 #include "tests/long_form.h"
 
 namespace sightglass::module::testing {
@@ -56,28 +56,7 @@ std::optional<Video> video(std::string_view name, size_t most) {
   return read;
 }
 
-class ModuleStreams : public ::testing::Test {
- protected:
-  ~ModuleStreams() override {
-    recorder.reset();
-    module.reset();
-    forget_sink_controls();
-  }
-  void start(ModuleSpec spec = quick_spec()) {
-    auto made = create_module(spec, {.checks = false});
-    ASSERT_TRUE(made) << made.error().to_string();
-    module = std::move(*made);
-    recorder = std::make_unique<Recorder>(*module);
-    const auto started = module->start();
-    ASSERT_TRUE(started) << started.error().to_string();
-  }
-  void push(stream::Delivery delivery) {
-    const auto pushed = module->push(std::move(delivery), 30'000);
-    EXPECT_TRUE(pushed) << pushed.error().message;
-  }
-  std::unique_ptr<Module> module;
-  std::unique_ptr<Recorder> recorder;
-};
+class ModuleStreams : public ModuleFixture {};
 
 // Three streams of raw pictures at 50 frames a second each, watched for gaps between their results.
 class SteadyStreams {

@@ -1,4 +1,4 @@
-// For tests: a running module with instances that do as they are told, and all that comes out of it.
+// For tests: a running module, and all that comes out of it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,15 +11,18 @@
 
 namespace sightglass::module::testing {
 
-class RunningModule : public ::testing::Test {
+// A module and all that comes out of it.
+class ModuleFixture : public ::testing::Test {
  protected:
-  ~RunningModule() override {
+  ~ModuleFixture() override {
     recorder.reset();
     module.reset();
     forget_sink_controls();
   }
-  void start(ModuleSpec spec = quick_spec()) {
-    auto made = create_module(spec, fake_hooks(world));
+  // With instances of its own.
+  void start(const ModuleSpec& spec = quick_spec()) { start(spec, {.checks = false}); }
+  void start(const ModuleSpec& spec, ModuleHooks hooks) {
+    auto made = create_module(spec, std::move(hooks));
     ASSERT_TRUE(made) << made.error().to_string();
     module = std::move(*made);
     recorder = std::make_unique<Recorder>(*module);
@@ -30,6 +33,19 @@ class RunningModule : public ::testing::Test {
     const auto pushed = module->push(std::move(delivery), deadline_ms);
     EXPECT_TRUE(pushed) << pushed.error().message;
   }
+
+  std::unique_ptr<Module> module;
+  std::unique_ptr<Recorder> recorder;
+};
+
+// With instances that do as they are told.
+class RunningModule : public ModuleFixture {
+ protected:
+  ~RunningModule() override {
+    recorder.reset();
+    module.reset();  // before the world that its instances live in
+  }
+  void start(const ModuleSpec& spec = quick_spec()) { ModuleFixture::start(spec, fake_hooks(world)); }
   void push_frames(Writer& writer, int frames, std::string_view picture = "ok", bool key_first = true) {
     for (int i = 0; i < frames; ++i) push(writer.frame(key_first && i == 0, picture));
   }
@@ -50,8 +66,6 @@ class RunningModule : public ::testing::Test {
   }
 
   FakeWorld world;
-  std::unique_ptr<Module> module;
-  std::unique_ptr<Recorder> recorder;
 };
 
 }  // namespace sightglass::module::testing
