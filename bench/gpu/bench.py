@@ -11,6 +11,7 @@ Parts, each with a time limit of its own, after which what is known is shown:
              and the processor's time beyond the decoder's own; also HEVC
     copies   bytes between device and host by the ledger, per frame
     latency  8 streams at 30 frames/s: p50 and p99 from when a frame is due; then the most streams without a drop
+    cpu      32 streams at 30 frames/s: the processor's time beyond that of the decoder alone at the same rate
     churn    1,000 streams that come and go: memory of the device per stream
     memory   128 streams at once: the most memory of the device
     threads  the processor's time with and without the queues between the stages of the bin
@@ -55,6 +56,7 @@ class Bench:
     churn: tuple[int, int] = (1000, 32)
     peak: int = 128
     live_seconds: float = 10
+    live_streams: int = 32
     most_live: int = 1024
     rows: list[tuple[str, str, str]] = field(default_factory=list)
 
@@ -62,8 +64,9 @@ class Bench:
         self.rows.append((part, what, found))
         print(f"{part:<8} {what}: {found}", flush=True)
 
-    def chain(self, element: str, model: str, batch: int) -> str:
-        return f"{element} model={model} device={self.device} batch-size={batch} nireq=4 model-instance-id=bench"
+    def chain(self, element: str, model: str, batch: int, setting: str = "") -> str:
+        tracker = " ! object_track" if element == "object_detect" else ""
+        return f"{element} model={model} device={self.device} batch-size={batch} nireq=4 model-instance-id=bench{setting}{tracker}"
 
 
 def command_line(bench: Bench, command: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -221,6 +224,31 @@ def latency(bench: Bench) -> None:
         bench.row("latency", f"{name}: streams without a drop", text + ("" if bad else ", more not tried"))
 
 
+def cpu(bench: Bench) -> None:
+    """At their full speed decoders wait for nothing, beside a model they do: so both at the same rate."""
+
+    def at_rate(chain: str) -> float | None:
+        for found in streams_program(
+            bench, "live", bench.clips[0], chain, 60 + bench.live_seconds * 3,
+            streams=bench.live_streams, seconds=bench.live_seconds,
+        ):  # fmt: skip
+            print("        ", json.dumps(found), flush=True)
+            return found["cpu_ms_per_100"] if found["failed"] == 0 and found["dropped"] == 0 else None
+        return None
+
+    for element, model, batch in bench.plan:
+        decoder, both = [], []
+        for _ in range(min(bench.runs, 3)):
+            decoder.append(at_rate(""))
+            both.append(at_rate(bench.chain(element, model, batch)))
+        text = "no answer: streams failed or dropped frames"
+        if None not in decoder + both:
+            text = (
+                f"{median(both) - median(decoder):.1f} ms per 100 frames beyond the decoder's {median(decoder):.1f} (≤ 2)"
+            )
+        bench.row("cpu", f"{Path(model).stem}, batch {batch}, {bench.live_streams} streams at 30 frames/s", text)
+
+
 def churn(bench: Bench) -> None:
     element, model, batch = bench.plan[-1]
     streams, at_once = bench.churn
@@ -265,7 +293,7 @@ def threads(bench: Bench) -> None:
     }
     for name, setting in ways.items():
         for found in streams_program(
-            bench, "peak", bench.clips[0], bench.chain(element, model, batch) + setting, 60,
+            bench, "peak", bench.clips[0], bench.chain(element, model, batch, setting), 60,
             streams=bench.streams, seconds=bench.seconds,
         ):  # fmt: skip
             bench.row("threads", f"{Path(model).stem}: {name}", f"{found['cpu_ms_per_100']:.1f} ms of CPU per 100 frames, {found['fps']:.0f} frames/s")
@@ -336,7 +364,7 @@ def torch(bench: Bench) -> None:
         bench.row("torch", f"{name}, batch 8: PyTorch {found['version']}", f"{found['fps']:.0f} pictures/s{other}")
 
 
-PARTS = {one.__name__: one for one in (speed, copies, latency, churn, memory, threads, kernels, overlay, torch)}
+PARTS = {one.__name__: one for one in (speed, copies, latency, cpu, churn, memory, threads, kernels, overlay, torch)}
 
 
 def run_parts(bench: Bench, wanted: list[str]) -> int:
@@ -374,11 +402,11 @@ def stand_in(build: str, models: Path, clip: Path, wanted: list[str]) -> int:
     bench = Bench(
         root=None, build=build, clips=[clip], plan=[("video_inference", str(models / "mood_batch.onnx"), 8)],
         options=["--cpu", "--warm", "0.1", "--rate", "10"], device="CPU", streams=2, runs=2, seconds=0.3, churn=(12, 3), peak=4,
-        live_seconds=1, most_live=4,
+        live_seconds=1, most_live=4, live_streams=2,
     )  # fmt: skip
     code = run_parts(bench, wanted)
     found = {part for part, _, text in bench.rows if not text.startswith(("0 frames/s", "no answer", "not known"))}
-    missing = [name for name in wanted or ["speed", "copies", "latency", "churn", "memory", "threads"] if name not in found]
+    missing = [name for name in wanted or ["speed", "copies", "latency", "cpu", "churn", "memory", "threads"] if name not in found]
     for name in missing:
         print(f"nothing was measured by {name}", flush=True)
     empty = [what for _, what, text in bench.rows if text.startswith(("0 frames/s", "no answer", "not known"))]

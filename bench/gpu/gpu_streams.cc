@@ -1,7 +1,8 @@
 // What streams on an NVIDIA GPU reach, and the parts that they are made of; bench.py makes the table of it.
 //
 //   gpu_streams turn  decoder alone, model alone and both, in turn, in one process
-//   gpu_streams live  frames at their time: how late results are, and what is dropped
+//   gpu_streams live  frames at their time: how late results are, what is dropped, and the processor's time;
+//                     with an empty TEXT of the decoder alone
 //   gpu_streams churn streams that come and go: what memory stays behind
 //   gpu_streams peak  many streams at once: the most memory
 //
@@ -186,10 +187,14 @@ int live(const Wishes& wishes) {
   const long streams = wishes.count("streams", 8);
   const double seconds = wishes.number("seconds", 10), warm = wishes.number("warm", 3);
   const double rate = wishes.number("rate", 30);  // of the clip
-  auto session = open_model(wishes);              // kept until the end
-  if (!session) {
-    std::fprintf(stderr, "%s\n", session.error().message.c_str());
-    return 1;
+  std::shared_ptr<Session> kept;                  // until the end; none: the decoder alone
+  if (!wishes.text("elements").empty()) {
+    auto session = open_model(wishes);
+    if (!session) {
+      std::fprintf(stderr, "%s\n", session.error().message.c_str());
+      return 1;
+    }
+    kept = *std::move(session);
   }
   ChainWishes chain = wishes.chain(wishes.text("elements"));
   chain.live = true;
@@ -238,10 +243,11 @@ int live(const Wishes& wishes) {
   const auto part = [&](double share) {
     return all.empty() ? 0.0f : all[std::min(all.size() - 1, size_t(share * double(all.size())))];
   };
-  print(std::format(
-      "{{\"streams\": {}, \"failed\": {}, \"seen\": {}, \"dropped\": {}, \"p50_ms\": {:.1f}, "
-      "\"p99_ms\": {:.1f}, \"max_ms\": {:.1f}, \"cores\": {:.2f}}}",
-      streams, failed, all.size(), missing, part(0.5), part(0.99), all.empty() ? 0.0f : all.back(), cores));
+  print(
+      std::format("{{\"streams\": {}, \"failed\": {}, \"seen\": {}, \"dropped\": {}, \"p50_ms\": {:.1f}, "
+                  "\"p99_ms\": {:.1f}, \"max_ms\": {:.1f}, \"cores\": {:.2f}, \"cpu_ms_per_100\": {:.2f}}}",
+                  streams, failed, all.size(), missing, part(0.5), part(0.99),
+                  all.empty() ? 0.0f : all.back(), cores, cores * 1e5 / (rate * double(streams))));
   return failed ? 1 : 0;
 }
 

@@ -33,10 +33,10 @@ def detections(bench: Bench, clip: Path, decoder: str, detector: str) -> list[li
         "metaconvert ! metapublish file-path=/tmp/found.jsonl file-format=json-lines ! fakesink sync=false"
     )
     done = enter(bench, "/usr/bin/gst-launch-1.0", "-q", *text.split())
-    if not out.exists():
-        print(text, done.stdout[-2000:], done.stderr[-2000:])
-        return []
-    return [json.loads(line).get("objects", []) for line in out.read_text().splitlines()]
+    lines = out.read_text().splitlines() if out.exists() else []
+    if done.returncode != 0 or not lines:
+        print(f"exit {done.returncode}: {text}\n", done.stdout[-2000:], done.stderr[-2000:])
+    return [json.loads(line).get("objects", []) for line in lines]
 
 
 def overlap(a: dict, b: dict) -> float:

@@ -205,7 +205,8 @@ class Stream final : public SessionStream {
   }
   Ref<MemoryPool> pool_on_device(const TensorInfo& info) const {
     const int64_t elements = info.shape.elements();
-    auto pool = make_cuda_pool(session_->device(), elements > 0 ? size_t(elements) * size_of(info.type) : 0);
+    auto pool =
+        make_cuda_pool(session_->device(), elements > 0 ? size_t(elements) * size_of(info.type) : 0, true);
     return pool ? *std::move(pool) : nullptr;
   }
   Status check(std::span<const Tensor> inputs) const;

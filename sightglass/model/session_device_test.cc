@@ -2,8 +2,10 @@
 // to.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "sightglass/memory/cuda/cuda.h"
@@ -231,6 +233,72 @@ TEST_F(SessionOnDevice, ASampleThatFailsOnTheDeviceFailsAlone) {
         ASSERT_EQ(run(*stream, one).value(), 7) << "after a failure from call " << call;
       }
     EXPECT_GT(failures, 4);
+  }
+}
+
+// What a model's input is made of when its batch is known: here a number, which is written there.
+class Number final : public DeferredWrite {
+ public:
+  Number(float value, std::vector<size_t>& runs) : value_(value), runs_(runs) {}
+  const void* kind() const override { return &runs_; }
+  Status run(std::span<const Part> parts, CUstream_st*) override {
+    runs_.push_back(parts.size());
+    for (const Part& part : parts) {
+      const auto& number = static_cast<Number&>(*part.write);
+      if (number.fails) return fail(ErrorCode::unavailable, "the picture is gone");
+      std::fill_n(test::host_address(reinterpret_cast<float*>(part.to)), 4, number.value_);
+    }
+    return {};
+  }
+  bool fails = false;
+
+ private:
+  const float value_;
+  std::vector<size_t>& runs_;
+};
+
+TEST_F(SessionOnDevice, WhatIsDeferredIsWrittenTogetherToWhereTheModelReadsIt) {
+  const auto opened = open(4);
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(stream);
+  std::vector<size_t> runs;
+  std::vector<std::vector<Tensor>> outputs(4);
+  const unsigned copies = cuda_double().calls("cuMemcpyAsync");
+  for (size_t i = 0; i < 4; ++i) {
+    const Tensor one = tensor_in(stream->input_pool(0)->acquire().value(), input());
+    ASSERT_TRUE(static_cast<CudaMemory&>(*one.memory).takes_deferred());
+    static_cast<CudaMemory&>(*one.memory).defer(make_ref<Number>(float(i + 1), runs));
+    ASSERT_TRUE(stream->submit({&one, 1}, Time(i), outputs[i]));
+  }
+  for (size_t i = 0; i < 4; ++i)
+    EXPECT_EQ(map(outputs[i].at(0), Access::read)->as<const float>()[3], float(i + 1));
+  EXPECT_EQ(std::accumulate(runs.begin(), runs.end(), size_t(0)), 4u);
+  EXPECT_EQ(cuda_double().calls("cuMemcpyAsync"), copies + runs.size())
+      << "of the outputs of each batch alone";
+}
+
+TEST_F(SessionOnDevice, WhatCannotBeWrittenFailsAlone) {
+  const auto opened = open(4);
+  ASSERT_TRUE(opened) << opened.error().message;
+  const auto stream = stream_of(*opened, MemoryKind::cuda);
+  ASSERT_TRUE(stream);
+  std::vector<size_t> runs;
+  std::vector<std::vector<Tensor>> outputs(4);
+  for (size_t i = 0; i < 4; ++i) {
+    const Tensor one = tensor_in(stream->input_pool(0)->acquire().value(), input());
+    auto number = make_ref<Number>(float(i + 1), runs);
+    number->fails = i == 2;
+    static_cast<CudaMemory&>(*one.memory).defer(std::move(number));
+    ASSERT_TRUE(stream->submit({&one, 1}, Time(i), outputs[i]));
+  }
+  for (size_t i = 0; i < 4; ++i) {
+    const auto mapped = map(outputs[i].at(0), Access::read);
+    ASSERT_EQ(bool(mapped), i != 2);
+    if (mapped)
+      EXPECT_EQ(mapped->as<const float>()[3], float(i + 1));
+    else
+      EXPECT_THAT(mapped.error().message, HasSubstr("the picture is gone"));
   }
 }
 

@@ -128,6 +128,8 @@ Status SessionWorker::run_samples(std::span<Mapped* const> samples) {
   // What is on its way to the device still reads the samples, which others get back now.
   if (CudaStream* stream = status ? nullptr : model_request_->stream()) (void)stream->finish();
   for (MemoryRef& place : places_) place = nullptr;
+  waiting_.clear();
+  writes_.clear();
   note_outcome(samples, status);
   return status;
 }
@@ -249,6 +251,12 @@ Status SessionWorker::place_input(const Form& form, std::span<Mapped* const> sam
       if (tensor.type != type || !dense(tensor))
         return fail(ErrorCode::not_negotiated, "on the device inputs are dense {}, not {}", to_string(type),
                     to_string(tensor.type));
+      if (auto write = static_cast<CudaMemory&>(*tensor.memory).deferred(); write && tensor.offset == 0) {
+        waiting_.push_back({write.get(), target});
+        writes_.push_back(std::move(write));
+        on_device_->shared(bytes);
+        continue;
+      }
       if (Status ordered = stream.wait_for(tensor); !ordered) return ordered;
       from = cuda_pointer(tensor);
       on_device_->copied(bytes);
@@ -266,7 +274,24 @@ Status SessionWorker::place_input(const Form& form, std::span<Mapped* const> sam
     }
     if (Status copied = stream.copy(target, from, bytes); !copied) return copied;
   }
-  return {};
+  return run_deferred();
+}
+
+// Those of a kind together.
+Status SessionWorker::run_deferred() {
+  Status status;
+  while (!waiting_.empty() && status) {
+    const void* const kind = waiting_.front().write->kind();
+    parts_.clear();
+    std::erase_if(waiting_, [&](const DeferredWrite::Part& part) {
+      if (part.write->kind() != kind) return false;
+      parts_.push_back(part);
+      return true;
+    });
+    status = parts_.front().write->run(parts_, model_request_->stream()->get());
+  }
+  waiting_.clear();
+  return status;
 }
 
 bool SessionWorker::is_on_device(const Tensor& tensor) const {

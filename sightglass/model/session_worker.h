@@ -1,5 +1,6 @@
 // Runs batches: one thread's share of a session. The samples' inputs are bound where they lie when they lie
-// behind each other, else gathered; the outputs become parts of the run's outputs.
+// behind each other, else gathered; on a device they are copied, or written straight, to where the model
+// reads them. The outputs become parts of the run's outputs.
 #pragma once
 
 #include <memory>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "sightglass/memory/copy_ledger.h"
+#include "sightglass/memory/cuda/deferred_write.h"
 #include "sightglass/memory/mapping.h"
 #include "sightglass/model/engine.h"
 #include "sightglass/model/request_queue.h"
@@ -44,6 +46,7 @@ class SessionWorker final : public RequestQueue::Runner {
   Status bind_inputs(const Form& form, std::span<Mapped* const> samples, size_t rows);
   Status gather_input(const Form& form, std::span<Mapped* const> samples, size_t input, size_t rows);
   Status place_input(const Form& form, std::span<Mapped* const> samples, size_t input);
+  Status run_deferred();
   bool is_on_device(const Tensor& tensor) const;
   Result<std::byte*> scratch_for(size_t input, size_t bytes);
   Status bind_outputs(const Form& form, std::span<Mapped* const> samples, size_t rows);
@@ -67,6 +70,8 @@ class SessionWorker final : public RequestQueue::Runner {
   std::vector<Binding> inputs_, outputs_;
   std::vector<MemoryRef> places_;  // of the outputs
   std::vector<Ref<SystemMemory>> scratch_;
+  std::vector<Ref<DeferredWrite>> writes_;  // until the run is done
+  std::vector<DeferredWrite::Part> waiting_, parts_;
 };
 
 }  // namespace sightglass

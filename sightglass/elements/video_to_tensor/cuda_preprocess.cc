@@ -1,6 +1,7 @@
 #include "sightglass/elements/video_to_tensor/cuda_preprocess.h"
 
 #include <algorithm>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -51,6 +52,7 @@ Result<CudaPreprocessPlan> CudaPreprocessPlan::make(const VideoInfo& video,
     return fail(ErrorCode::unsupported, "on CUDA pictures cannot be {}", to_string(video.format));
   plan.kernel_ = kernel_name(video.format, options.type);
   plan.video_ = video;
+  plan.video_.frame_rate = {0, 1};
   plan.options_ = options;
 
   cuda::Batch& batch = plan.batch_;
@@ -77,50 +79,57 @@ Result<CudaPreprocessPlan> CudaPreprocessPlan::make(const VideoInfo& video,
   return plan;
 }
 
-LaunchSize CudaPreprocessPlan::next(std::span<Item>& items, const SlotLayout& layout) {
-  batch_.row_stride = layout.row, batch_.pixel_stride = layout.pixel, batch_.value_stride = layout.channel;
-  const size_t count = std::min<size_t>(items.size(), cuda::most_tasks);
-  for (size_t i = 0; i < count; ++i) {
-    Item& item = items[i];
-    const Placement placement = place(options_.rule, video_.pixel_aspect, item.crop, options_.canvas);
-    item.affine = affine(placement, video_);
-    cuda::Task& task = batch_.task[i];
-    for (size_t c = 0; c < parts_.size(); ++c) {
-      const auto& part = parts_[c];
-      task.parts[c] = {.data = reinterpret_cast<const unsigned char*>(item.planes[part.plane]) + part.offset,
-                       .stride = item.strides[part.plane],
-                       .step = plane_layout(video_.format, part.plane).pixel_bytes};
-    }
-    task.x = axis(placement.x), task.y = axis(placement.y);
-    task.out = reinterpret_cast<void*>(item.slot);
+cuda::Task CudaPreprocessPlan::task(Item& item) const {
+  const Placement placement = place(options_.rule, video_.pixel_aspect, item.crop, options_.canvas);
+  item.affine = affine(placement, video_);
+  cuda::Task task{};
+  for (size_t c = 0; c < parts_.size(); ++c) {
+    const auto& part = parts_[c];
+    task.parts[c] = {.data = reinterpret_cast<const unsigned char*>(item.planes[part.plane]) + part.offset,
+                     .stride = item.strides[part.plane],
+                     .step = plane_layout(video_.format, part.plane).pixel_bytes};
   }
-  batch_.tasks = int(count);
-  items = items.subspan(count);
+  task.x = axis(placement.x), task.y = axis(placement.y);
+  task.out = reinterpret_cast<void*>(item.slot);
+  return task;
+}
+
+cuda::Batch CudaPreprocessPlan::batch(const SlotLayout& layout) const {
+  cuda::Batch batch = batch_;
+  batch.row_stride = layout.row, batch.pixel_stride = layout.pixel, batch.value_stride = layout.channel;
+  return batch;
+}
+
+LaunchSize CudaPreprocessPlan::launch_size(size_t tasks) const {
   return {.grid = {blocks(batch_.width, block_width * values_per_thread), blocks(batch_.height, block_height),
-                   unsigned(count)},
+                   unsigned(tasks)},
           .block = {block_width, block_height, 1}};
 }
 
-Result<std::unique_ptr<CudaPreprocessor>> CudaPreprocessor::make(const ContextRef& context,
-                                                                 const VideoInfo& video,
-                                                                 const PreprocessOptions& options) {
+Result<std::shared_ptr<const CudaPreprocessor>> CudaPreprocessor::shared(const ContextRef& context,
+                                                                         const VideoInfo& video,
+                                                                         const PreprocessOptions& options) {
   auto plan = CudaPreprocessPlan::make(video, options);
   if (!plan) return forward_error(plan);
   auto module = CudaModule::load(context, video_to_tensor_kernels);
   if (!module) return forward_error(module);
   auto kernel = (*module)->kernel(plan->kernel().c_str());
   if (!kernel) return forward_error(kernel);
-  return std::unique_ptr<CudaPreprocessor>(
+  static std::mutex mutex;
+  static std::vector<std::weak_ptr<const CudaPreprocessor>>& all =
+      *new std::vector<std::weak_ptr<const CudaPreprocessor>>;
+  const std::lock_guard lock(mutex);
+  std::erase_if(all, [](const auto& one) { return one.expired(); });
+  for (const auto& one : all)
+    if (auto known = one.lock(); known && known->module_ == *module && known->plan_ == *plan) return known;
+  std::shared_ptr<const CudaPreprocessor> made(
       new CudaPreprocessor(*std::move(module), *kernel, *std::move(plan)));
+  all.push_back(made);
+  return made;
 }
 
-Status CudaPreprocessor::run(std::span<Item> items, const SlotLayout& layout, CUstream_st* stream) {
-  while (!items.empty()) {
-    const LaunchSize size = plan_.next(items, layout);
-    if (auto status = launch(module_->context(), kernel_, size, stream, &plan_.batch()); !status)
-      return status;
-  }
-  return {};
+Status CudaPreprocessor::run(std::span<Item> items, const SlotLayout& layout, CUstream_st* stream) const {
+  return run(items.size(), [&](size_t i) { return plan_.task(items[i]); }, layout, stream);
 }
 
 }  // namespace sightglass

@@ -33,7 +33,7 @@ void preprocess_on_cuda(benchmark::State& state, const Case& wanted) {
                                   .planar = true,
                                   .type = wanted.type,
                                   .range = {0, 1}};
-  auto made = CudaPreprocessor::make(*context, video, options);
+  auto made = CudaPreprocessor::shared(*context, video, options);
   if (!made) return state.SkipWithError(made.error().message);
 
   // As a decoder's surfaces: one picture per slot for whole pictures, else one for all.

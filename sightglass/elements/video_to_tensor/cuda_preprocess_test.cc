@@ -40,11 +40,11 @@ TEST(CudaKernels, AreThereAsTextWithoutAnythingToInclude) {
 }
 
 TEST(CudaPreprocessOptions, SaysWhatItCannotDo) {
-  const auto bicubic = CudaPreprocessor::make({}, video(PixelFormat::nv12, 64, 48),
-                                              {.canvas = {32, 32}, .interpolation = Interpolation::bicubic});
+  const auto bicubic = CudaPreprocessor::shared(
+      {}, video(PixelFormat::nv12, 64, 48), {.canvas = {32, 32}, .interpolation = Interpolation::bicubic});
   ASSERT_FALSE(bicubic);
   EXPECT_EQ(bicubic.error().code, ErrorCode::unsupported);
-  const auto wide = CudaPreprocessor::make({}, video(PixelFormat::gray16, 64, 48), {.canvas = {32, 32}});
+  const auto wide = CudaPreprocessor::shared({}, video(PixelFormat::gray16, 64, 48), {.canvas = {32, 32}});
   ASSERT_FALSE(wide);
   EXPECT_THAT(wide.error().message, testing::HasSubstr("GRAY16"));
 }
@@ -135,16 +135,19 @@ class CudaPreprocess : public testing::TestWithParam<Runs> {
                         const CudaPreprocessor::SlotLayout& layout) {
     auto plan = CudaPreprocessPlan::make(picture.info, options);
     if (!plan) return forward_error(plan);
-    while (!items.empty()) {
-      const auto [grid, block, shared] = plan->next(items, layout);
+    cuda::Batch batch = plan->batch(layout);
+    for (; !items.empty(); items = items.subspan(size_t(batch.tasks))) {
+      batch.tasks = int(std::min<size_t>(items.size(), cuda::most_tasks));
+      for (size_t i = 0; i < size_t(batch.tasks); ++i) batch.task[i] = plan->task(items[i]);
+      const auto [grid, block, shared] = plan->launch_size(size_t(batch.tasks));
       cuda_emulation::launch({grid[0], grid[1], grid[2]}, {block[0], block[1], block[2]},
-                             emulated_kernels.at(plan->kernel()), plan->batch());
+                             emulated_kernels.at(plan->kernel()), batch);
     }
     return {};
   }
   Status run_on_device(const Picture& picture, const PreprocessOptions& options, std::span<Item> items,
                        const CudaPreprocessor::SlotLayout& layout) {
-    auto made = CudaPreprocessor::make(context_, picture.info, options);
+    auto made = CudaPreprocessor::shared(context_, picture.info, options);
     if (!made) return forward_error(made);
     // Uploads ran in the context's stream, as this does.
     return (*made)->run(items, layout, stream());

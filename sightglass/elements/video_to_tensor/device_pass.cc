@@ -1,10 +1,78 @@
 #include "sightglass/elements/video_to_tensor/device_pass.h"
 
+#include <mutex>
 #include <utility>
 
 #include "sightglass/memory/cuda/cuda.h"
 
 namespace sightglass {
+
+// One picture, and how it becomes a tensor.
+class DeferredPicture final : public DeferredWrite {
+ public:
+  std::shared_ptr<const CudaPreprocessor> preprocessor;
+  CudaPreprocessor::SlotLayout layout;
+  cuda::Task task;
+  std::vector<MemoryRef> blocks;  // of the picture
+
+  const void* kind() const override { return preprocessor.get(); }
+  Status run(std::span<const Part> parts, CUstream_st* stream) override {
+    for (const Part& part : parts)
+      for (const MemoryRef& block : static_cast<DeferredPicture*>(part.write)->blocks)
+        if (Status ordered = static_cast<CudaMemory&>(*block).wait_in(stream); !ordered) return ordered;
+    const auto task_of = [&](size_t i) {
+      cuda::Task one = static_cast<DeferredPicture*>(parts[i].write)->task;
+      one.out = reinterpret_cast<void*>(parts[i].to);
+      return one;
+    };
+    return preprocessor->run(parts.size(), task_of, layout, stream);
+  }
+
+ private:
+  friend DeferredPictures;
+  void dispose() noexcept override;
+  Ref<DeferredPictures> home_;  // null in there
+};
+
+// Those of a stream. Thread-safe.
+class DeferredPictures final : public RefCounted {
+ public:
+  DeferredPictures() {
+    for (auto& one : all_) one = std::make_unique<DeferredPicture>(), free_.push_back(one.get());
+  }
+  // Null: all are under way.
+  Ref<DeferredPicture> take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) return {};
+    Ref<DeferredPicture> one(free_.back());
+    free_.pop_back();
+    one->home_ = Ref(this);
+    return one;
+  }
+  void give_back(DeferredPicture* one) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(one);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::array<std::unique_ptr<DeferredPicture>, DevicePass::most_under_way> all_;
+  std::vector<DeferredPicture*> free_;
+};
+
+void DeferredPicture::dispose() noexcept {
+  const Ref<DeferredPictures> home = std::move(home_);
+  blocks.clear();
+  home->give_back(this);
+}
+
+DevicePass::DevicePass(const VideoInfo& video, const PreprocessOptions& options, size_t row_axis,
+                       size_t channel_axis)
+    : video_(video),
+      options_(options),
+      row_axis_(row_axis),
+      channel_axis_(channel_axis),
+      deferred_(make_ref<DeferredPictures>()) {}
 
 Result<std::unique_ptr<DevicePass>> DevicePass::make(const VideoInfo& video, const PreprocessOptions& options,
                                                      size_t row_axis, size_t channel_axis) {
@@ -23,7 +91,7 @@ Status DevicePass::open(const ContextRef& context) {
   let_go(0);
   auto stream = CudaStream::make(context);
   if (!stream) return forward_error(stream);
-  auto preprocessor = CudaPreprocessor::make(context, video_, options_);
+  auto preprocessor = CudaPreprocessor::shared(context, video_, options_);
   if (!preprocessor) return forward_error(preprocessor);
   context_ = context;
   stream_ = *std::move(stream);
@@ -72,22 +140,43 @@ Result<bool> DevicePass::add(const Frame& frame, const Crop& part, size_t place)
   return true;
 }
 
+CudaPreprocessor::SlotLayout DevicePass::layout() const {
+  const auto size = int64_t(size_of(tensor_.type));
+  return {.row = tensor_.strides[row_axis_] / size,
+          .pixel = tensor_.strides[row_axis_ + 1] / size,
+          .channel = tensor_.strides[channel_axis_] / size};
+}
+
+// False: it has to be made now.
+bool DevicePass::defer() {
+  auto& memory = static_cast<CudaMemory&>(*tensor_.memory);
+  if (items_.size() != 1 || !memory.takes_deferred() || tensor_.offset != 0 ||
+      tensor_.strides != dense_strides(tensor_.shape, tensor_.type))
+    return false;
+  Ref<DeferredPicture> picture = deferred_->take();
+  if (!picture) return false;
+  picture->preprocessor = preprocessor_;
+  picture->layout = layout();
+  picture->task = preprocessor_->plan().task(items_.front());
+  std::swap(picture->blocks, pictures_);
+  memory.defer(std::move(picture));
+  tensor_.memory = nullptr;
+  return true;
+}
+
 Status DevicePass::run() {
   if (!tensor_.memory) return {};
   const Context* device = tensor_.memory->context();
   if (device && !(context_ && device->same_device(*context_)))
     if (Status opened = open(ContextRef(const_cast<Context*>(device))); !opened) return opened;
+  if (defer()) return {};
   for (const MemoryRef& picture : pictures_)
     if (Status ordered = static_cast<CudaMemory&>(*picture).wait_in(stream_->get()); !ordered) return ordered;
   // Whoever had the block before may still be reading it.
   const MemoryRef block = std::move(tensor_.memory);
   auto& memory = static_cast<CudaMemory&>(*block);
   if (Status ordered = memory.wait_in(stream_->get()); !ordered) return ordered;
-  const auto size = int64_t(size_of(tensor_.type));
-  const CudaPreprocessor::SlotLayout layout{.row = tensor_.strides[row_axis_] / size,
-                                            .pixel = tensor_.strides[row_axis_ + 1] / size,
-                                            .channel = tensor_.strides[channel_axis_] / size};
-  Status status = preprocessor_->run(items_, layout, stream_->get());
+  Status status = preprocessor_->run(items_, layout(), stream_->get());
   auto done = status ? stream_->fence() : Result<Ref<Fence>>(forward_error(status));
   if (!done) {
     (void)stream_->finish();  // earlier launches still use the pictures and the tensor, which go back now

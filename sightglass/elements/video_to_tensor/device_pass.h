@@ -1,5 +1,7 @@
-// VideoToTensor's way for pictures in CUDA memory: puts a kernel per tensor into a stream of its own and goes
-// on. Whoever reads the tensor waits for it on the device; the pictures are held until they have been read.
+// VideoToTensor's way for pictures in CUDA memory. A tensor of one picture whose reader fills it by itself (a
+// model, see memory/cuda/deferred_write.h) is only described. Others are made at once: a kernel per tensor
+// goes into a stream of its own, and whoever reads the tensor waits for it on the device. The pictures are
+// held until they have been read.
 //
 //   pass->begin(tensor);
 //   pass->add(frame, part, place);           // any number
@@ -17,6 +19,8 @@
 #include "sightglass/memory/cuda/cuda_stream.h"
 
 namespace sightglass {
+
+class DeferredPictures;
 
 class DevicePass {
  public:
@@ -36,25 +40,28 @@ class DevicePass {
   // Waits for what is under way and lets go of its pictures.
   void finish();
 
+  // Pictures of this many tensors are kept from their decoder at most: of those that are described and of
+  // launches, each.
+  static constexpr size_t most_under_way = 4;
+
  private:
-  DevicePass(const VideoInfo& video, const PreprocessOptions& options, size_t row_axis, size_t channel_axis)
-      : video_(video), options_(options), row_axis_(row_axis), channel_axis_(channel_axis) {}
+  DevicePass(const VideoInfo& video, const PreprocessOptions& options, size_t row_axis, size_t channel_axis);
   Status open(const ContextRef& context);
+  CudaPreprocessor::SlotLayout layout() const;  // of tensor_
+  bool defer();
   void let_go(size_t most);
 
   struct UnderWay {
     Ref<Fence> done;
     std::vector<MemoryRef> pictures;
   };
-  // Pictures of this many launches are kept from their decoder at most.
-  static constexpr size_t most_under_way = 4;
-
   const VideoInfo video_;
   const PreprocessOptions options_;
   const size_t row_axis_, channel_axis_;
   ContextRef context_;
   std::unique_ptr<CudaStream> stream_;
-  std::unique_ptr<CudaPreprocessor> preprocessor_;
+  std::shared_ptr<const CudaPreprocessor> preprocessor_;
+  const Ref<DeferredPictures> deferred_;
   std::vector<CudaPreprocessor::Item> items_;
   Tensor tensor_;                    // that is being filled
   std::vector<MemoryRef> pictures_;  // of the items

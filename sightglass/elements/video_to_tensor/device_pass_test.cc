@@ -4,11 +4,13 @@
 #include <gmock/gmock.h>
 
 #include <format>
+#include <functional>
 #include <tuple>
 
 #include "sightglass/elements/video_to_tensor/video_to_tensor.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/memory/map_to.h"
+#include "sightglass/memory/mapping.h"
 #include "sightglass/memory/system/system_frame.h"
 #include "tests/cuda/driver_double.h"
 
@@ -121,6 +123,124 @@ TEST_F(DevicePasses, WhatHasBeenLaunchedBeforeAFailureIsWaitedFor) {
   }
   add_two_launches();
   EXPECT_TRUE((*pass)->run());
+}
+
+// ---- tensors that their reader fills
+
+class DeferredPasses : public DevicePasses {
+ protected:
+  void SetUp() override {
+    DevicePasses::SetUp();
+    pool_ = make_cuda_pool(first_, info().bytes(), true).value();
+    pass_ = DevicePass::make(small, {.canvas = {16, 16}, .planar = true}, 2, 1).value();
+  }
+  static TensorInfo info() {
+    return {.type = DataType::f32, .shape = {1, 3, 16, 16}, .layout = Layout::nchw};
+  }
+  static CudaMemory& block(const Tensor& tensor) { return static_cast<CudaMemory&>(*tensor.memory); }
+  // A tensor of this picture.
+  Tensor made_of(const Frame& frame, DevicePass& pass) {
+    Tensor tensor = tensor_in(pool_->acquire().value(), info());
+    pass.begin(tensor);
+    EXPECT_TRUE(pass.add(frame, {0, 0, 64, 32}, 0).value());
+    const Status done = pass.run();
+    EXPECT_TRUE(done) << done.error().message;
+    EXPECT_EQ(pass.affine(0), affine(place({}, {1, 1}, {0, 0, 64, 32}, {16, 16}), small));
+    return tensor;
+  }
+  static unsigned launches() { return cuda_double().calls("cuLaunchKernel"); }
+
+  Ref<MemoryPool> pool_;
+  std::unique_ptr<DevicePass> pass_;
+};
+
+TEST_F(DeferredPasses, PicturesOfSeveralStreamsBecomeOneLaunch) {
+  const unsigned before = launches();
+  const auto other = DevicePass::make(small, {.canvas = {16, 16}, .planar = true}, 2, 1).value();
+  const Tensor first = made_of(picture(0), *pass_), second = made_of(picture(0), *other);
+  EXPECT_EQ(launches(), before);
+  const auto one = block(first).deferred(), two = block(second).deferred();
+  ASSERT_TRUE(one && two);
+  EXPECT_EQ(one->kind(), two->kind());
+  const Tensor model = tensor(2);
+  const uint64_t place = cuda_pointer(model);
+  const DeferredWrite::Part parts[] = {{one.get(), place}, {two.get(), place + info().bytes()}};
+  ASSERT_TRUE(one->run(parts, static_cast<CUstream_st*>(first_->handle("CUstream"))));
+  EXPECT_EQ(launches(), before + 1);
+  const auto scaled = DevicePass::make(small, {.canvas = {16, 16}, .planar = true, .scale = 2}, 2, 1).value();
+  const Tensor third = made_of(picture(0), *scaled);
+  EXPECT_NE(block(third).deferred()->kind(), one->kind());
+}
+
+TEST_F(DeferredPasses, WhoeverElseWantsTheTensorHasItFilled) {
+  const Frame frame = picture(0);
+  CUstream_st* const stream = static_cast<CUstream_st*>(first_->handle("CUstream"));
+  for (const auto& want : std::initializer_list<std::function<Status(const Tensor&)>>{
+           [](const Tensor& tensor) {
+             auto mapped = map(tensor, Access::read);
+             return mapped ? Status() : Status(forward_error(mapped));
+           },
+           [&](const Tensor& tensor) { return cuda_wait(tensor, stream); },
+           [](const Tensor& tensor) { return cuda_finish(tensor); },
+       }) {
+    const Tensor tensor = made_of(frame, *pass_);
+    const unsigned before = launches();
+    cuda_double().fail("cuLaunchKernel", 1, test::launch_failed);
+    EXPECT_FALSE(want(tensor));
+    cuda_double().heal();
+    const Status done = want(tensor);
+    EXPECT_TRUE(done) << done.error().message;
+    EXPECT_FALSE(block(tensor).deferred());
+    EXPECT_EQ(launches(), before + 2);
+    EXPECT_TRUE(want(tensor));
+    EXPECT_EQ(launches(), before + 2) << "filled once";
+  }
+}
+
+TEST_F(DeferredPasses, APictureIsHeldAsLongAsItsTensorNeedsIt) {
+  Frame frame = picture(0);
+  const MemoryRef surface = frame.tensors[0].memory;
+  frame.clear();
+  const uint32_t without = surface->count();
+  frame = picture(0);
+  frame.tensors[0].memory = frame.tensors[1].memory = surface;
+  Tensor tensor = made_of(frame, *pass_);
+  frame.clear();
+  EXPECT_GT(surface->count(), without);
+  tensor.memory = nullptr;  // as of a sample that was given up
+  EXPECT_EQ(surface->count(), without);
+  EXPECT_FALSE(block(tensor_in(pool_->acquire().value(), info())).deferred()) << "of the block before";
+  // The pass may be gone before the tensor is.
+  frame = picture(0);
+  tensor = made_of(frame, *pass_);
+  pass_ = nullptr;
+  EXPECT_TRUE(map(tensor, Access::read));
+}
+
+TEST_F(DeferredPasses, MorePicturesThanMayBeHeldAreMadeAtOnce) {
+  const Frame frame = picture(0);
+  std::vector<Tensor> tensors;
+  const unsigned before = launches();
+  for (size_t i = 0; i < DevicePass::most_under_way; ++i) tensors.push_back(made_of(frame, *pass_));
+  EXPECT_EQ(launches(), before);
+  const Tensor more = made_of(frame, *pass_);
+  EXPECT_EQ(launches(), before + 1);
+  EXPECT_FALSE(block(more).deferred());
+  tensors.pop_back();
+  EXPECT_TRUE(block(made_of(frame, *pass_)).deferred());
+}
+
+TEST_F(DeferredPasses, ATensorOfSeveralPicturesIsMadeAtOnce) {
+  const Ref<MemoryPool> pool = make_cuda_pool(first_, info().bytes() * 2, true).value();
+  const Frame frame = picture(0);
+  const unsigned before = launches();
+  TensorInfo pair = info();
+  pair.shape = {2, 3, 16, 16};
+  pass_->begin(tensor_in(pool->acquire().value(), pair));
+  ASSERT_TRUE(pass_->add(frame, {0, 0, 64, 32}, 0).value());
+  ASSERT_TRUE(pass_->add(frame, {0, 0, 32, 32}, 1).value());
+  ASSERT_TRUE(pass_->run());
+  EXPECT_EQ(launches(), before + 1);
 }
 
 TEST_F(DevicePasses, PicturesThatTheKernelsCannotReadAreAnError) {

@@ -34,6 +34,7 @@ struct ResizeRule {
   int size_multiple = 32;  // fit_height (width of the canvas) and multiple
   int max_width = 0;       // fit_height; 0: no limit
   double share = 1;        // crop: how much of the short side is kept, 0..1
+  bool operator==(const ResizeRule&) const = default;
 };
 
 struct Size {

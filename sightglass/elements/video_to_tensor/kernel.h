@@ -50,6 +50,7 @@ struct PreprocessOptions {
   std::vector<double> mean, std;  // empty: 0 and 1
   double scale = 1;
   std::vector<double> pad_value;  // colour of borders before normalisation, 0..255; empty: 0
+  bool operator==(const PreprocessOptions&) const = default;
 };
 
 struct PlaneView {

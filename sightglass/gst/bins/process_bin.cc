@@ -384,8 +384,9 @@ GstPadProbeReturn see_query(GstPad*, GstPadProbeInfo* info, gpointer self) {
   };
   for (MemoryKind memory : state.other_memories)
     if (goes_on(GST_ELEMENT(self), state, memory)) add(memory);
-  // Where upstream has nothing else, its caps event is let in: the answer to that says what is missing.
-  if (filter && gst_caps_is_empty(all.get()))
+  // Where upstream has nothing else, its caps event is let in: the answer to that says what is missing. Who
+  // asks without a filter, to know whether something could be linked, may have nothing else.
+  if (!filter || gst_caps_is_empty(all.get()))
     for (MemoryKind memory : {MemoryKind::va, MemoryKind::cuda, MemoryKind::dmabuf}) add(memory);
   gst_query_set_caps_result(query, all.get());
   return GST_PAD_PROBE_OK;

@@ -10,8 +10,8 @@ namespace {
 
 class UserPool final : public MemoryPool {
  public:
-  UserPool(Ref<CudaContext> context, size_t block_size)
-      : block_size_(block_size), pool_(make_ref<CudaPool>(std::move(context), block_size)) {}
+  UserPool(Ref<CudaContext> context, size_t block_size, bool takes_deferred)
+      : block_size_(block_size), pool_(make_ref<CudaPool>(std::move(context), block_size, takes_deferred)) {}
   size_t block_size() const override { return block_size_; }
   Result<MemoryRef> acquire() override {
     auto block = pool_->acquire();
@@ -57,6 +57,7 @@ Status cuda_written(const Tensor& tensor, CUstream_st* stream) {
 Status cuda_finish(const Tensor& tensor) {
   auto* block = dynamic_cast<CudaBlock*>(tensor.memory.get());
   if (!block) return fail(ErrorCode::invalid_argument, "the tensor does not lie in CUDA memory");
+  if (Status filled = block->fill(); !filled) return filled;
   const Ref<Fence> fence = block->fence();
   return fence ? fence->wait() : Status();
 }
@@ -90,12 +91,12 @@ Result<MemoryRef> allocate_cuda(const ContextRef& context, size_t size) {
   return (*pool)->acquire();
 }
 
-Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_size) {
+Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_size, bool takes_deferred) {
   auto device = CudaContext::of(context);
   if (!device) return forward_error(device);
   if (block_size == 0)
     return fail(ErrorCode::invalid_argument, "a block of CUDA memory has at least one byte");
-  return Ref<MemoryPool>(make_ref<UserPool>(*device, block_size));
+  return Ref<MemoryPool>(make_ref<UserPool>(*device, block_size, takes_deferred));
 }
 
 Result<MemoryRef> wrap_cuda(const ContextRef& context, uint64_t address, size_t size, ReleaseMemory release,
@@ -117,6 +118,7 @@ Result<CudaIpcHandle> export_cuda(const Memory& memory) {
     return fail(ErrorCode::invalid_argument, "{} memory has no CUDA handle", to_string(memory.kind()));
   if (block->owner() == CudaBlock::Owner::other_process)
     return fail(ErrorCode::unsupported, "CUDA memory of another process cannot be handed on");
+  if (Status filled = block->fill(); !filled) return forward_error(filled);
   if (const auto fence = block->fence())
     if (auto status = fence->wait(); !status) return forward_error(status);
   auto scope = CudaScope::enter(*block->device());

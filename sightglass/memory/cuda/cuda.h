@@ -23,6 +23,7 @@
 #include "sightglass/core/memory.h"
 #include "sightglass/core/tensor.h"
 #include "sightglass/memory/context.h"
+#include "sightglass/memory/cuda/deferred_write.h"
 #include "sightglass/memory/system/wrapped_memory.h"
 
 struct CUstream_st;
@@ -37,6 +38,10 @@ class CudaMemory : public Memory {
   // Makes work that is put into `stream` from now on wait for what is in flight on the block.
   virtual Status wait_in(CUstream_st* stream) = 0;
   virtual void set_fence(Ref<Fence> fence) = 0;
+  // Blocks of a pool that says so may be filled by their reader, see deferred_write.h.
+  virtual bool takes_deferred() const = 0;
+  virtual void defer(Ref<DeferredWrite> write) = 0;
+  virtual Ref<DeferredWrite> deferred() const = 0;  // null: it is filled
 
  protected:
   CudaMemory(uint64_t address, size_t size) : Memory(MemoryKind::cuda, size), address_(address) {}
@@ -66,8 +71,10 @@ Status cuda_copy(const Frame& from, const Frame& to);
 
 // A null context: that of the first device.
 Result<MemoryRef> allocate_cuda(const ContextRef& context, size_t size);
-// Blocks of one size that come back by themselves. Warm, acquire() allocates nothing.
-Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_size);
+// Blocks of one size that come back by themselves. Warm, acquire() allocates nothing. `takes_deferred`: whose
+// reader fills them, see deferred_write.h.
+Result<Ref<MemoryPool>> make_cuda_pool(const ContextRef& context, size_t block_size,
+                                       bool takes_deferred = false);
 // Memory of somebody else, such as a decoder's surface or a tensor of PyTorch. `writable` is asked each time
 // (Memory::writable()); null: it always is.
 using IsWritable = std::move_only_function<bool() const noexcept>;

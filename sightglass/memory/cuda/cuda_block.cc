@@ -40,7 +40,33 @@ void CudaBlock::set_fence(Ref<Fence> fence) {
   fence_ = std::move(fence);
 }
 
+void CudaBlock::defer(Ref<DeferredWrite> write) {
+  std::lock_guard lock(mutex_);
+  deferred_ = std::move(write);
+}
+
+Ref<DeferredWrite> CudaBlock::deferred() const {
+  std::lock_guard lock(mutex_);
+  return deferred_;
+}
+
+Status CudaBlock::fill() const {
+  Ref<DeferredWrite> write;  // goes after the lock
+  std::lock_guard lock(mutex_);
+  if (!deferred_) return {};
+  if (fence_)  // whoever had the block before may still be reading it
+    if (Status done = fence_->wait(); !done) return done;
+  const DeferredWrite::Part part{deferred_.get(), address()};
+  const Status written = deferred_->run({&part, 1}, context_->stream());
+  auto fence = CudaFence::record(context_, context_->stream());
+  const Status done = fence ? (*fence)->wait() : Status(forward_error(fence));
+  if (!written) return written;
+  if (done) write = std::move(deferred_);
+  return done;
+}
+
 Status CudaBlock::wait_in(CUstream_st* stream) {
+  if (Status filled = fill(); !filled) return filled;
   const Ref<Fence> last = fence();
   if (!last) return {};
   auto* event = dynamic_cast<CudaFence*>(last.get());
@@ -95,6 +121,7 @@ void CudaBlock::unmap(Access) {
 
 void CudaBlock::dispose() noexcept {
   const Ref<CudaPool> home = std::move(pool_);
+  deferred_ = nullptr;
   if (!home) {
     delete this;
     return;
@@ -124,6 +151,7 @@ Result<Ref<CudaBlock>> CudaPool::acquire() {
                               (*scope)->alloc(&address, block_size_));
     if (!status) return forward_error(status);
     block = new CudaBlock(context_, address, block_size_, CudaBlock::Owner::ours);
+    block->takes_deferred_ = takes_deferred_;
   }
   block->pool_ = Ref(this);
   return Ref<CudaBlock>(block);

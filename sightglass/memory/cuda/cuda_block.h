@@ -26,6 +26,11 @@ class CudaBlock final : public CudaMemory {
   Ref<Fence> fence() const;
   Status wait_in(CUstream_st* stream) override;
   void set_fence(Ref<Fence> fence) override;
+  bool takes_deferred() const override { return takes_deferred_; }
+  void defer(Ref<DeferredWrite> write) override;
+  Ref<DeferredWrite> deferred() const override;
+  // What has been deferred, now: rare, so it is waited for.
+  Status fill() const;
   // What the release of a wrapped block does, now.
   void give_back() {
     if (release_) std::exchange(release_, nullptr)();
@@ -42,8 +47,10 @@ class CudaBlock final : public CudaMemory {
   Owner owner_;
   ReleaseMemory release_;
   IsWritable writable_;
+  bool takes_deferred_ = false;
   mutable std::mutex mutex_;
   Ref<Fence> fence_;
+  mutable Ref<DeferredWrite> deferred_;
   Ref<SystemMemory> staging_;  // while mapped
   int users_ = 0;
   bool is_written_ = false;
@@ -75,8 +82,8 @@ class PinnedBlock final : public SystemMemory {
 // Thread-safe.
 class CudaPool final : public RefCounted {
  public:
-  CudaPool(Ref<CudaContext> context, size_t block_size)
-      : context_(std::move(context)), block_size_(block_size) {}
+  CudaPool(Ref<CudaContext> context, size_t block_size, bool takes_deferred = false)
+      : context_(std::move(context)), block_size_(block_size), takes_deferred_(takes_deferred) {}
   ~CudaPool() override;
   Result<Ref<CudaBlock>> acquire();
 
@@ -84,6 +91,7 @@ class CudaPool final : public RefCounted {
   friend CudaBlock;
   const Ref<CudaContext> context_;
   const size_t block_size_;
+  const bool takes_deferred_;
   std::mutex mutex_;
   CudaBlock* free_ = nullptr;
 };
