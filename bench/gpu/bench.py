@@ -189,7 +189,7 @@ def latency(bench: Bench) -> None:
         until = time.monotonic() + 240 * FACTOR
 
         def at(streams: int) -> dict | None:
-            limit = min(60 + bench.live_seconds * 3, max(until - time.monotonic(), 1))
+            limit = min(60 + streams / 8 + bench.live_seconds * 3, max(until - time.monotonic(), 1))
             for found in streams_program(
                 bench, "live", bench.clips[0], bench.chain(element, model, batch), limit,
                 streams=streams, seconds=bench.live_seconds,

@@ -185,7 +185,8 @@ struct LiveStream {
 
 int live(const Wishes& wishes) {
   const long streams = wishes.count("streams", 8);
-  const double seconds = wishes.number("seconds", 10), warm = wishes.number("warm", 3);
+  // Decoders that start all at once take seconds to do so.
+  const double seconds = wishes.number("seconds", 10), warm = wishes.number("warm", 3 + double(streams) / 8);
   const double rate = wishes.number("rate", 30);  // of the clip
   std::shared_ptr<Session> kept;                  // until the end; none: the decoder alone
   if (!wishes.text("elements").empty()) {

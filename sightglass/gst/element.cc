@@ -434,7 +434,7 @@ gboolean propose_allocation(GstBaseTransform* self, GstQuery* decided, GstQuery*
   // comes: a decoder with fewer than are held so would wait for ever. From here on decoders of GStreamer take
   // as many, and two more.
   if (wrapper.input.format().video() && wrapper.input.format().memory == MemoryKind::cuda) {
-    constexpr guint most_held_surfaces = 6;  // DevicePass's, the one at work, and one that waits
+    constexpr guint most_held_surfaces = 6;  // DevicePass's; beyond it one is at work and one waits
     gst_query_add_allocation_pool(query, nullptr, guint(wrapper.input.frame_bytes()), most_held_surfaces, 0);
     return TRUE;
   }

@@ -56,7 +56,7 @@ class DeferredPictures final : public RefCounted {
 
  private:
   std::mutex mutex_;
-  std::array<std::unique_ptr<DeferredPicture>, DevicePass::most_under_way> all_;
+  std::array<std::unique_ptr<DeferredPicture>, DevicePass::most_described> all_;
   std::vector<DeferredPicture*> free_;
 };
 
@@ -186,7 +186,7 @@ Status DevicePass::run() {
   under_way_.push_back({*std::move(done), std::move(pictures_)});
   pictures_ = spare_.empty() ? std::vector<MemoryRef>() : std::move(spare_.back());
   if (!spare_.empty()) spare_.pop_back();
-  let_go(most_under_way);
+  let_go(most_launched);
   return {};
 }
 

@@ -40,9 +40,8 @@ class DevicePass {
   // Waits for what is under way and lets go of its pictures.
   void finish();
 
-  // Pictures of this many tensors are kept from their decoder at most: of those that are described and of
-  // launches, each.
-  static constexpr size_t most_under_way = 4;
+  // Pictures of so many tensors are kept from their decoder at most: described ones, and launches.
+  static constexpr size_t most_described = 4, most_launched = 2;
 
  private:
   DevicePass(const VideoInfo& video, const PreprocessOptions& options, size_t row_axis, size_t channel_axis);

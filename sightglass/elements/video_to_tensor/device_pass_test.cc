@@ -221,7 +221,7 @@ TEST_F(DeferredPasses, MorePicturesThanMayBeHeldAreMadeAtOnce) {
   const Frame frame = picture(0);
   std::vector<Tensor> tensors;
   const unsigned before = launches();
-  for (size_t i = 0; i < DevicePass::most_under_way; ++i) tensors.push_back(made_of(frame, *pass_));
+  for (size_t i = 0; i < DevicePass::most_described; ++i) tensors.push_back(made_of(frame, *pass_));
   EXPECT_EQ(launches(), before);
   const Tensor more = made_of(frame, *pass_);
   EXPECT_EQ(launches(), before + 1);
