@@ -1,5 +1,7 @@
 #include "sightglass/cli/sink_command.h"
 
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <print>
@@ -14,6 +16,8 @@
 
 namespace sightglass::cli {
 namespace {
+
+constexpr int bad_configuration = 2;
 
 struct SinkOptions {
   std::string name;
@@ -51,7 +55,7 @@ module::Value curve_of(const SinkOptions& options) {
 
 // None: it has been said what is wrong; the exit code is 2.
 std::optional<module::ModuleSpec> spec_of(const SinkOptions& options, int& code) {
-  code = 2;
+  code = bad_configuration;
   module::ModuleSpec spec;
   if (options.name.ends_with(".yml") || options.name.ends_with(".yaml")) {
     if (!options.words.empty()) {
@@ -88,7 +92,7 @@ int run(const CLI::App& command, const SinkOptions& options) {
   if (options.help) {
     if (!options.name.empty() && !options.name.contains('.'))
       if (auto known = sink_entry(options.name, {}); !known && known.error().code == ErrorCode::not_found)
-        return complain(known.error());
+        return complain(known.error()), bad_configuration;
     print_help(command, options);
     return 0;
   }
@@ -100,9 +104,18 @@ int run(const CLI::App& command, const SinkOptions& options) {
   auto spec = spec_of(options, code);
   if (!spec) return code;
   auto process = module::SinkProcess::open(std::move(*spec));
-  if (!process) return complain(process.error());
-  const StopOnSignal stop;
+  if (!process) {
+    complain(process.error());
+    return bad_configuration;
+  }
+  // Servers may let a sink wait while it starts. Nothing has been read by then, so a signal ends the process
+  // there and then.
+  std::atomic<bool> is_starting = true;
+  const StopOnSignal stop([&] {
+    if (is_starting) std::_Exit(0);
+  });
   if (Status started = (*process)->start(); !started) return complain(started.error());
+  is_starting = false;
   if (!options.quiet)
     for (const std::string& address : (*process)->addresses()) std::println(stderr, "reading {}", address);
   auto left = (*process)->run(stop.token(), Time(options.drain * 1e9),

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -126,7 +127,7 @@ class Sink(unittest.TestCase):
                             (["sqlite", "path=x"], "--from")):
             process = self.start(*words, *([] if says == "--from" else ["--from", "sub+connect:inproc://a"]))
             _, err = process.communicate(timeout=60)
-            self.assertNotEqual(process.returncode, 0)
+            self.assertEqual(process.returncode, 2, err)
             self.assertEqual(err.count("\n"), 1, err)
             self.assertIn(says, err)
 
@@ -156,6 +157,32 @@ pipeline:
         self.assertEqual(self.stored(), set(ids))
         lines = (self.folder / "out" / "cam.jsonl").read_text().splitlines()
         self.assertEqual([json.loads(line)["uuid"] for line in lines], ids)
+
+    def test_a_signal_ends_it_while_a_server_lets_it_wait(self):
+        server, first = socket.socket(), socket.socket()
+        self.addCleanup(server.close)
+        self.addCleanup(first.close)
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        first.connect(server.getsockname())  # who comes now is not answered
+        port = server.getsockname()[1]
+        sink = self.start("mongodb", f"url=mongodb://127.0.0.1:{port}", "--from", f"pull+bind:ipc://{self.folder}/in")
+        caller = f" 0100007F:{port:04X} 02 "
+        self.eventually(lambda: caller in Path("/proc/net/tcp").read_text(), "it connects")
+        began = time.monotonic()
+        self.assertEqual(self.end(sink), "")
+        self.assertLess(time.monotonic() - began, 3)  # the driver waits for longer
+
+    def test_what_an_outbox_cannot_take_up_is_told(self):
+        arguments = ["webhook", "url=http://127.0.0.1:9/hook", "--from", f"pull+bind:ipc://{self.folder}/in"]
+        self.end(self.reading(*arguments))
+        outbox = next((self.folder / "state").rglob("position")).parent
+        (outbox / "000000000007.spill").write_text("of another version, perhaps")
+        sink = self.reading(*arguments)
+        line = sink.stderr.readline()
+        self.assertTrue(line.startswith("sink webhook: "), line)
+        self.assertIn("000000000007.spill.unreadable: cannot be read, and was set aside", line)
+        self.end(sink)
 
     def test_a_durable_queue_survives_a_kill_while_the_endpoint_is_away(self):
         """From a source that acknowledges nothing: what was taken is on disk, and goes out later."""

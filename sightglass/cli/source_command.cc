@@ -155,7 +155,7 @@ class Window {
 int help(const CLI::App& command, const SourceOptions& options) {
   if (!options.name.empty() && !is_file(options.name)) {
     if (auto known = source_entry(options.name, {}); !known && known.error().code == ErrorCode::not_found)
-      return complain(known.error());
+      return complain(known.error()), bad_configuration;
     std::print("sightglass source {} [KEY=VALUE…] --source-id ID --to ADDRESS\n\n{}", options.name,
                source_help(options.name));
     return 0;

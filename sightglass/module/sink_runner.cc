@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "sightglass/core/left_behind.h"
 #include "sightglass/module/frame_trace.h"
 #include "sightglass/module/record_codec.h"
 
@@ -459,10 +460,12 @@ uint64_t SinkRunner::stop(int64_t deadline_ns) {
     cancel();
     is_abandoned_ = !wait_ended(steady_now_ns() + 2000 * ms);
   }
-  if (is_abandoned_)
+  if (is_abandoned_) {
     thread_.detach();
-  else
+    note_thread_left_behind();
+  } else {
     thread_.join();
+  }
   const uint64_t left = let_go();
   wake_waiters();
   return left;
