@@ -30,6 +30,11 @@ bool is_note(const adapters::Record& record) {
          record.kind == adapters::RecordKind::stream_update;
 }
 
+// Many adapters name themselves in what they say.
+void name_sink(Error& error, const std::string& name) {
+  if (!error.message.starts_with(name + ": ")) error.element = name;
+}
+
 // Clips around events: the sink sees what comes before and behind them as well.
 bool rolls_around_when(const SinkSettings& settings) {
   const auto is_set = [&](const char* name) {
@@ -51,7 +56,7 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
                                              .folder = settings.folder,
                                              .batch_bytes = settings.batch_bytes});
   if (!sink) {
-    sink.error().element = settings.name;
+    name_sink(sink.error(), settings.name);
     return forward_error(sink);
   }
   runner->sink_ = std::move(*sink);
@@ -111,7 +116,7 @@ SinkRunner::~SinkRunner() {
 
 Status SinkRunner::start() {
   if (auto started = sink_->start(); !started) {
-    started.error().element = settings_.name;
+    name_sink(started.error(), settings_.name);
     return started;
   }
   is_up_ = true;
