@@ -15,6 +15,8 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 import uuid
 from pathlib import Path
 
@@ -123,6 +125,13 @@ class Sink(unittest.TestCase):
                             (["sqlite", "pth=x"], "did you mean 'path'?"),
                             (["sqlite", "path=x", "sync=sometimes"], "sync=sometimes: 'sometimes' is unknown; one of: normal, full"),
                             (["sqlite", "path=x", "queue.policy=blok"], "queue.policy=blok"),
+                            (["sqlite", "--path", "x", "--kep", "7d"], "did you mean 'keep'?"),
+                            (["redis", "url=redis://h", "--password", "hunter2"], "password=***"),
+                            (["redis", "url=redis://h/x"], "error: redis: url: 'x' is no number"),
+                            (["redis", "url=redis://h", "tls.ca=ca.pem"], "one with rediss:// is"),
+                            (["mqtt", "url=mqtt://h", "--tls-cert", "c.pem"], "tls.cert is set, but"),
+                            (["webhook", "url=http://h/", "tls.server_name=h"], "one with https:// is"),
+                            (["elasticsearch", "url=http://h", "tls.key=k"], "one with https:// is"),
                             (["mongodb", "url=http://h"], "no address of MongoDB"),
                             (["sqlite", "path=x"], "--from")):
             process = self.start(*words, *([] if says == "--from" else ["--from", "sub+connect:inproc://a"]))
@@ -132,12 +141,35 @@ class Sink(unittest.TestCase):
             self.assertIn(says, err)
 
     def test_messages_are_acknowledged_when_they_are_stored(self):
-        sink = self.reading("sqlite", "path=events.db", "--from", f"router+bind:ipc://{self.folder}/in")
+        sink = self.reading("sqlite", "--path", "events.db", "--from", f"router+bind:ipc://{self.folder}/in")
         sender = self.sender(zmq.DEALER)
         ids = self.send(sender, 500)
         sender.wait()
         self.assertEqual(self.stored(), set(ids))
         self.assertIn("500 records stored, 0 dropped, 0 dead letters", self.end(sink))
+
+    def test_probes_and_counters_over_http(self):
+        sink = self.start("webhook", "url=http://127.0.0.1:9/hook", "--http", "127.0.0.1:0", "--drain", "0", "--from",
+                          f"pull+bind:ipc://{self.folder}/in")
+        url = sink.stderr.readline().strip()
+        self.assertIn("reading ", sink.stderr.readline())
+
+        def get(path):
+            try:
+                with urllib.request.urlopen(url + path, timeout=30) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read().decode()
+
+        self.assertEqual(get("/livez")[0], 200)
+        self.assertEqual(get("/readyz")[0], 200)
+        self.send(self.sender(zmq.PUSH), 10)
+        self.eventually(lambda: get("/readyz")[0] == 503, "nobody answers there")
+        (shown,) = json.loads(get("/v1/sinks")[1])
+        self.assertEqual((shown["type"], shown["queue"]["records"], shown["dropped"]), ("webhook", 10, 0))
+        self.assertNotEqual(shown["last_error"], "")
+        self.assertIn('sightglass_sink_queue_records{sink="webhook"} 10', get("/metrics")[1])
+        self.end(sink, code=1)
 
     def test_a_file_describes_many_sinks(self):
         (self.folder / "sinks.yml").write_text(
@@ -209,7 +241,6 @@ pipeline:
         sink = self.reading(*arguments)
         self.eventually(lambda: self.spilled() == 0, "all is sent")
         self.end(sink)
-        import urllib.request
         with urllib.request.urlopen(f"http://{host}:{control}/records") as answer:
             records = json.loads(answer.read())
         self.assertEqual({record["uuid"] for record in records}, set(ids))
