@@ -34,7 +34,7 @@ install(FILES sightglass/model/tfjs/tfjs_to_onnx.py DESTINATION ${CMAKE_INSTALL_
 # The public interface; what stands beside it for the sources alone is left out.
 install(DIRECTORY sightglass/core sightglass/memory
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/sightglass COMPONENT dev FILES_MATCHING PATTERN "*.h"
-        PATTERN map_planner.h EXCLUDE PATTERN aligned_bytes.h EXCLUDE PATTERN allocation_count.h EXCLUDE
+        PATTERN map_planner.h EXCLUDE PATTERN aligned_bytes.h EXCLUDE PATTERN allocation_count.h EXCLUDE PATTERN folder.h EXCLUDE
         PATTERN cl.h EXCLUDE PATTERN cuda_block.h EXCLUDE PATTERN cuda_context.h EXCLUDE PATTERN cuda_driver.h EXCLUDE
         PATTERN kernel_cache.h EXCLUDE PATTERN nvrtc.h EXCLUDE
         PATTERN cuda_emulation.h EXCLUDE PATTERN cuda_half.h EXCLUDE

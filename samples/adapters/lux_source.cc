@@ -4,7 +4,6 @@
 //
 // Conditions and bound properties find it as sensor.lux. docs/write-an-adapter.md says how it is built.
 #include <fstream>
-#include <memory>
 #include <string>
 
 #include "sightglass/adapters/adapter.h"
@@ -58,6 +57,7 @@ class LuxSource final : public Source {
   }
 
   Status start() override { return files_->start(); }
+  void cancel() override { files_->cancel(); }  // of start(), which may wait for a server
   Status run(Deliver& out, std::stop_token stop) override {
     AddLux with_lux(out, sensor_);
     return files_->run(with_lux, stop);

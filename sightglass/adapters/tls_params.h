@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sightglass/core/param.h"
@@ -30,6 +31,19 @@ void add_tls_params(std::vector<ParamDesc>& params) {
   text("tls-server-name", &TlsParams::tls_server_name, "name that the server's certificate must have");
   params.push_back(param("tls-verify", static_cast<bool P::*>(&TlsParams::tls_verify),
                          "whether the server's certificate is checked"));
+}
+
+// Keys of TLS at an address that is not encrypted: an error, since nobody would notice. `scheme` is that of
+// an encrypted one.
+inline Status refuse_unused_tls(const TlsParams& params, const std::string& name, std::string_view scheme) {
+  const std::string_view key = !params.tls_ca.empty()            ? "ca"
+                               : !params.tls_cert.empty()        ? "cert"
+                               : !params.tls_key.empty()         ? "key"
+                               : !params.tls_server_name.empty() ? "server_name"
+                                                                 : "";
+  if (key.empty()) return {};
+  return fail(ErrorCode::invalid_argument,
+              "{}: tls.{} is set, but the url is not encrypted; one with {}:// is", name, key, scheme);
 }
 
 // A path from a module's folder.

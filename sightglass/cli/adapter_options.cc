@@ -268,6 +268,30 @@ Status refuse_secrets(std::string_view what, std::span<const std::string> words)
 
 }  // namespace
 
+std::string take_name(std::vector<std::string>& words) {
+  if (words.empty() || words[0].starts_with("-")) return {};
+  std::string name = std::move(words[0]);
+  words.erase(words.begin());
+  return name;
+}
+
+std::vector<std::string> as_settings(const std::vector<std::string>& words) {
+  std::vector<std::string> settings;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (!words[i].starts_with("--")) {
+      settings.push_back(words[i]);
+      continue;
+    }
+    std::string setting = words[i].substr(2);
+    if (!setting.contains('=')) {
+      const bool has_value = i + 1 < words.size() && !words[i + 1].starts_with("--");
+      setting += "=" + (has_value ? words[++i] : "true");
+    }
+    settings.push_back(std::move(setting));
+  }
+  return settings;
+}
+
 Result<module::SinkSpec> sink_entry(std::string_view type, std::span<const std::string> words) {
   if (Status known = known_type(type, module::sink_variants(), "sink", module::is_sink_available); !known)
     return forward_error(known);

@@ -23,6 +23,11 @@
 
 namespace sightglass::cli {
 
+// Of what stands behind `source` and `sink`: the kind of adapter, or a file, if that comes first.
+std::string take_name(std::vector<std::string>& words);
+// "--stall-after 5" and "--stall-after=5" as "stall-after=5".
+std::vector<std::string> as_settings(const std::vector<std::string>& words);
+
 // One line per error: the option, its value, what is allowed, what may have been meant.
 Result<module::SinkSpec> sink_entry(std::string_view type, std::span<const std::string> words);
 Result<module::SourceSpec> source_entry(std::string_view type, std::span<const std::string> words);

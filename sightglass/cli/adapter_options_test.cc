@@ -46,6 +46,21 @@ TEST(AdapterOptions, TextStaysTextAndListsComeAgain) {
   EXPECT_EQ(std::get<std::vector<std::string>>(*(*params)->get("sources"))[0], "007");
 }
 
+TEST(AdapterOptions, WholeNumberIsAFraction) {
+  for (const char* word : {"rate=5", "rate=5/1"}) {
+    const std::vector<std::string> words = {"location=a.jpg", word};
+    const auto params = source_params(*adapters::find_source("image_file"), words);
+    ASSERT_TRUE(params) << params.error().message;
+    EXPECT_EQ(std::get<Fraction>(*(*params)->get("rate")), (Fraction{5, 1})) << word;
+  }
+  for (const char* word : {"rate=29.97", "rate=fast", "rate=-1"}) {
+    const std::vector<std::string> words = {"location=a.jpg", word};
+    const auto params = source_params(*adapters::find_source("image_file"), words);
+    ASSERT_FALSE(params) << word;
+    EXPECT_THAT(params.error().message, HasSubstr(std::string(word) + ": expects a fraction such as 30/1"));
+  }
+}
+
 TEST(AdapterOptions, NestedKeysAreWrittenWithDotOrDash) {
   for (const char* word : {"curve.secret_key_file=k", "curve-secret-key-file=k"}) {
     const std::vector<std::string> words = {"url=pub+bind:inproc://x", word};

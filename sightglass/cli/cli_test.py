@@ -407,6 +407,16 @@ class Inspect(Program):
         out, _ = self.run_program("inspect", "video_to_tensor")
         self.assertIn("choice stretch=0 | letterbox=1", out)
 
+    def test_lists_and_describes_adapters(self):
+        out, _ = self.run_program("inspect")
+        for name in ("rtsp", "video_dir", "elasticsearch", "json_file"):
+            self.assertRegex(out, rf"(?m)^  {name} ")
+        out, _ = self.run_program("inspect", "kafka")
+        for text in ("source kafka", "revoke_timeout=TIME", "sink kafka", "video_topic=TEXT"):
+            self.assertIn(text, out)
+        out, _ = self.run_program("inspect", "rtsp")
+        self.assertNotIn("sink rtsp", out)
+
     def test_unknown_name(self):
         self.fails("inspect", "object_detekt", says="did you mean 'object_detect'?")
 

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "sightglass/core/folder.h"
 #include "sightglass/model/spelling.h"
 #include "sightglass/model/store.h"
 
@@ -24,19 +25,18 @@ Result<Input> camera(const std::string& number) {
   std::error_code ignored;
   if (fs::exists(device, ignored)) return Input{Input::Kind::camera, "camera " + number, device, {}};
   std::vector<std::string> present;
-  for (const auto& entry : fs::directory_iterator("/dev", ignored))
-    if (entry.path().filename().string().starts_with("video"))
-      present.push_back(entry.path().filename().string().substr(5));
+  for (const auto& path : paths_in("/dev", ignored))
+    if (path.filename().string().starts_with("video")) present.push_back(path.filename().string().substr(5));
   std::ranges::sort(present);
   return fail(ErrorCode::unavailable, "camera {}: there is no {}; {}", number, device,
               present.empty() ? "no camera was found on this machine" : "there are: " + joined(present));
 }
 
 std::vector<fs::path> pictures_in(const fs::path& folder) {
-  std::vector<fs::path> found;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored))
-    if (entry.is_regular_file(ignored) && is_picture(entry.path())) found.push_back(entry.path());
+  std::vector<fs::path> found = paths_in(folder, ignored);
+  std::erase_if(
+      found, [&](const fs::path& path) { return !is_picture(path) || !fs::is_regular_file(path, ignored); });
   std::ranges::sort(found);
   return found;
 }

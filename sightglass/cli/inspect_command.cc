@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "sightglass/cli/adapter_options.h"
 #include "sightglass/cli/element_info.h"
 #include "sightglass/cli/exit.h"
 #include "sightglass/cli/gst_setup.h"
@@ -42,7 +43,18 @@ void print_list() {
     for (const auto& info : elements)
       if (info.is_bin == bins) std::println("  {:<{}}  {}", info.name, longest, info.title);
   }
-  std::println("\n`sightglass inspect NAME` shows one of them.");
+  std::println("\nSources (pipeline.source of a module, `sightglass source NAME`):\n{}", source_list());
+  std::println("Sinks (pipeline.sinks of a module, `sightglass sink NAME`):\n{}", sink_list());
+  std::println("`sightglass inspect NAME` shows one of them.");
+}
+
+// A source and a sink may have the same name. False: it is neither.
+bool print_adapters(const std::string& name) {
+  const bool is_source = adapters::find_source(name);
+  const bool is_sink = adapters::find_sink(name);
+  if (is_source) std::println("source {}, in a file or on the command line:\n\n{}", name, source_help(name));
+  if (is_sink) std::println("sink {}, in a file or on the command line:\n\n{}", name, sink_help(name));
+  return is_source || is_sink;
 }
 
 void print_formats(const char* title, const std::vector<std::string>& formats) {
@@ -81,7 +93,7 @@ int run(const std::string& name, const std::string& pages) {
     return 0;
   }
   const auto info = element_info(name);
-  if (!info) return complain(info.error());
+  if (!info) return print_adapters(name) ? 0 : complain(info.error());
   print_one(*info);
   return 0;
 }
@@ -93,9 +105,9 @@ void add_inspect_command(CLI::App& app) {
     std::string name, pages;
   };
   auto options = std::make_shared<Options>();
-  auto* command = app.add_subcommand("inspect", "List the elements, or show what one does and takes");
-  command->add_option("element", options->name, "name of an element; all are listed without one")
-      ->type_name("ELEMENT");
+  auto* command =
+      app.add_subcommand("inspect", "List elements, sources and sinks, or show what one does and takes");
+  command->add_option("element", options->name, "name of one; all are listed without it")->type_name("NAME");
   command
       ->add_option("--markdown", options->pages,
                    "write the generated pages (reference/, migrating.md, schema/) below this folder")

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <string_view>
 
+#include "sightglass/core/folder.h"
 #include "sightglass/model/engine.h"
 #include "sightglass/model/spelling.h"
 
@@ -20,8 +21,8 @@ namespace fs = std::filesystem;
 std::vector<std::string> names_in(const fs::path& folder, std::string_view start, std::string_view end = {}) {
   std::vector<std::string> names;
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
+  for (const auto& path : paths_in(folder, ignored)) {
+    const std::string name = path.filename().string();
     if (name.starts_with(start) && name.ends_with(end)) names.push_back(name);
   }
   std::ranges::sort(names);

@@ -24,6 +24,7 @@
 #include "sightglass/cli/streams_command.h"
 #include "sightglass/cli/validate_command.h"
 #include "sightglass/cli/version.h"
+#include "sightglass/core/left_behind.h"
 #include "sightglass/elements/plugins.h"
 
 namespace {
@@ -70,6 +71,14 @@ bool has_lost_reader() {
   return std::ferror(stdout) && poll(&output, 1, 0) == 1 && (output.revents & POLLERR);
 }
 
+// What a command leaves behind in a library that does not come back may use anything at any moment: nothing
+// is taken apart under it.
+int end_with(int code) {
+  if (!sightglass::has_left_threads_behind()) return code;
+  std::fflush(nullptr);
+  std::_Exit(code);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -83,10 +92,10 @@ int main(int argc, char** argv) {
   // command.
   std::signal(SIGPIPE, SIG_IGN);
   try {
-    return run(argc, argv);
+    return end_with(run(argc, argv));
   } catch (const std::exception& error) {  // a library's, out of memory
-    if (has_lost_reader()) return 128 + SIGPIPE;
+    if (has_lost_reader()) return end_with(128 + SIGPIPE);
     std::fprintf(stderr, "error: %s\n", error.what());
-    return 1;
+    return end_with(1);
   }
 }

@@ -6,6 +6,7 @@
 
 #include "sightglass/bins/migration.h"
 #include "sightglass/cli/element_info.h"
+#include "sightglass/core/folder.h"
 #include "sightglass/core/registry.h"
 #include "sightglass/elements/metaconvert/frame_schema.h"
 #include "sightglass/module/schema_text.h"
@@ -242,10 +243,10 @@ Status write_pages(const fs::path& folder) {
   auto pages = generated_pages();
   if (!pages) return forward_error(pages);
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder / "reference", error)) {
-    const auto name = fs::path("reference") / entry.path().filename();
-    if (entry.path().extension() == ".md" && !std::ranges::contains(*pages, name, &GeneratedPage::path))
-      fs::remove(entry.path(), error);
+  for (const auto& there : paths_in(folder / "reference", error)) {
+    const auto name = fs::path("reference") / there.filename();
+    if (there.extension() == ".md" && !std::ranges::contains(*pages, name, &GeneratedPage::path))
+      fs::remove(there, error);
   }
   for (const auto& page : *pages) {
     const auto path = folder / page.path;

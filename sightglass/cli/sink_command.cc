@@ -1,5 +1,8 @@
 #include "sightglass/cli/sink_command.h"
 
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <print>
@@ -8,17 +11,21 @@
 
 #include "sightglass/cli/adapter_options.h"
 #include "sightglass/cli/exit.h"
+#include "sightglass/cli/process_window.h"
 #include "sightglass/cli/signals.h"
+#include "sightglass/console/sink_json.h"
 #include "sightglass/module/module_file.h"
 #include "sightglass/module/sink_process.h"
 
 namespace sightglass::cli {
 namespace {
 
+constexpr int bad_configuration = 2;
+
 struct SinkOptions {
   std::string name;
   std::vector<std::string> words, from;
-  std::string module = "sink", state, secret_key_file, server_key, allowed_keys_dir;
+  std::string module = "sink", state, http, secret_key_file, server_key, allowed_keys_dir;
   double drain = 30;
   bool help = false, quiet = false;
 };
@@ -26,7 +33,7 @@ struct SinkOptions {
 constexpr const char* usage =
     "sightglass sink                                       lists the kinds of sinks\n"
     "sightglass sink NAME --help                           their options\n"
-    "sightglass sink NAME [KEY=VALUE…] --from ADDRESS      runs one\n"
+    "sightglass sink NAME [KEY=VALUE…] --from ADDRESS      runs one; --KEY VALUE is as good\n"
     "sightglass sink FILE.yml [--from ADDRESS]             runs all of a file's pipeline.sinks\n";
 
 void print_help(const CLI::App& command, const SinkOptions& options) {
@@ -51,7 +58,7 @@ module::Value curve_of(const SinkOptions& options) {
 
 // None: it has been said what is wrong; the exit code is 2.
 std::optional<module::ModuleSpec> spec_of(const SinkOptions& options, int& code) {
-  code = 2;
+  code = bad_configuration;
   module::ModuleSpec spec;
   if (options.name.ends_with(".yml") || options.name.ends_with(".yaml")) {
     if (!options.words.empty()) {
@@ -64,7 +71,7 @@ std::optional<module::ModuleSpec> spec_of(const SinkOptions& options, int& code)
     if (!loaded) return {};
     spec = std::move(*loaded.value);
   } else {
-    auto sink = sink_entry(options.name, options.words);
+    auto sink = sink_entry(options.name, as_settings(options.words));
     if (!sink) {
       complain(sink.error());
       return {};
@@ -84,15 +91,27 @@ std::optional<module::ModuleSpec> spec_of(const SinkOptions& options, int& code)
   return spec;
 }
 
-int run(const CLI::App& command, const SinkOptions& options) {
+// Ready while every sink works: one that is away is waited for, and says why in the answer.
+Result<std::unique_ptr<ProcessWindow>> open_window(const std::string& bind,
+                                                   const module::SinkProcess& process) {
+  return ProcessWindow::open(
+      bind, {.what = "sinks",
+             .is_ready = [&] { return std::ranges::all_of(process.status(), &module::SinkStatus::is_up); },
+             .list = [&] { return console::sinks_json(process.status()); },
+             .status = [&] { return module::ModuleStatus{.name = "sink", .sinks = process.status()}; }});
+}
+
+int run(const CLI::App& command, SinkOptions options) {
+  options.words = command.remaining();
+  options.name = take_name(options.words);
   if (options.help) {
     if (!options.name.empty() && !options.name.contains('.'))
       if (auto known = sink_entry(options.name, {}); !known && known.error().code == ErrorCode::not_found)
-        return complain(known.error());
+        return complain(known.error()), bad_configuration;
     print_help(command, options);
     return 0;
   }
-  if (options.name.empty()) {
+  if (options.name.empty() && options.words.empty()) {
     std::print("{}", sink_list());
     return 0;
   }
@@ -100,9 +119,25 @@ int run(const CLI::App& command, const SinkOptions& options) {
   auto spec = spec_of(options, code);
   if (!spec) return code;
   auto process = module::SinkProcess::open(std::move(*spec));
-  if (!process) return complain(process.error());
-  const StopOnSignal stop;
+  if (!process) {
+    complain(process.error());
+    return bad_configuration;
+  }
+  // Servers may let a sink wait while it starts. Nothing has been read by then, so a signal ends the process
+  // there and then.
+  std::atomic<bool> is_starting = true;
+  const StopOnSignal stop([&] {
+    if (is_starting) std::_Exit(0);
+  });
+  std::unique_ptr<ProcessWindow> window;
+  if (!options.http.empty() && options.http != "off") {
+    auto opened = open_window(options.http, **process);
+    if (!opened) return complain(opened.error()), bad_configuration;
+    window = std::move(*opened);
+    if (!options.quiet) std::println(stderr, "{}", window->url());
+  }
   if (Status started = (*process)->start(); !started) return complain(started.error());
+  is_starting = false;
   if (!options.quiet)
     for (const std::string& address : (*process)->addresses()) std::println(stderr, "reading {}", address);
   auto left = (*process)->run(stop.token(), Time(options.drain * 1e9),
@@ -125,13 +160,13 @@ void add_sink_command(CLI::App& app) {
   const auto options = std::make_shared<SinkOptions>();
   auto* command = app.add_subcommand("sink", "Store what a module sends, in a process of its own");
   command->set_help_flag();
+  command->allow_extras();
   command->add_flag("--help,-h", options->help, "options of this kind of sink");
-  command->add_option("NAME", options->name, "kind of sink, or a file with pipeline.sinks");
-  command->add_option("OPTIONS", options->words, "KEY=VALUE, as `sightglass sink NAME --help` lists them");
   command->add_option("--from", options->from, "address that is read, as sub+connect:tcp://127.0.0.1:5561")
       ->expected(1);
   command->add_option("--name", options->module, "of this process; what waits on disk is filed under it");
   command->add_option("--state", options->state, "folder of what waits on disk; default: the user's");
+  command->add_option("--http", options->http, "host:port of probes and metrics");
   command->add_option("--drain", options->drain, "seconds to store what is there, when it is told to end")
       ->check(CLI::Range(0.0, 86'400.0));
   command->add_option("--secret-key-file", options->secret_key_file, "own key, for encryption");

@@ -8,12 +8,15 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 import uuid
 from pathlib import Path
 
@@ -122,21 +125,51 @@ class Sink(unittest.TestCase):
                             (["sqlite", "pth=x"], "did you mean 'path'?"),
                             (["sqlite", "path=x", "sync=sometimes"], "sync=sometimes: 'sometimes' is unknown; one of: normal, full"),
                             (["sqlite", "path=x", "queue.policy=blok"], "queue.policy=blok"),
+                            (["sqlite", "--path", "x", "--kep", "7d"], "did you mean 'keep'?"),
+                            (["redis", "url=redis://h", "--password", "hunter2"], "password=***"),
+                            (["redis", "url=redis://h/x"], "error: redis: url: 'x' is no number"),
+                            (["redis", "url=redis://h", "tls.ca=ca.pem"], "one with rediss:// is"),
+                            (["mqtt", "url=mqtt://h", "--tls-cert", "c.pem"], "tls.cert is set, but"),
+                            (["webhook", "url=http://h/", "tls.server_name=h"], "one with https:// is"),
+                            (["elasticsearch", "url=http://h", "tls.key=k"], "one with https:// is"),
                             (["mongodb", "url=http://h"], "no address of MongoDB"),
                             (["sqlite", "path=x"], "--from")):
             process = self.start(*words, *([] if says == "--from" else ["--from", "sub+connect:inproc://a"]))
             _, err = process.communicate(timeout=60)
-            self.assertNotEqual(process.returncode, 0)
+            self.assertEqual(process.returncode, 2, err)
             self.assertEqual(err.count("\n"), 1, err)
             self.assertIn(says, err)
 
     def test_messages_are_acknowledged_when_they_are_stored(self):
-        sink = self.reading("sqlite", "path=events.db", "--from", f"router+bind:ipc://{self.folder}/in")
+        sink = self.reading("sqlite", "--path", "events.db", "--from", f"router+bind:ipc://{self.folder}/in")
         sender = self.sender(zmq.DEALER)
         ids = self.send(sender, 500)
         sender.wait()
         self.assertEqual(self.stored(), set(ids))
         self.assertIn("500 records stored, 0 dropped, 0 dead letters", self.end(sink))
+
+    def test_probes_and_counters_over_http(self):
+        sink = self.start("webhook", "url=http://127.0.0.1:9/hook", "--http", "127.0.0.1:0", "--drain", "0", "--from",
+                          f"pull+bind:ipc://{self.folder}/in")
+        url = sink.stderr.readline().strip()
+        self.assertIn("reading ", sink.stderr.readline())
+
+        def get(path):
+            try:
+                with urllib.request.urlopen(url + path, timeout=30) as answer:
+                    return answer.status, answer.read().decode()
+            except urllib.error.HTTPError as error:
+                return error.code, error.read().decode()
+
+        self.assertEqual(get("/livez")[0], 200)
+        self.assertEqual(get("/readyz")[0], 200)
+        self.send(self.sender(zmq.PUSH), 10)
+        self.eventually(lambda: get("/readyz")[0] == 503, "nobody answers there")
+        (shown,) = json.loads(get("/v1/sinks")[1])
+        self.assertEqual((shown["type"], shown["queue"]["records"], shown["dropped"]), ("webhook", 10, 0))
+        self.assertNotEqual(shown["last_error"], "")
+        self.assertIn('sightglass_sink_queue_records{sink="webhook"} 10', get("/metrics")[1])
+        self.end(sink, code=1)
 
     def test_a_file_describes_many_sinks(self):
         (self.folder / "sinks.yml").write_text(
@@ -156,6 +189,32 @@ pipeline:
         self.assertEqual(self.stored(), set(ids))
         lines = (self.folder / "out" / "cam.jsonl").read_text().splitlines()
         self.assertEqual([json.loads(line)["uuid"] for line in lines], ids)
+
+    def test_a_signal_ends_it_while_a_server_lets_it_wait(self):
+        server, first = socket.socket(), socket.socket()
+        self.addCleanup(server.close)
+        self.addCleanup(first.close)
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        first.connect(server.getsockname())  # who comes now is not answered
+        port = server.getsockname()[1]
+        sink = self.start("mongodb", f"url=mongodb://127.0.0.1:{port}", "--from", f"pull+bind:ipc://{self.folder}/in")
+        caller = f" 0100007F:{port:04X} 02 "
+        self.eventually(lambda: caller in Path("/proc/net/tcp").read_text(), "it connects")
+        began = time.monotonic()
+        self.assertEqual(self.end(sink), "")
+        self.assertLess(time.monotonic() - began, 3)  # the driver waits for longer
+
+    def test_what_an_outbox_cannot_take_up_is_told(self):
+        arguments = ["webhook", "url=http://127.0.0.1:9/hook", "--from", f"pull+bind:ipc://{self.folder}/in"]
+        self.end(self.reading(*arguments))
+        outbox = next((self.folder / "state").rglob("position")).parent
+        (outbox / "000000000007.spill").write_text("of another version, perhaps")
+        sink = self.reading(*arguments)
+        line = sink.stderr.readline()
+        self.assertTrue(line.startswith("sink webhook: "), line)
+        self.assertIn("000000000007.spill.unreadable: cannot be read, and was set aside", line)
+        self.end(sink)
 
     def test_a_durable_queue_survives_a_kill_while_the_endpoint_is_away(self):
         """From a source that acknowledges nothing: what was taken is on disk, and goes out later."""
@@ -182,7 +241,6 @@ pipeline:
         sink = self.reading(*arguments)
         self.eventually(lambda: self.spilled() == 0, "all is sent")
         self.end(sink)
-        import urllib.request
         with urllib.request.urlopen(f"http://{host}:{control}/records") as answer:
             records = json.loads(answer.read())
         self.assertEqual({record["uuid"] for record in records}, set(ids))

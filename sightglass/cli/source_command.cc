@@ -1,5 +1,6 @@
 #include "sightglass/cli/source_command.h"
 
+#include <algorithm>
 #include <chrono>
 #include <format>
 #include <memory>
@@ -10,12 +11,9 @@
 #include "sightglass/adapters/tls_params.h"
 #include "sightglass/cli/adapter_options.h"
 #include "sightglass/cli/exit.h"
+#include "sightglass/cli/process_window.h"
 #include "sightglass/cli/signals.h"
 #include "sightglass/cli/source_list.h"
-#include "sightglass/cli/version.h"
-#include "sightglass/console/http_server.h"
-#include "sightglass/console/json_text.h"
-#include "sightglass/console/metrics.h"
 #include "sightglass/module/source_process.h"
 
 namespace sightglass::cli {
@@ -42,24 +40,6 @@ constexpr const char* usage =
 
 bool is_file(const std::string& name) { return name.ends_with(".yml") || name.ends_with(".yaml"); }
 
-// "--stall-after 5" and "--stall-after=5" as "stall-after=5".
-std::vector<std::string> as_settings(const std::vector<std::string>& words) {
-  std::vector<std::string> settings;
-  for (size_t i = 0; i < words.size(); ++i) {
-    if (!words[i].starts_with("--")) {
-      settings.push_back(words[i]);
-      continue;
-    }
-    std::string setting = words[i].substr(2);
-    if (!setting.contains('=')) {
-      const bool has_value = i + 1 < words.size() && !words[i + 1].starts_with("--");
-      setting += "=" + (has_value ? words[++i] : "true");
-    }
-    settings.push_back(std::move(setting));
-  }
-  return settings;
-}
-
 Result<SourceList> list_of(const SourceOptions& options) {
   if (is_file(options.name)) {
     if (!options.words.empty() || !options.source_id.empty())
@@ -82,80 +62,45 @@ Result<SourceList> list_of(const SourceOptions& options) {
   return list;
 }
 
-// Probes, metrics and states, as those of a module.
-class Window {
- public:
-  explicit Window(const SourceProcess& process) : process_(process) {}
+console::Json streams_of(const SourceProcess& process) {
+  console::Json list = console::Json::array();
+  for (const adapters::SourceStatus& source : process.status())
+    list.push_back({{"id", source.source_id},
+                    {"state", adapters::to_string(source.state)},
+                    {"since", source.since},
+                    {"fps", source.fps},
+                    {"frames", source.frames},
+                    {"reconnects", source.reconnects},
+                    {"blocked_seconds", source.blocked_seconds},
+                    {"last_error", source.last_error}});
+  return list;
+}
 
-  Status open(const std::string& bind) {
-    using console::Method;
-    using console::Route;
-    using console::Scope;
-    std::vector<Route> routes;
-    const auto add = [&](std::string pattern, Scope scope, std::string summary, std::string answer,
-                         auto handle) {
-      routes.push_back({.method = Method::get,
-                        .pattern = std::move(pattern),
-                        .scope = scope,
-                        .summary = std::move(summary),
-                        .statuses = {200},
-                        .answer = std::move(answer),
-                        .handle = handle});
-    };
-    add("/livez", Scope::open, "Whether the process works", "state",
-        [](const console::Request&) { return console::json_response({{"state", "running"}}); });
-    add("/readyz", Scope::open, "Whether frames flow", "state of each source",
-        [this](const console::Request&) { return ready(); });
-    add("/metrics", Scope::read, "Metrics", "Prometheus' text", [this](const console::Request&) {
-      return console::Response{.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = metrics()};
-    });
-    add("/v1/streams", Scope::read, "The sources", "state of each source",
-        [this](const console::Request&) { return console::json_response(streams()); });
-    auto started = console::HttpServer::start({.bind = bind}, std::move(routes), {});
-    if (!started) return forward_error(started);
-    server_ = std::move(*started);
-    return {};
-  }
-  std::string url() const { return server_->url(); }
+// Whether frames flow. One silent camera of many is no reason to restart the process.
+bool flows(const SourceProcess& process) {
+  const auto sources = process.status();
+  return sources.empty() || std::ranges::any_of(sources, [](const adapters::SourceStatus& source) {
+           return source.state == adapters::SourceState::running ||
+                  source.state == adapters::SourceState::ended;
+         });
+}
 
- private:
-  console::Json streams() const {
-    console::Json list = console::Json::array();
-    for (const adapters::SourceStatus& source : process_.status())
-      list.push_back({{"id", source.source_id},
-                      {"state", adapters::to_string(source.state)},
-                      {"since", source.since},
-                      {"fps", source.fps},
-                      {"frames", source.frames},
-                      {"reconnects", source.reconnects},
-                      {"blocked_seconds", source.blocked_seconds},
-                      {"last_error", source.last_error}});
-    return list;
-  }
-  // One silent camera of many is no reason to restart the process.
-  console::Response ready() const {
-    const auto sources = process_.status();
-    bool flows = sources.empty();
-    for (const auto& source : sources)
-      flows |= source.state == adapters::SourceState::running || source.state == adapters::SourceState::ended;
-    return console::json_response({{"state", flows ? "ready" : "waiting"}, {"sources", streams()}},
-                                  flows ? 200 : 503);
-  }
-  std::string metrics() const {
-    const module::ModuleStatus status{
-        .name = "source", .messages_rejected = process_.rejected(), .sources = process_.status()};
-    return console::metrics_text(module::metric_families(status, {.ready = true}, {}, version,
-                                                         std::max<size_t>(1, status.sources.size())));
-  }
-
-  const SourceProcess& process_;
-  std::unique_ptr<console::HttpServer> server_;
-};
+Result<std::unique_ptr<ProcessWindow>> open_window(const std::string& bind, const SourceProcess& process) {
+  return ProcessWindow::open(bind, {.what = "streams",
+                                    .is_ready = [&] { return flows(process); },
+                                    .list = [&] { return streams_of(process); },
+                                    .status =
+                                        [&] {
+                                          return module::ModuleStatus{.name = "source",
+                                                                      .messages_rejected = process.rejected(),
+                                                                      .sources = process.status()};
+                                        }});
+}
 
 int help(const CLI::App& command, const SourceOptions& options) {
   if (!options.name.empty() && !is_file(options.name)) {
     if (auto known = source_entry(options.name, {}); !known && known.error().code == ErrorCode::not_found)
-      return complain(known.error());
+      return complain(known.error()), bad_configuration;
     std::print("sightglass source {} [KEY=VALUE…] --source-id ID --to ADDRESS\n\n{}", options.name,
                source_help(options.name));
     return 0;
@@ -167,10 +112,7 @@ int help(const CLI::App& command, const SourceOptions& options) {
 
 int run(const CLI::App& command, SourceOptions options) {
   options.words = command.remaining();
-  if (!options.words.empty() && !options.words[0].starts_with("-")) {
-    options.name = options.words[0];
-    options.words.erase(options.words.begin());
-  }
+  options.name = take_name(options.words);
   if (options.help) return help(command, options);
   if (options.name.empty() && options.words.empty()) {
     std::print("{}", source_list());
@@ -198,10 +140,12 @@ int run(const CLI::App& command, SourceOptions options) {
   for (const SourceProcess::Entry& entry : list->sources)
     if (Status added = process.add(entry); !added) return refuse(added.error());
   for (const std::string& warning : process.warnings()) std::println(stderr, "warning: {}", warning);
-  Window window(process);
+  std::unique_ptr<ProcessWindow> window;
   if (!list->http.empty() && list->http != "off") {
-    if (Status opened = window.open(list->http); !opened) return refuse(opened.error());
-    if (!options.quiet) std::println(stderr, "{}", window.url());
+    auto opened = open_window(list->http, process);
+    if (!opened) return refuse(opened.error());
+    window = std::move(*opened);
+    if (!options.quiet) std::println(stderr, "{}", window->url());
   }
   const StopOnSignal stop;
   if (Status started = process.start(stop.token()); !started)

@@ -66,6 +66,15 @@ class Source(unittest.TestCase):
         self.assertIn("stall_after=", out)
         self.assertIn("tls.ca=", out)
 
+    def test_what_never_comes_back_ends_with_the_process_and_not_before_it(self):
+        source = self.start("source", "stuck", "--to", "push+connect:" + self.address,
+                            SIGHTGLASS_PLUGIN_PATH=os.environ["SIGHTGLASS_TEST_PLUGINS"])
+        self.assertEqual(source.stderr.readline(), "it does not come back\n")
+        source.send_signal(signal.SIGTERM)
+        out, err = source.communicate(timeout=60)
+        self.assertEqual(source.returncode, 0)
+        self.assertNotIn("taken apart", err)
+
     def test_bad_options_are_one_line_with_what_is_allowed(self):
         to = ["--to", "push+connect:" + self.address]
         self.refused("rtps", *to, says=["'rtps'", "did you mean 'rtsp'?"])

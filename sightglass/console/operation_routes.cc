@@ -10,6 +10,7 @@
 #include "sightglass/console/json_text.h"
 #include "sightglass/console/masking.h"
 #include "sightglass/console/metrics.h"
+#include "sightglass/console/sink_json.h"
 #include "sightglass/console/tokens.h"
 #include "sightglass/module/module_file.h"
 #include "sightglass/module/spec_schema.h"
@@ -136,26 +137,7 @@ class OperationRoutes {
     }
     return json_response(list);
   }
-  Response sinks() const {
-    Json list = Json::array();
-    for (const module::SinkStatus& sink : module_.status().sinks)
-      list.push_back({{"name", sink.name},
-                      {"type", sink.type},
-                      {"required", sink.required},
-                      {"up", sink.is_up},
-                      {"paused", sink.is_paused},
-                      {"last_error", sink.last_error},
-                      {"queue",
-                       {{"policy", sink.policy},
-                        {"records", sink.queued},
-                        {"bytes", sink.queued_bytes},
-                        {"spilled_bytes", sink.spilled_bytes}}},
-                      {"delivered", sink.delivered},
-                      {"retries", sink.retries},
-                      {"dropped", sink.dropped},
-                      {"dead_letters", sink.dead_letters}});
-    return json_response(list);
-  }
+  Response sinks() const { return json_response(sinks_json(module_.status().sinks)); }
   Response schema() const { return {.body = std::string(stream::schema_text())}; }
 
   Response audit(const Request& request) const {

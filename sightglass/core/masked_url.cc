@@ -8,13 +8,25 @@
 namespace sightglass {
 namespace {
 
+// Of "CANONICALIZE:true,AWS_SESSION_TOKEN:abc", as MongoDB has them.
+bool has_secret_property(std::string_view value) {
+  while (!value.empty()) {
+    const size_t end = std::min(value.find(','), value.size());
+    const size_t colon = value.substr(0, end).find(':');
+    if (colon != value.npos && is_secret_option(value.substr(0, colon))) return true;
+    value.remove_prefix(std::min(end + 1, value.size()));
+  }
+  return false;
+}
+
 // "a=1&token=abc" → "a=1&token=***"; ends where the query does.
 void add_masked_query(std::string_view query, std::string& out) {
   while (!query.empty()) {
     const size_t end = std::min(query.find_first_of("&;"), query.size());
     const std::string_view item = query.substr(0, end);
     const size_t equals = item.find('=');
-    const bool hide = equals != item.npos && is_secret_option(item.substr(0, equals));
+    const bool hide = equals != item.npos && (is_secret_option(item.substr(0, equals)) ||
+                                              has_secret_property(item.substr(equals + 1)));
     out += hide ? item.substr(0, equals + 1) : item;
     if (hide) out += "***";
     if (end < query.size()) out += query[end];

@@ -23,6 +23,10 @@ TEST(MaskedUrl, HidesSecretsOfTheQuery) {
   EXPECT_EQ(masked_url("http://h?password="), "http://h?password=***");
   EXPECT_EQ(masked_url("https://h/k?X-Amz-Date=1&X-Amz-Signature=ab&X-Amz-Credential=c"),
             "https://h/k?X-Amz-Date=1&X-Amz-Signature=***&X-Amz-Credential=***");
+  EXPECT_EQ(masked_url("mongodb://h/?authMechanismProperties=X:true,AWS_SESSION_TOKEN:abc&w=1"),
+            "mongodb://h/?authMechanismProperties=***&w=1");
+  EXPECT_EQ(masked_url("mongodb://h/?tlsCertificateKeyFilePassword=abc&readPreferenceTags=dc:ny,rack:1"),
+            "mongodb://h/?tlsCertificateKeyFilePassword=***&readPreferenceTags=dc:ny,rack:1");
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "sightglass/core/folder.h"
+
 namespace sightglass {
 namespace {
 
@@ -17,8 +19,8 @@ bool loads(const char* library) {
 
 bool has_file(const fs::path& folder, std::string_view start, std::string_view end = {}) {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string name = entry.path().filename().string();
+  for (const auto& path : paths_in(folder, ignored)) {
+    const std::string name = path.filename().string();
     if (name.starts_with(start) && name.ends_with(end)) return true;
   }
   return false;

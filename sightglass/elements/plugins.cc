@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "sightglass/core/folder.h"
+
 namespace sightglass {
 namespace {
 
@@ -27,8 +29,8 @@ std::vector<Error> load_all(std::string_view path) {
       continue;
     }
     std::vector<fs::path> files;
-    for (const auto& entry : fs::directory_iterator(place, error))
-      if (entry.path().extension() == ".so") files.push_back(entry.path());
+    for (const auto& file : paths_in(place, error))
+      if (file.extension() == ".so") files.push_back(file);
     std::ranges::sort(files);  // the same order everywhere
     std::ranges::for_each(files, load);
   }

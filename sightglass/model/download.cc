@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "sightglass/core/folder.h"
 #include "sightglass/model/process.h"
 
 namespace sightglass {
@@ -33,8 +34,8 @@ std::string reason(const ProcessResult& result) {
 
 Result<fs::path> only_file(const fs::path& folder, std::string_view extension) {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (entry.path().extension() == extension) return entry.path();
+  for (auto& path : paths_in(folder, error))
+    if (path.extension() == extension) return std::move(path);
   return fail(ErrorCode::not_found, "no *{} file", extension);
 }
 

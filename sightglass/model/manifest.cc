@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "sightglass/core/folder.h"
 #include "sightglass/model/import_yaml.h"
 #include "sightglass/model/spelling.h"
 #include "sightglass/model/yaml_map.h"
@@ -176,10 +177,8 @@ Result<Manifest> parse_manifest(std::string_view text, const std::filesystem::pa
 
 Result<std::vector<Manifest>> load_manifests(const std::filesystem::path& folder) {
   std::error_code error;
-  std::vector<std::filesystem::path> paths;
-  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error))
-    if (entry->path().extension() == ".yaml") paths.push_back(entry->path());
+  auto paths = paths_in(folder, error);
+  std::erase_if(paths, [](const auto& path) { return path.extension() != ".yaml"; });
   if (error) return fail(ErrorCode::not_found, "{}: no manifests: {}", folder.string(), error.message());
   std::ranges::sort(paths);
   std::vector<Manifest> manifests;

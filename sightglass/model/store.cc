@@ -13,6 +13,7 @@
 #include <map>
 #include <set>
 
+#include "sightglass/core/folder.h"
 #include "sightglass/memory/module.h"
 #include "sightglass/model/download.h"
 #include "sightglass/model/sha256.h"
@@ -131,8 +132,8 @@ class WorkFolder {
   }
   Status make() {
     std::error_code error;
-    for (const auto& entry : fs::directory_iterator(cache_dir(), error))  // of those that were killed
-      if (entry.path().filename().string().starts_with(".fetch-")) fs::remove_all(entry.path(), error);
+    for (const auto& path : paths_in(cache_dir(), error))  // of those that were killed
+      if (path.filename().string().starts_with(".fetch-")) fs::remove_all(path, error);
     std::string name = (cache_dir() / ".fetch-XXXXXX").string();
     if (!mkdtemp(name.data()))
       return fail(ErrorCode::io, "{}: cannot be written: {}", cache_dir().string(), std::strerror(errno));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "sightglass/core/left_behind.h"
 #include "sightglass/module/accounting.h"
 
 namespace sightglass::module {
@@ -26,6 +27,7 @@ Reaper::~Reaper() {
   }
   wake_.notify_all();
   thread_.join();
+  if (!items_.empty()) note_thread_left_behind();
   // Neither may go while a thread of GStreamer can still call.
   for (auto& item : items_) {
     (void)new std::shared_ptr<StreamInstance>(std::move(item.instance));

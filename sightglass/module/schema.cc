@@ -402,10 +402,12 @@ Result<ParamValue> param_value(const ParamDesc& param, const Value& value) {
       double number = 0;
       if (value.text())
         converted = *value.text();
-      else if (value.number(number))
-        converted = number;
-      else
+      else if (!value.number(number))
         return wrong("a text");
+      else if (type.kind == Kind::fraction && number == std::trunc(number) && std::abs(number) < 1e9)
+        converted = int64_t(number);  // 25 is 25/1
+      else
+        converted = number;
       break;
     }
     default: {

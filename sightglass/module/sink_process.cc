@@ -81,6 +81,7 @@ class IntoSinks final : public adapters::Deliver {
 struct SinkProcess::State {
   std::shared_ptr<Intake> intake = std::make_shared<Intake>();
   std::vector<std::unique_ptr<SourceRunner>> sources;
+  std::vector<std::string> notices;           // of what was not as it should be when they were opened
   std::map<std::string, std::string> errors;  // told of, by sink
 
   void tell_errors(const std::function<void(const std::string&)>& tell) {
@@ -114,6 +115,9 @@ Result<std::unique_ptr<SinkProcess>> SinkProcess::open(ModuleSpec spec) {
     if (!settings) return forward_error(settings);
     auto runner = SinkRunner::open(*settings);
     if (!runner) return forward_error(runner);
+    // Of its outbox, which it could not take up whole.
+    if (const SinkStatus status = (*runner)->status(); !status.last_error.empty())
+      state->notices.push_back(std::format("sink {}: {}", status.name, status.last_error));
     state->intake->outlet.add(std::move(*runner));
   }
   const adapters::SourceDesc& desc = *adapters::find_source("zeromq");
@@ -152,6 +156,7 @@ Status SinkProcess::start() {
 
 Result<std::vector<std::string>> SinkProcess::run(std::stop_token stop, Time drain,
                                                   const std::function<void(const std::string&)>& tell) {
+  for (const std::string& notice : state_->notices) tell(notice);
   for (auto& source : state_->sources) source->run();
   const auto has_ended = [](const auto& source) { return source->has_ended(); };
   std::mutex mutex;

@@ -28,7 +28,8 @@ class SinkProcess {
 
   Status start();
   // Until `stop`, or until every source has ended. Then takes nothing more in, and stores what is there, for
-  // `drain` at most. `tell` gets a line when a sink begins to fail or works again. Lines that say what was
+  // `drain` at most. `tell` gets a line when a sink begins to fail or works again, and
+  // first of all for what an outbox could not take up. Lines that say what was
   // left: "sink events: 12 records". Called once.
   Result<std::vector<std::string>> run(std::stop_token stop, Time drain,
                                        const std::function<void(const std::string&)>& tell);

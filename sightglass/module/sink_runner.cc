@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "sightglass/core/left_behind.h"
 #include "sightglass/module/frame_trace.h"
 #include "sightglass/module/record_codec.h"
 
@@ -27,6 +28,11 @@ uint64_t bytes_of(const adapters::Record& record) {
 bool is_note(const adapters::Record& record) {
   return record.kind == adapters::RecordKind::end_of_stream ||
          record.kind == adapters::RecordKind::stream_update;
+}
+
+// Many adapters name themselves in what they say.
+void name_sink(Error& error, const std::string& name) {
+  if (!error.message.starts_with(name + ": ")) error.element = name;
 }
 
 // Clips around events: the sink sees what comes before and behind them as well.
@@ -50,7 +56,7 @@ Result<std::unique_ptr<SinkRunner>> SinkRunner::open(const SinkSettings& setting
                                              .folder = settings.folder,
                                              .batch_bytes = settings.batch_bytes});
   if (!sink) {
-    sink.error().element = settings.name;
+    name_sink(sink.error(), settings.name);
     return forward_error(sink);
   }
   runner->sink_ = std::move(*sink);
@@ -110,7 +116,7 @@ SinkRunner::~SinkRunner() {
 
 Status SinkRunner::start() {
   if (auto started = sink_->start(); !started) {
-    started.error().element = settings_.name;
+    name_sink(started.error(), settings_.name);
     return started;
   }
   is_up_ = true;
@@ -459,10 +465,12 @@ uint64_t SinkRunner::stop(int64_t deadline_ns) {
     cancel();
     is_abandoned_ = !wait_ended(steady_now_ns() + 2000 * ms);
   }
-  if (is_abandoned_)
+  if (is_abandoned_) {
     thread_.detach();
-  else
+    note_thread_left_behind();
+  } else {
     thread_.join();
+  }
   const uint64_t left = let_go();
   wake_waiters();
   return left;

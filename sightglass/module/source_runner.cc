@@ -4,6 +4,8 @@
 #include <exception>
 #include <utility>
 
+#include "sightglass/core/left_behind.h"
+
 namespace sightglass::module {
 
 namespace {
@@ -47,8 +49,7 @@ Status SourceRunner::start() {
   });
   state_->changed.wait(lock, [&] { return state_->started || state_->is_cancelled; });
   if (!state_->changed.wait_for(lock, time_to_give_up, [&] { return state_->started.has_value(); })) {
-    thread_.detach();
-    is_left_behind_ = true;
+    leave_behind();
     return cancelled();
   }
   auto started = *std::move(state_->started);
@@ -93,13 +94,18 @@ bool SourceRunner::join(int64_t deadline_ns) {
     if (!state_->changed.wait_for(lock, wait, [&] { return state_->has_ended.load(); })) {
       state_->ended = nullptr;
       lock.unlock();
-      thread_.detach();
-      is_left_behind_ = true;
+      leave_behind();
       return false;
     }
   }
   thread_.join();
   return true;
+}
+
+void SourceRunner::leave_behind() {
+  thread_.detach();
+  is_left_behind_ = true;
+  note_thread_left_behind();
 }
 
 Status SourceRunner::status() const {

@@ -54,6 +54,8 @@ class SourceRunner {
     std::condition_variable changed;
     Status status;
   };
+  void leave_behind();
+
   const std::string name_;
   bool is_left_behind_ = false;
   const std::shared_ptr<State> state_ = std::make_shared<State>();

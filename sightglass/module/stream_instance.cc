@@ -11,6 +11,7 @@
 #include <mutex>
 #include <thread>
 
+#include "sightglass/core/left_behind.h"
 #include "sightglass/elements/selection/selector.h"
 #include "sightglass/gst/batch/batch_stream.h"
 #include "sightglass/gst/bins/stage.h"
@@ -504,10 +505,12 @@ class Instance final : public StreamInstance {
     if (!is_stopped_) stop(patience);
     core_->forget_events();
     if (!stopper_.joinable()) return;
-    if (is_stopped_)
+    if (is_stopped_) {
       stopper_.join();
-    else
+    } else {
       stopper_.detach();  // it is stuck, and keeps the core for as long
+      note_thread_left_behind();
+    }
   }
 
   Push push(TicketRef ticket) override { return core_->push(std::move(ticket)); }

@@ -209,9 +209,13 @@ class Validation {
 
   void fraction(const Value& value, const Path& path) {
     static const std::regex form("[0-9]{1,9}/[1-9][0-9]{0,8}");
-    if (value.text() && !std::regex_match(value.text()->substr(0, 32), form))
-      found_.error(value.origin, path.to_string(),
-                   std::format("expects a fraction such as 30/1, got '{}'", value.text()->substr(0, 60)));
+    double number = 0;
+    const bool is_whole = !value.text() && value.number(number) && number >= 0 && number < 1e9 &&
+                          number == std::trunc(number);  // 25 is 25/1
+    if (is_whole || (value.text() && std::regex_match(value.text()->substr(0, 32), form))) return;
+    const std::string shown = value.text() ? "'" + value.text()->substr(0, 60) + "'" : value.to_json();
+    found_.error(value.origin, path.to_string(),
+                 std::format("expects a fraction such as 30/1, got {}", shown));
   }
 
   void list(const Value& value, const Schema& schema, const Path& path) {

@@ -92,6 +92,28 @@ class ClusterFiles(unittest.TestCase):
         for name in ("module", "ingest"):
             port = module(f"{name}.yml")["http"]["bind"].rsplit(":", 1)[1]
             self.assertIn(f"http://127.0.0.1:{port}/readyz", self.compose["services"][name]["healthcheck"]["test"])
+        camera = self.compose["services"]["camera"]
+        self.assertIn(f"http://{self.bind_of(camera['command'])}/readyz", camera["healthcheck"]["test"])
+
+    def bind_of(self, command):
+        return command[command.index("--http") + 1]
+
+    def test_addresses_of_cameras_are_on_no_command_line(self):
+        pod = self.of_kind("Deployment")["camera-gate-1"]["spec"]["template"]["spec"]
+        mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+        (file,) = [word for word in pod["containers"][0]["args"] if word.startswith("url")]
+        self.assertTrue(file.startswith(f"url_file={mounts['camera']}/"), file)
+        (file,) = [word for word in self.compose["services"]["camera"]["command"] if word.startswith("url")]
+        self.assertEqual(file, "url_file=/run/secrets/camera-url")
+        self.assertNotIn("CAMERA_URL", f"{self.compose['services']}")
+        # The program takes these very words; the file is not there, and is what it says.
+        for words in (pod["containers"][0]["args"], self.compose["services"]["camera"]["command"]):
+            words = [word.replace("${CAMERA_NAME:-cam-1}", "cam-1") for word in words[1:]]
+            words[words.index("--http") + 1] = "127.0.0.1:0"
+            done = subprocess.run([PROGRAM, *words], capture_output=True, text=True, timeout=60)
+            self.assertNotEqual(done.returncode, 0)
+            (path,) = [word.split("=")[1] for word in words if word.startswith("url_file=")]
+            self.assertIn(path, done.stderr)
 
     def test_secrets_of_examples_are_no_secrets(self):
         self.assertTrue((FOLDER / "module-token.example").is_file())
@@ -113,6 +135,8 @@ class ClusterFiles(unittest.TestCase):
     def test_pods_refer_to_what_is_there(self):
         configs = {one["name"]: one["files"] for one in self.kustomization["configMapGenerator"]}
         secrets = {one["name"] for one in self.kustomization["secretGenerator"]}
+        secrets.add("cameras")  # made by hand, as README.md says
+        self.assertIn("a secret `cameras`", (FOLDER / "README.md").read_text())
         for files in configs.values():
             for file in files:
                 self.assertTrue((FOLDER / file).is_file(), file)
@@ -139,7 +163,7 @@ class ClusterFiles(unittest.TestCase):
                             if path == folder and "configMap" in volumes.get(mount, {})]
                     self.assertIn([name], held, word)
 
-    def test_probes_are_those_that_a_module_has(self):
+    def test_probes_are_those_that_a_process_has(self):
         probed = 0
         for workload in self.workloads():
             for container in workload["spec"]["template"]["spec"]["containers"]:
@@ -150,9 +174,11 @@ class ClusterFiles(unittest.TestCase):
                     probed += 1
                     get = container[probe]["httpGet"]
                     self.assertEqual(get["path"], path)
-                    file = next(word for word in container["args"] if word.endswith(".yml")).rsplit("/", 1)[1]
-                    self.assertEqual(str(ports[get["port"]]), module(file)["http"]["bind"].rsplit(":", 1)[1])
-        self.assertEqual(probed, 6)
+                    files = [word.rsplit("/", 1)[1] for word in container["args"] if word.endswith(".yml")]
+                    bind = module(files[0])["http"]["bind"] if files else self.bind_of(container["args"])
+                    self.assertEqual(str(ports[get["port"]]), bind.rsplit(":", 1)[1])
+                    self.assertTrue(bind.startswith("0.0.0.0:"), bind)
+        self.assertEqual(probed, 8)
 
     def test_services_find_their_pods_and_ports(self):
         for service in self.of_kind("Service").values():
@@ -165,7 +191,7 @@ class ClusterFiles(unittest.TestCase):
         listening = sources_of(module("ingest.yml"))[0]["url"].rsplit(":", 1)[1]
         self.assertEqual(self.of_kind("Service")["ingest"]["spec"]["ports"][0]["port"], int(listening))
         camera = self.of_kind("Deployment")["camera-gate-1"]["spec"]["template"]["spec"]["containers"][0]
-        self.assertIn(f"dealer+connect:tcp://ingest:{listening}", camera["command"])
+        self.assertIn(f"dealer+connect:tcp://ingest:{listening}", camera["args"])
 
     def test_scaling_is_of_a_workload_that_is_there(self):
         target = self.of_kind("ScaledObject")["gate-counter"]["spec"]["scaleTargetRef"]

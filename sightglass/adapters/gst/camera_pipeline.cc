@@ -8,6 +8,8 @@
 #include <optional>
 #include <vector>
 
+#include "sightglass/core/folder.h"
+
 namespace sightglass::adapters {
 namespace {
 
@@ -106,18 +108,17 @@ Result<std::string> usb_camera_path(std::string_view id, const std::string& sys)
   const std::string serial(id.size() > 10 ? id.substr(10) : "");
   std::vector<std::string> found;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(sys, error)) {
+  for (const fs::path& camera : paths_in(sys, error)) {
     // Of the several files of one camera the first gives pictures.
-    if (const std::string index = first_line(entry.path() / "index"); !index.empty() && index != "0")
-      continue;
-    const fs::path usb = entry.path() / "device" / "..";
+    if (const std::string index = first_line(camera / "index"); !index.empty() && index != "0") continue;
+    const fs::path usb = camera / "device" / "..";
     const auto same = [](std::string_view a, std::string_view b) {
       return std::ranges::equal(
           a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
     };
     if (same(first_line(usb / "idVendor"), vendor) && same(first_line(usb / "idProduct"), product) &&
         (serial.empty() || first_line(usb / "serial") == serial))
-      found.push_back("/dev/" + entry.path().filename().string());
+      found.push_back("/dev/" + camera.filename().string());
   }
   if (found.empty()) return fail(ErrorCode::not_found, "there is no USB camera {}", id);
   if (found.size() > 1)
@@ -129,7 +130,7 @@ Result<std::string> usb_camera_path(std::string_view id, const std::string& sys)
 std::string known_cameras(const std::string& by_id) {
   std::vector<std::string> names;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(by_id, error)) names.push_back(entry.path().string());
+  for (const fs::path& path : paths_in(by_id, error)) names.push_back(path.string());
   std::ranges::sort(names);
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "sightglass/core/left_behind.h"
 #include "sightglass/core/masked_url.h"
 
 namespace sightglass::adapters {
@@ -49,7 +50,7 @@ void dispose(GstElement* pipeline) {
     gst_object_unref(pipeline);
     stopped->set_value();
   }).detach();
-  (void)done.wait_for(stop_timeout);
+  if (done.wait_for(stop_timeout) != std::future_status::ready) note_thread_left_behind();
 }
 
 }  // namespace

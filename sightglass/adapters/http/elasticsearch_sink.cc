@@ -67,6 +67,8 @@ class ElasticsearchSink final : public Sink {
       if (!parts || (parts->scheme != "http" && parts->scheme != "https"))
         return fail(ErrorCode::invalid_argument, "{}: url: '{}' is no http:// or https:// address",
                     context.name, masked_url(url));
+      if (parts->scheme != "https")
+        if (Status used = refuse_unused_tls(params, context.name, "https"); !used) return forward_error(used);
       while (url.ends_with('/')) url.pop_back();
     }
     const auto is_name = [](char c) {

@@ -56,6 +56,8 @@ class WebhookSink final : public Sink {
     if (!parts || (parts->scheme != "http" && parts->scheme != "https"))
       return fail(ErrorCode::invalid_argument, "{}: url: '{}' is no http:// or https:// address",
                   context.name, masked_url(params.url));
+    if (parts->scheme != "https")
+      if (Status used = refuse_unused_tls(params, context.name, "https"); !used) return forward_error(used);
     if (!params.token_file.empty() && !params.user.empty())
       return fail(ErrorCode::invalid_argument, "{}: user and token-file exclude each other", context.name);
     for (std::string* path : {&params.tls_ca, &params.tls_cert, &params.tls_key})

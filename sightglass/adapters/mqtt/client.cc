@@ -35,6 +35,8 @@ Result<ServerUrl> checked_mqtt(MqttParams& params, const std::string& name, cons
     return fail(ErrorCode::invalid_argument, "{}: url is missing, as in mqtt://host:1883", name);
   auto url = parse_server_url(params.url, {"mqtt", 1883}, {"mqtts", 8883});
   if (!url) return url;
+  if (url->scheme != "mqtts")
+    if (Status used = refuse_unused_tls(params, name, "mqtts"); !used) return forward_error(used);
   if (!params.tls_server_name.empty() && params.tls_server_name != url->host)
     return fail(ErrorCode::unsupported,
                 "{}: tls-server-name: libmosquitto checks the name in the url ('{}') and no other", name,

@@ -26,6 +26,7 @@
 #include "sightglass/adapters/module_adapter.h"
 #include "sightglass/adapters/mqtt/client.h"
 #include "sightglass/adapters/sources/source_names.h"
+#include "sightglass/core/left_behind.h"
 #include "sightglass/stream/message_writer.h"
 #include "sightglass/stream/uuid.h"
 
@@ -126,7 +127,7 @@ class MqttSource final : public Source {
     out_ = &out;
     auto pause = first_pause;
     while (!stop.stop_requested() && !is_refused_) {
-      if (!is_draining_ && connect()) {
+      if (!is_draining_ && connect(stop)) {
         int state = MOSQ_ERR_SUCCESS;
         while (state == MOSQ_ERR_SUCCESS && !stop.stop_requested() && !is_refused_) {
           state = read_and_write();
@@ -145,7 +146,7 @@ class MqttSource final : public Source {
       pause = std::min(pause * 2, longest_pause);
     }
     // Behind what is not acknowledged nothing can be said any more: the connection just ends.
-    if (!is_refused_) {
+    if (!is_refused_ && client_) {
       mosquitto_disconnect_v5(client_.get(), MQTT_RC_NORMAL_DISCONNECTION, nullptr);
       (void)mosquitto_loop_write(client_.get(), 1);  // reading might bring one more
     }
@@ -182,14 +183,43 @@ class MqttSource final : public Source {
     return state == MOSQ_ERR_SUCCESS && reading ? mosquitto_loop_misc(client) : state;
   }
 
-  bool connect() {
+  // A client that connects, with all that this takes: it may outlive the source.
+  struct Attempt {
+    MosquittoPtr client;
+    const ServerUrl url;
+    const int keep_alive;
     MqttProperties properties;
+    std::mutex mutex;
+    std::condition_variable_any changed;
+    std::optional<int> state;
+  };
+
+  // On a thread of its own: libmosquitto waits for names, and for an address that swallows connections, as
+  // long as the system does, which is minutes. A stop leaves that thread behind, with the client.
+  bool connect(const std::stop_token& stop) {
+    const auto attempt = std::make_shared<Attempt>(std::move(client_), url_, int(params_.keep_alive));
     if (!params_.client_id.empty())
-      properties.number(MQTT_PROP_SESSION_EXPIRY_INTERVAL, uint32_t(std::min(params_.session, 4e9)));
+      attempt->properties.number(MQTT_PROP_SESSION_EXPIRY_INTERVAL, uint32_t(std::min(params_.session, 4e9)));
     // What the queue has not taken stays with the broker.
-    properties.number16(MQTT_PROP_RECEIVE_MAXIMUM, 16);
-    return mosquitto_connect_bind_v5(client_.get(), url_.host.c_str(), url_.port, int(params_.keep_alive),
-                                     nullptr, properties.get()) == MOSQ_ERR_SUCCESS;
+    attempt->properties.number16(MQTT_PROP_RECEIVE_MAXIMUM, 16);
+    std::thread connecting([attempt] {
+      const int state =
+          mosquitto_connect_bind_v5(attempt->client.get(), attempt->url.host.c_str(), attempt->url.port,
+                                    attempt->keep_alive, nullptr, attempt->properties.get());
+      const std::lock_guard lock(attempt->mutex);
+      attempt->state = state;
+      attempt->changed.notify_all();
+    });
+    std::unique_lock lock(attempt->mutex);
+    if (!attempt->changed.wait(lock, stop, [&] { return attempt->state.has_value(); })) {
+      connecting.detach();
+      note_thread_left_behind();
+      return false;
+    }
+    lock.unlock();
+    connecting.join();
+    client_ = std::move(attempt->client);
+    return attempt->state == MOSQ_ERR_SUCCESS;
   }
 
   void connected(int reason) {

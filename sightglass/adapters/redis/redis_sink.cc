@@ -72,6 +72,8 @@ class RedisSink final : public Sink {
     }
     if (params.stream.empty() && params.key.empty())
       return fail(ErrorCode::invalid_argument, "{}: neither stream nor key has a name", context.name);
+    if (url->scheme != "rediss")
+      if (Status used = refuse_unused_tls(params, context.name, "rediss"); !used) return forward_error(used);
     for (std::string* path : {&params.tls_ca, &params.tls_cert, &params.tls_key, &params.password_file})
       *path = path_from(context.folder, *path);
     return std::make_unique<RedisSink>(std::move(params), std::move(*url), database);

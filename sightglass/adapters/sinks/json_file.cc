@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "sightglass/adapters/adapter.h"
+#include "sightglass/core/folder.h"
 
 namespace sightglass::adapters {
 namespace {
@@ -302,31 +303,29 @@ class JsonFileSink final : public Sink {
   // What an earlier process left behind: its last line may be torn.
   Status complete_old_files() {
     std::error_code error;
-    for (const fs::directory_entry& entry : fs::directory_iterator(params_.folder, error)) {
-      if (!entry.path().string().ends_with(".jsonl.part")) continue;
-      const int file = ::open(entry.path().c_str(), O_RDWR | O_CLOEXEC);
+    for (const fs::path& path : paths_in(params_.folder, error)) {
+      if (!path.string().ends_with(".jsonl.part")) continue;
+      const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
       if (file < 0) continue;
       if (is_locked_by_another(file)) {
         ::close(file);
         continue;
       }
-      const Status mended = cut_torn_line(file, entry.path());
+      const Status mended = cut_torn_line(file, path);
       const bool is_empty = ::lseek(file, 0, SEEK_END) == 0;
-      const fs::path complete = fs::path(entry.path()).replace_extension();
+      const fs::path complete = fs::path(path).replace_extension();
       if (mended && is_empty)
-        fs::remove(entry.path(), error);
+        fs::remove(path, error);
       else if (mended)
-        fs::rename(entry.path(), complete, error);
+        fs::rename(path, complete, error);
       ::close(file);
       if (!mended) return mended;
     }
     if (!params_.gzip) return {};
     // Also those whose compression was given up.
-    std::vector<fs::path> complete;
-    for (const fs::directory_entry& entry : fs::directory_iterator(params_.folder, error))
-      if (is_rotated(entry.path().filename().string())) complete.push_back(entry.path());
-    for (const fs::path& path : complete)
-      if (Status status = compress(path, is_cancelled_); !status) return status;
+    for (const fs::path& path : paths_in(params_.folder, error))
+      if (is_rotated(path.filename().string()))
+        if (Status status = compress(path, is_cancelled_); !status) return status;
     return {};
   }
 

@@ -4,6 +4,8 @@
 #include <mutex>
 #include <thread>
 
+#include "sightglass/core/left_behind.h"
+
 namespace sightglass {
 
 struct WatchedDecoder::Shared {
@@ -55,6 +57,7 @@ WatchedDecoder::~WatchedDecoder() {
     std::lock_guard lock(shared_->mutex);
     if (shared_->state == Shared::State::given_up) {
       shared_->thread.detach();
+      note_thread_left_behind();
       return;
     }
     shared_->state = Shared::State::ended;

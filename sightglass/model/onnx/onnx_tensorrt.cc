@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 
+#include "sightglass/core/folder.h"
 #include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/model/compiled_cache.h"
 #include "sightglass/model/onnx/onnx_engine.h"
@@ -99,9 +100,8 @@ fs::path keep_tensorrt_engines(ProviderSettings& settings, const fs::path& model
 
 bool has_tensorrt_engine(const fs::path& folder) {
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (entry.path().extension() == ".engine") return true;
-  return false;
+  return std::ranges::any_of(paths_in(folder, error),
+                             [](const fs::path& path) { return path.extension() == ".engine"; });
 }
 
 Status add_tensorrt_provider(Ort::SessionOptions& options, const ProviderSettings& settings, int device,

@@ -15,9 +15,11 @@
 #include <cstring>
 #include <filesystem>
 #include <format>
+#include <optional>
 #include <string_view>
 #include <system_error>
 
+#include "sightglass/core/folder.h"
 #include "sightglass/stream/message_writer.h"
 
 namespace sightglass::stream {
@@ -113,7 +115,7 @@ SpillFile::SpillFile(std::string folder, const Limits& limits)
     : folder_(std::move(folder)), limits_(limits) {}
 
 SpillFile::~SpillFile() {
-  if (write_ >= 0 && limits_.sync != SpillSync::none) fdatasync(write_), sync_names();
+  if (write_ >= 0 && limits_.sync != SpillSync::none) fdatasync(write_), (void)sync_names();
   drop_spare();
   for (int* file : {&write_, &read_, &position_, &lock_}) close_file(*file);
 }
@@ -162,11 +164,28 @@ SpillFile::Found SpillFile::look(int file, const Segment& segment, uint64_t offs
   return crc32c(record) == header.crc ? Found::record : Found::damaged;
 }
 
+// Whether a whole record of this segment stands somewhere behind `offset`: what is there then is damaged, and
+// not just torn.
+bool SpillFile::has_record_behind(int file, const Segment& segment, uint64_t offset) const {
+  std::vector<uint8_t> bytes(segment.bytes - std::min(segment.bytes, offset));
+  const ssize_t got = read_all(file, bytes.data(), bytes.size(), off_t(offset));
+  bytes.resize(size_t(std::max<ssize_t>(got, 0)));
+  RecordHeader header;
+  for (size_t at = 1; at + sizeof(header) <= bytes.size(); ++at) {
+    std::memcpy(&header, bytes.data() + at, sizeof(header));
+    const size_t rest = bytes.size() - at - sizeof(header);
+    if (header.size <= rest && header.check == check_of(header, segment.number, offset + at) &&
+        crc32c(std::span(bytes).subspan(at + sizeof(header), header.size)) == header.crc)
+      return true;
+  }
+  return false;
+}
+
 Status SpillFile::recover() {
   std::error_code error;
   std::vector<uint64_t> numbers;
-  for (fs::directory_iterator entry(folder_, error), last; !error && entry != last; entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  for (const fs::path& each : paths_in(folder_, error)) {
+    const std::string name = each.filename().string();
     uint64_t number = 0;
     std::from_chars(name.data(), name.data() + name.size(), number);
     if (name == name_of(number)) numbers.push_back(number);
@@ -220,15 +239,24 @@ Status SpillFile::recover_segment(uint64_t number) {
   if (number == committed_.segment)
     offset = std::clamp(committed_.offset, data_start, std::max(data_start, segment.bytes));
   bool is_readable = is_ours || is_begun;
+  std::optional<uint64_t> damaged_at;  // the record before `offset`
   for (bool reads_on = is_ours; reads_on;) {
-    switch (look(file, segment, offset, scratch_)) {
+    switch (const Found found = look(file, segment, offset, scratch_)) {
       case Found::record:
       case Found::damaged:  // counted as such when it is met
         ++segment.unread;
+        damaged_at.reset();
+        if (found == Found::damaged) damaged_at = offset;
         offset += sizeof(RecordHeader) + scratch_.size();
         break;
       case Found::torn:
-        ++damaged_;
+        if (number != last_segment_ || has_record_behind(file, segment, offset)) {
+          ++damaged_;
+        } else {
+          // Was being written when the process or the machine ended: it has never counted as stored.
+          if (damaged_at) offset = *damaged_at, --segment.unread;
+          note(std::format("{}: its end was torn, and was cut off", name));
+        }
         [[fallthrough]];
       case Found::end:
         reads_on = false;
@@ -260,7 +288,11 @@ void SpillFile::set_aside(const std::string& name) {
   const std::string aside = name + ".unreadable";
   std::error_code error;
   fs::rename(name, aside, error);
-  if (!error && notice_.empty()) notice_ = std::format("{}: cannot be read, and was set aside", aside);
+  if (!error) note(std::format("{}: cannot be read, and was set aside", aside));
+}
+
+void SpillFile::note(std::string notice) {
+  if (notice_.empty()) notice_ = std::move(notice);
 }
 
 // What a segment may grow to: an eighth of what the disk has for us, so that dropping the oldest leaves most.
@@ -289,21 +321,30 @@ Status SpillFile::start_segment() {
     unlink(is_reused ? spare_path().c_str() : name.c_str());
     return error;
   }
+  if (limits_.sync == SpillSync::every_record)
+    if (auto synced = sync_names(); !synced) {
+      close_file(file);
+      unlink(name.c_str());
+      return synced;
+    }
   write_ = file;
   last_segment_ = number;
   segments_.push_back({.number = number, .bytes = data_start});
   bytes_ += data_start;
   segment_limit_ = segment_limit();
   look_at_ = segment_limit_ / 8;
-  if (limits_.sync == SpillSync::every_record) sync_names();
   return {};
 }
 
 // Of the segments: what is in a file without a name is lost in a power cut.
-void SpillFile::sync_names() const {
+Status SpillFile::sync_names() const {
   int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) fsync(folder);
+  if (folder < 0) return failed("opening", folder_);
+  Status status;
+  // Some file systems of other machines know no such thing, and say so.
+  if (fsync(folder) != 0 && errno != EINVAL) status = failed("syncing", folder_);
   close_file(folder);
+  return status;
 }
 
 Status SpillFile::finish_segment() {
@@ -313,7 +354,8 @@ Status SpillFile::finish_segment() {
   if (write_ >= 0 && limits_.sync == SpillSync::per_segment && fdatasync(write_) != 0)
     return failed("syncing", path(segments_.back().number));
   // Only now: a segment that is delivered before it is full never has to be on the disk itself.
-  if (write_ >= 0 && limits_.sync == SpillSync::per_segment) sync_names();
+  if (write_ >= 0 && limits_.sync == SpillSync::per_segment)
+    if (auto synced = sync_names(); !synced) return synced;
   close_file(write_);
   return {};
 }

@@ -10,9 +10,10 @@
 // A segment is a file NNNNNNNNNNNN.spill: a header, then records of size, CRC-32C of the bytes, a check of
 // these two (bound to the segment and the place in it) and bytes; nothing but zeros follows the last one.
 // `position` beside them says what is delivered; after a crash records may be read once more: at least once.
-// A torn tail (power cut, kill -9 while writing) is cut off when the folder is opened; a damaged record is
-// skipped and counted, and so is what the disk cannot read, or a segment that somebody has removed; one of
-// another version becomes NNNNNNNNNNNN.spill.unreadable when the folder is opened. The last segment that was
+// A torn tail (power cut, kill -9 while writing) is cut off when the folder is opened: what was being written
+// then has never counted as stored, so that it is noticed and not counted. A damaged record is skipped and
+// counted, and so is what the disk cannot read, or a segment that somebody has removed; one of another
+// version becomes NNNNNNNNNNNN.spill.unreadable when the folder is opened. The last segment that was
 // delivered becomes the next one to be written, under the name `spare` meanwhile: a file that the system has
 // in memory costs a fraction of a new one. What it still holds of its earlier life has another segment's
 // checks.
@@ -77,8 +78,8 @@ class SpillFile {
   uint64_t unread() const { return unread_; }                     // damaged ones too, until they are met
   uint64_t records() const { return unread_ + reading_.size(); }  // not committed
   uint64_t bytes() const { return bytes_; }                       // of segments, but for the spare one
-  uint64_t damaged() const { return damaged_; }  // records and tails that were given up since open()
-  // Which file open() has set aside, the first one; empty: none.
+  uint64_t damaged() const { return damaged_; }                   // records that were given up since open()
+  // Which file open() could not take up whole, the first one: set aside, or its end cut off; empty: none.
   const std::string& notice() const { return notice_; }
 
  private:
@@ -102,11 +103,13 @@ class SpillFile {
   uint64_t segment_limit() const;
   Status start_segment();
   Status finish_segment();
-  void sync_names() const;
+  Status sync_names() const;
   Status write_run(size_t& first, size_t& from);
   Status write_position();
   Found look(int file, const Segment& segment, uint64_t offset, std::vector<uint8_t>& record) const;
+  bool has_record_behind(int file, const Segment& segment, uint64_t offset) const;
   void set_aside(const std::string& name);
+  void note(std::string notice);
   void remove_front(bool reuses);
   void drop_spare();
 

@@ -4,15 +4,30 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <format>
 #include <fstream>
+
+namespace {
+std::atomic<int> fsync_fails_with = 0;
+}
+// In the place of the C library's, for all of this program: as a disk that fails.
+extern "C" int fsync(int file) {
+  if (const int error = fsync_fails_with) {
+    errno = error;
+    return -1;
+  }
+  return int(syscall(SYS_fsync, file));
+}
 
 namespace sightglass::stream {
 namespace {
@@ -204,7 +219,18 @@ TEST_F(SpillFileTest, DeliveredSegmentIsWrittenAgainAndItsOldRecordsStayForgotte
       auto after = SpillFile::open(copy, {});
       ASSERT_TRUE(after);
       EXPECT_EQ(read_all(**after), range(0, count - 1));
-      EXPECT_EQ((*after)->damaged(), 1u);
+      EXPECT_EQ((*after)->damaged(), 0u) << "it was being written";
+    }
+    // Or only its header and a part of its bytes: what follows are the old ones'.
+    fs::remove_all(copy);
+    fs::copy(folder_, copy);
+    for (uint32_t i = 0; i < 20; ++i) overwrite(last, 16 + count * (32 + round) - 5 + i, '!');
+    {
+      auto after = SpillFile::open(copy, {});
+      ASSERT_TRUE(after);
+      EXPECT_EQ(read_all(**after), range(0, count - 1));
+      EXPECT_EQ((*after)->damaged(), 0u);
+      EXPECT_NE((*after)->notice(), "");
     }
     EXPECT_EQ(read_all(*file), range(0, count));
     ASSERT_TRUE(file->commit(count));
@@ -236,9 +262,43 @@ TEST_F(SpillFileTest, TornTailIsCutOff) {
   }
   fs::resize_file(segments()[0], fs::file_size(segments()[0]) - 30);
   auto file = open();
-  EXPECT_EQ(file->damaged(), 1u);
+  EXPECT_EQ(file->damaged(), 0u) << "it has never counted as stored";
+  EXPECT_TRUE(file->notice().ends_with("000000000001.spill: its end was torn, and was cut off"))
+      << file->notice();
   ASSERT_TRUE(file->append(record(9)));
   EXPECT_EQ(read_all(*file), range(0, 10));
+}
+
+TEST_F(SpillFileTest, WhatIsNoTailIsDamageAndCounted) {
+  {
+    auto file = open();
+    for (uint32_t i = 0; i < 10; ++i) ASSERT_TRUE(file->append(record(i)));
+  }
+  overwrite(segments()[0], 16 + 7 * 112 + 3, '\x7f');  // a length, whole records behind it
+  auto file = open();
+  EXPECT_EQ(file->damaged(), 1u);
+  EXPECT_EQ(read_all(*file), range(0, 7));
+}
+
+TEST_F(SpillFileTest, FolderThatIsNotForcedToDiskIsAnError) {
+  for (const SpillSync sync : {SpillSync::every_record, SpillSync::per_segment}) {
+    Limits limits = small;
+    limits.sync = sync;
+    auto file = open(limits);
+    ASSERT_TRUE(file->append(record(0)));
+    fsync_fails_with = EIO;
+    uint32_t next = 1;
+    sightglass::Status status;
+    while (next < 100 && (status = file->append(record(next)))) ++next;
+    ASSERT_FALSE(status);
+    EXPECT_TRUE(status.error().message.contains(folder_ + ": syncing failed")) << status.error().message;
+    EXPECT_EQ(file->unread(), next);
+    fsync_fails_with = EINVAL;  // of a file system that does not do it
+    for (const uint32_t more = next + 50; next < more; ++next) ASSERT_TRUE(file->append(record(next)));
+    fsync_fails_with = 0;
+    EXPECT_EQ(read_all(*file), range(0, next));
+    ASSERT_TRUE(file->commit(next));
+  }
 }
 
 TEST_F(SpillFileTest, DamagedRecordIsSkippedAndCounted) {
