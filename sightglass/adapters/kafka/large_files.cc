@@ -18,7 +18,7 @@ std::optional<std::filesystem::path> find_large_file(const stream::Location& loc
   constexpr std::string_view scheme = "file://";
   if (!location.uri.starts_with(scheme) || location.uri.find('\0') != std::string::npos) return std::nullopt;
   std::error_code failed;
-  const fs::path path = fs::canonical(location.uri.substr(scheme.size()), failed);
+  fs::path path = fs::canonical(location.uri.substr(scheme.size()), failed);
   if (failed) return std::nullopt;
   for (const std::string& one : allowed) {
     const fs::path root = fs::canonical(path_from(folder, one), failed);
