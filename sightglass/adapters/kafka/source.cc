@@ -479,6 +479,7 @@ class KafkaSource final : public Source {
     if (has_to_commit_again_.exchange(false))
       for (auto& [key, partition] : assigned_) partition->committed = {};
     std::vector<std::shared_ptr<Assigned>> all;
+    all.reserve(assigned_.size());
     for (auto& [key, partition] : assigned_) all.push_back(partition);
     commit_these(all, async);
   }
