@@ -16,6 +16,8 @@ Control commands beside those of serving.py:
     topics, topic {"topic", "partitions", "max_message"}; delete_topic {"topic"}
     records {"topic", "partition"}: offset, time, key, value (base64), headers; batches that Python cannot unpack: their count
     retention {"topic", "partition", "offset"}: what lies before is gone
+    truncate {"topic", "partition", "offset"}: what lies from there on is gone, under a new leader; others take its offsets
+    omit {"topic", "partition", "times"}: that many answers with more than one batch of it lack the first one
     deny {"topics": [names], "groups": [names]}: not authorised from now on
     groups; rebalance {"group"}: all members have to join again; expel {"group", "member"}
     settings {"max_message", "advertise", "auto_create", "user", "password"}
@@ -69,7 +71,7 @@ class KafkaDouble(GroupRequests, TransactionRequests, serving.Server):
         self.journal = serving.Journal(options.data)
         self.advertise, self.max_message, self.auto_create = options.advertise, options.max_message, not options.no_auto_create
         self.denied_topics, self.denied_groups = set(), set()
-        self.requests = Counter()
+        self.requests, self.omitted = Counter(), Counter()
         self.mechanisms = [name for name in options.sasl.split(",") if name]
         self.passwords = {options.user: options.password}
         self.arrived = asyncio.Condition()
@@ -105,6 +107,10 @@ class KafkaDouble(GroupRequests, TransactionRequests, serving.Server):
     def cut(self, name, number, offset):
         self.journal.write("cut", name, number, offset)
         self.topics[name].partitions[number].cut(offset)
+
+    def truncate(self, name, number, offset):
+        self.journal.write("truncate", name, number, offset)
+        self.topics[name].partitions[number].truncate(offset)
 
     def commit(self, group, topic, number, offset, metadata):
         self.journal.write("commit", group, topic, number, offset, metadata)
@@ -165,6 +171,14 @@ class KafkaDouble(GroupRequests, TransactionRequests, serving.Server):
 
     def control_retention(self, arguments):
         self.cut(arguments["topic"], arguments.get("partition", 0), arguments["offset"])
+        return {}
+
+    def control_truncate(self, arguments):
+        self.truncate(arguments["topic"], arguments.get("partition", 0), arguments["offset"])
+        return {}
+
+    def control_omit(self, arguments):
+        self.omitted[arguments["topic"], arguments.get("partition", 0)] = arguments["times"]
         return {}
 
     def control_deny(self, arguments):
@@ -492,6 +506,9 @@ class KafkaDouble(GroupRequests, TransactionRequests, serving.Server):
                 continue
             limit = partition.stable if committed_only else partition.end
             data = partition.read(offset, limit, min(size, most - total)) if total < most else b""
+            if self.omitted[name, number] and data and (first := 12 + Reader(data[8:12]).int32()) < len(data):
+                self.omitted[name, number] -= 1
+                data = data[first:]
             total += len(data)
             aborted = [int64(producer) + int64(first) for producer, first, last in partition.aborted if committed_only and last >= offset]
             topics[name].append(int32(number) + int16(0) + int64(partition.end) + int64(partition.stable) +

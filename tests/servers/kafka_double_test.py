@@ -298,6 +298,23 @@ class Fault(Suite):
         gone = kcat(self.address, "-C", "-t", self.topic, "-p", "0", "-o", "3", "-X", "auto.offset.reset=error", "-e", check=False)
         self.assertIn("out of range", gone.stderr)
 
+    def test_a_truncated_log_gives_its_offsets_to_others_under_a_new_leader(self):
+        for first in (0, 10):
+            kcat(self.address, "-P", "-t", self.topic, text="".join(f"value {i}\n" for i in range(first, first + 10)))
+        self.server.control("truncate", {"topic": self.topic, "offset": 10})
+        self.assertEqual(self.values(), [f"value {i}" for i in range(10)])
+        kcat(self.address, "-P", "-t", self.topic, text="other\n")
+        consumer = self.consumer()
+        records = [next(consumer) for _ in range(11)]
+        self.assertEqual([(record.offset, record.value) for record in records[9:]], [(9, b"value 9"), (10, b"other")])
+
+    def test_answers_lack_the_first_batch_as_often_as_wanted(self):
+        for first in (0, 10):
+            kcat(self.address, "-P", "-t", self.topic, text="".join(f"value {i}\n" for i in range(first, first + 10)))
+        self.server.control("omit", {"topic": self.topic, "times": 1})
+        self.assertEqual(next(self.consumer()).offset, 10)
+        self.assertEqual(next(self.consumer()).offset, 0)
+
     def test_silent_members_leave_and_forced_rebalances_bring_the_others_back(self):
         self.produce(1)
         consumer = self.consumer("group", session_timeout_ms=1000, heartbeat_interval_ms=200, max_poll_interval_ms=300000)

@@ -11,7 +11,7 @@ BAD_PARTITIONS, BAD_REPLICATION, OLD_FORMAT, OUT_OF_ORDER, OLD_EPOCH, TXN_STATE,
 
 class Partition:
     def __init__(self):
-        self.batches, self.start, self.end = [], 0, 0
+        self.batches, self.start, self.end, self.leader_epoch = [], 0, 0, 0
         self.sequences = {}  # producer → (epoch, next sequence, its last batches: sequence, count, offset)
         self.open = {}       # producer → first offset of its transaction
         self.aborted = []    # (producer, first offset, last offset)
@@ -33,7 +33,7 @@ class Partition:
             self.sequences[batch.producer] = (batch.epoch, (batch.sequence + batch.count) % (1 << 31), recent)
         if batch.transactional and not batch.control:
             self.open.setdefault(batch.producer, self.end)
-        batch.at_offset(self.end)
+        batch.at_offset(self.end, self.leader_epoch)
         self.batches.append(batch)
         self.end += batch.last_delta + 1
         return 0, batch.offset
@@ -52,6 +52,12 @@ class Partition:
     def cut(self, offset):
         self.start = max(self.start, min(offset, self.end))
         self.batches = [batch for batch in self.batches if batch.last_offset >= self.start]
+
+    def truncate(self, offset):
+        """Under a new leader, which lacks the batches from the one with the offset on."""
+        self.batches = [batch for batch in self.batches if batch.last_offset < offset]
+        self.end = self.batches[-1].last_offset + 1 if self.batches else self.start
+        self.leader_epoch += 1
 
     def read(self, offset, limit, size):
         """Whole batches from the one with the offset, at least one, below the limit."""

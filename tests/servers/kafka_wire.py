@@ -147,9 +147,9 @@ class Batch:
     def control(self):
         return bool(self.attributes & 0x20)
 
-    def at_offset(self, offset):
+    def at_offset(self, offset, leader_epoch=0):
         self.offset = offset
-        self.data = int64(offset) + self.data[8:12] + int32(0) + self.data[16:]
+        self.data = int64(offset) + self.data[8:12] + int32(leader_epoch) + self.data[16:]
 
     def records(self):
         """Offset, timestamp, key, value and headers of each; None where the compression is none of Python's own."""

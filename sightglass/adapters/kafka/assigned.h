@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "sightglass/adapters/adapter.h"
+#include "sightglass/adapters/kafka/offset_sequence.h"
 #include "sightglass/adapters/kafka/partition_log.h"
 
 namespace sightglass::adapters {
@@ -62,6 +63,8 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
   bool has_room() const { return waiting_ <= most_waiting / 2 && waiting_bytes_ <= most_waiting_bytes / 2; }
   bool is_waiting() const { return waiting_ > 0; }
   bool is_paused = false;
+  OffsetSequence order;  // of what is read
+  int64_t seek_to = -1;  // where reading has to go on; -1: where it is
 
   std::vector<std::string> source_ids() const;  // those that are not forgotten
   // Delivered and not settled. What waits here will not be delivered any more after stop_delivering().

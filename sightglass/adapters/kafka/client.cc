@@ -225,14 +225,14 @@ Result<KafkaOwned<rd_kafka_t>> kafka_client(rd_kafka_type_t type, KafkaOwned<rd_
 std::string error_text(rd_kafka_resp_err_t error) { return rd_kafka_err2str(error); }
 
 Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic, int timeout_ms,
-                            const KafkaJournal& journal, const std::atomic<bool>* is_cancelled) {
+                            const KafkaJournal& journal, const std::atomic<bool>* is_cancelled, bool serves) {
   const KafkaOwned<rd_kafka_topic_t> handle(rd_kafka_topic_new(consumer, topic.c_str(), nullptr));
   if (!handle) return fail(ErrorCode::invalid_argument, "'{}' is no name of a topic", topic);
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
   for (;;) {
     const struct rd_kafka_metadata* found = nullptr;
     const auto asked = rd_kafka_metadata(consumer, 0, handle.get(), &found, 500);
-    rd_kafka_poll(consumer, 0);  // error_cb
+    if (serves) rd_kafka_poll(consumer, 0);  // error_cb
     if (!asked && found->topic_cnt == 1) {
       const auto error = found->topics[0].err;
       const int partitions = found->topics[0].partition_cnt;

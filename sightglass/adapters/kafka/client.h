@@ -65,8 +65,11 @@ Result<KafkaOwned<rd_kafka_t>> kafka_client(rd_kafka_type_t type, KafkaOwned<rd_
 std::string error_text(rd_kafka_resp_err_t error);
 // not_found: there is none; invalid_argument: denied; unavailable: no broker answers in time; cancelled: that
 // became true. The client has to be a consumer: asking with it makes no topic.
+// `serves`: what it has to report meanwhile is heard; not once messages stand in its queue, among the
+// reports.
 Result<int> partition_count(rd_kafka_t* consumer, const std::string& topic, int timeout_ms,
-                            const KafkaJournal& journal, const std::atomic<bool>* is_cancelled = nullptr);
+                            const KafkaJournal& journal, const std::atomic<bool>* is_cancelled = nullptr,
+                            bool serves = true);
 Status make_topic(rd_kafka_t* client, const std::string& topic, int partitions, int replication,
                   int timeout_ms);
 

@@ -51,6 +51,10 @@ class Collect final : public Deliver {
     const std::scoped_lock lock(mutex_);
     return uuids_.size();
   }
+  bool has_repeats() const {
+    const std::scoped_lock lock(mutex_);
+    return std::ranges::adjacent_find(uuids_) != uuids_.end();
+  }
 
  private:
   mutable std::mutex mutex_;
@@ -224,6 +228,113 @@ TEST(KafkaBroker, GoesOnAtTheEarliestWhenWhatItWantsIsGone) {
   ASSERT_TRUE((*again)->start());
   std::jthread thread([&](std::stop_token stop) { (void)(*again)->run(out, stop); });
   EXPECT_TRUE(test::eventually([&] { return out.count() == 5; }));
+}
+
+// A source at work on a topic.
+class Reading {
+ public:
+  Reading(const ServerProcess& server, const std::string& topic) : source_(*source(server, topic, {})) {
+    const Status started = source_->start();
+    EXPECT_TRUE(started) << started.error().message;
+    thread_ = std::jthread([this](std::stop_token stop) { (void)source_->run(out, stop); });
+  }
+  bool reaches(size_t count) {
+    return test::eventually([&] { return out.count() >= count; }, 30s) && out.count() == count;
+  }
+  uint64_t gaps() const {
+    const auto refused = source_->rejected();
+    const auto found = refused.find("offset_gap");
+    return found == refused.end() ? 0 : found->second;
+  }
+  Collect out;
+
+ private:
+  std::unique_ptr<Source> source_;
+  std::jthread thread_;
+};
+
+// Three batches of ten frames.
+void write_batches(const ServerProcess& server, const std::string& topic) {
+  auto made = sink(server, {{"video-topic", topic}});
+  ASSERT_TRUE((*made)->start());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(stored(**made, frames(10)), 10u);
+}
+
+TEST(KafkaBroker, WhatAnAnswerLacksIsReadAgain) {
+  auto server = broker();
+  server.control("topic", {{"topic", "frames"}, {"partitions", 1}});
+  write_batches(server, "frames");
+  server.control("omit", {{"topic", "frames"}, {"times", 1}});
+  Reading reading(server, "frames");
+  EXPECT_TRUE(reading.reaches(30)) << reading.out.count();
+  EXPECT_FALSE(reading.out.has_repeats());
+  EXPECT_EQ(reading.gaps(), 0u);
+}
+
+TEST(KafkaBroker, WhatTheLogLacksIsPassedAndCounted) {
+  auto server = broker();
+  server.control("topic", {{"topic", "frames"}, {"partitions", 1}});
+  write_batches(server, "frames");
+  server.control("omit", {{"topic", "frames"}, {"times", 1000}});
+  Reading reading(server, "frames");
+  EXPECT_TRUE(reading.reaches(20)) << reading.out.count();
+  EXPECT_EQ(reading.gaps(), 1u);
+}
+
+TEST(KafkaBroker, OffsetsOfTransactionsAreNoLoss) {
+  auto server = broker();
+  for (const char* topic : {"frames", "copies"})
+    server.control("topic", {{"topic", topic}, {"partitions", 1}});
+  write_batches(server, "frames");
+  const auto records = read_topic(server.address(), "frames", 30);
+  ASSERT_EQ(records.size(), 30u);
+  KafkaParams params;
+  params.brokers = {server.address()};
+  KafkaJournal journal("other");
+  auto conf = kafka_conf(params, "", "other", journal);
+  ASSERT_TRUE(set_option(conf->get(), "transactional.id", "other"));
+  const auto client = kafka_client(RD_KAFKA_PRODUCER, std::move(*conf), "other");
+  const auto is_done = [](rd_kafka_error_t* failed) {
+    const KafkaOwned<rd_kafka_error_t> owned(failed);
+    EXPECT_FALSE(owned) << rd_kafka_error_string(failed);
+  };
+  is_done(rd_kafka_init_transactions(client->get(), 10'000));
+  for (size_t part = 0; part < 3; ++part) {
+    for (const bool commits : {false, true}) {
+      is_done(rd_kafka_begin_transaction(client->get()));
+      for (size_t i = part * 10; i < part * 10 + 10; ++i)
+        rd_kafka_producev(
+            client->get(), RD_KAFKA_V_TOPIC("copies"),
+            RD_KAFKA_V_KEY(records[i].key.data(), records[i].key.size()),
+            RD_KAFKA_V_VALUE(const_cast<char*>(records[i].value.data()), records[i].value.size()),
+            RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+      EXPECT_EQ(rd_kafka_flush(client->get(), 10'000), 0);
+      is_done(commits ? rd_kafka_commit_transaction(client->get(), 10'000)
+                      : rd_kafka_abort_transaction(client->get(), 10'000));
+    }
+  }
+  Reading reading(server, "copies");
+  EXPECT_TRUE(reading.reaches(30)) << reading.out.count();
+  EXPECT_FALSE(reading.out.has_repeats());
+  EXPECT_EQ(reading.gaps(), 3u);
+}
+
+TEST(KafkaBroker, RecordsOfALogThatWasCutAreReadThoughTheirOffsetsWereReadBefore) {
+  auto server = broker();
+  server.control("topic", {{"topic", "frames"}, {"partitions", 1}});
+  auto made = sink(server, {{"video-topic", "frames"}});
+  ASSERT_TRUE((*made)->start());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(stored(**made, frames(10)), 10u);
+  Reading reading(server, "frames");
+  ASSERT_TRUE(reading.reaches(20));
+  const auto asked = [&] { return server.control("requests").value("ListOffsets", 0); };
+  const int before = asked();
+  server.control("truncate", {{"topic", "frames"}, {"offset", 10}});
+  // Its offset is out of range now, and it asks where the log begins.
+  ASSERT_TRUE(test::eventually([&] { return asked() > before; }));
+  EXPECT_EQ(stored(**made, frames(15)), 15u);
+  EXPECT_TRUE(reading.reaches(35)) << reading.out.count();
+  EXPECT_FALSE(reading.out.has_repeats());
 }
 
 }  // namespace

@@ -155,6 +155,7 @@ class FrameMaker {
     seq_ = 0;
     return message;
   }
+  const std::string& source_id() const { return source_id_; }
   std::string codec = "mpeg4";  // the reader does not look into its bitstream
 
  private:

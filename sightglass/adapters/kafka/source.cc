@@ -4,17 +4,12 @@
 // slow the models are.
 #include <librdkafka/rdkafka.h>
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <span>
 #include <thread>
@@ -23,6 +18,7 @@
 
 #include "sightglass/adapters/kafka/assigned.h"
 #include "sightglass/adapters/kafka/client.h"
+#include "sightglass/adapters/kafka/large_files.h"
 #include "sightglass/adapters/module_adapter.h"
 #include "sightglass/stream/message_reader.h"
 #include "sightglass/stream/message_writer.h"
@@ -38,6 +34,7 @@ using PartitionList = KafkaOwned<rd_kafka_topic_partition_list_t>;
 
 constexpr int start_timeout_ms = 5000, ask_timeout_ms = 5000, last_commit_timeout_ms = 3000;
 constexpr int ask_once_ms = 500;  // by whom a stop must not wait for
+constexpr int seek_timeout_ms = 500;
 constexpr auto close_timeout = 3s;
 constexpr int idle_poll_ms = 100, busy_poll_ms = 2;
 
@@ -147,7 +144,7 @@ class KafkaSource final : public Source {
     stream::ReaderOptions options;
     options.limits = context_.limits;
     options.allow_location = [this](const stream::Location& location) {
-      return find_file(location).has_value() ||
+      return find_large_file(location, context_.folder, params_.large_folders).has_value() ||
              (context_.allow_location && context_.allow_location(location));
     };
     return options;
@@ -208,8 +205,9 @@ class KafkaSource final : public Source {
     for (;;) {
       const auto failed = rd_kafka_committed(client_.get(), &list, ask_once_ms);
       if (!failed) break;
-      // A group that is denied is told of here.
-      const KafkaOwned<rd_kafka_message_t> said(rd_kafka_consumer_poll(client_.get(), 0));
+      // A group that is denied is told of here; later messages come here too, and must not be dropped.
+      const KafkaOwned<rd_kafka_message_t> said(is_checked_ ? nullptr
+                                                            : rd_kafka_consumer_poll(client_.get(), 0));
       if (said && said->err) journal_.note_error(said->err, rd_kafka_message_errstr(said.get()));
       if (const std::string denied = journal_.denied();
           !denied.empty() || failed == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
@@ -262,7 +260,7 @@ class KafkaSource final : public Source {
     if (list.cnt == 0) return {};
     for (const auto& partition : items(list)) {
       const std::string topic = partition.topic;
-      auto count = partition_count(client_.get(), topic, ask_timeout_ms, journal_);
+      auto count = partition_count(client_.get(), topic, ask_timeout_ms, journal_, nullptr, false);
       if (count) partitions_[topic] = *count;
     }
     Status read = read_committed(list, ask_timeout_ms);
@@ -277,8 +275,9 @@ class KafkaSource final : public Source {
             params_.start == Params::Start::latest ? RD_KAFKA_OFFSET_END : RD_KAFKA_OFFSET_BEGINNING;
         processed = -1;
       }
-      assigned_[{partition.topic, partition.partition}] =
-          std::make_shared<Assigned>(partition.topic, partition.partition, processed, refusals_);
+      auto& assigned = assigned_[{partition.topic, partition.partition}];
+      assigned = std::make_shared<Assigned>(partition.topic, partition.partition, processed, refusals_);
+      if (partition.offset >= 0) assigned->order.begin(partition.offset);
     }
     return {};
   }
@@ -314,7 +313,7 @@ class KafkaSource final : public Source {
     if (!message) return;
     if (message->err) return take_error(*message);
     const auto found = assigned_.find({rd_kafka_topic_name(message->rkt), message->partition});
-    if (found == assigned_.end()) return;
+    if (found == assigned_.end() || !is_next(found->second, *message)) return;
     Assigned& partition = *found->second;
     if (auto delivery = read(*message)) {
       partition.take(std::move(*delivery), message->offset,
@@ -323,6 +322,76 @@ class KafkaSource final : public Source {
       partition.skip(message->offset);
     }
     if (partition.is_overfull() && !partition.is_paused) pause(partition, true);
+  }
+
+  // False: it is not taken now. What is missing in front of it is read first, or it was taken before.
+  bool is_next(std::shared_ptr<Assigned>& partition, const rd_kafka_message_t& message) {
+    if (partition->seek_to >= 0) return false;
+    OffsetSequence& order = partition->order;
+    if (order.next() < 0 && params_.start != Params::Start::latest) begin(*partition, message.offset);
+    const int64_t expected = order.next();
+    const auto [verdict, passed_over] =
+        order.check(message.offset, rd_kafka_message_leader_epoch(&message),
+                    rd_kafka_message_timestamp(&message, nullptr), Clock::now());
+    switch (verdict) {
+      case OffsetSequence::Verdict::next:
+        if (passed_over > 0) note_gap(*partition, expected, message.offset);
+        return true;
+      case OffsetSequence::Verdict::missing:
+        partition->seek_to = expected;
+        break;
+      case OffsetSequence::Verdict::repeated:
+        return false;
+      case OffsetSequence::Verdict::rewritten:
+        restart(partition, message.offset);
+        break;
+    }
+    seek(*partition);
+    return false;
+  }
+
+  // From the first record on that the brokers have.
+  void begin(Assigned& partition, int64_t first_read) {
+    int64_t low = -1, high = -1;
+    if (!rd_kafka_get_watermark_offsets(client_.get(), partition.topic().c_str(), partition.partition(), &low,
+                                        &high) &&
+        low >= 0 && low < first_read)
+      partition.order.begin(low);
+  }
+
+  void note_gap(const Assigned& partition, int64_t first, int64_t end) {
+    refusals_->add("offset_gap");
+    journal_.log(4, "GAP",
+                 std::format("{} [{}]: nothing stands at the offsets {} to {}: transactions, compaction, "
+                             "retention, or lost",
+                             partition.topic(), partition.partition(), first, end - 1));
+  }
+
+  // Other records stand now where some were read: as if the partition came anew.
+  void restart(std::shared_ptr<Assigned>& partition, int64_t offset) {
+    journal_.log(
+        4, "REWRITTEN",
+        std::format("{} [{}]: another record stands at offset {}, below {}: the log was cut or made anew",
+                    partition->topic(), partition->partition(), offset, partition->order.next()));
+    const LogPosition old = partition->position();
+    partition->close();
+    const auto at_most = [&](int64_t known) { return known < 0 ? offset : std::min(known, offset); };
+    auto fresh = std::make_shared<Assigned>(partition->topic(), partition->partition(),
+                                            at_most(old.processed), refusals_);
+    fresh->seek_to = at_most(old.offset);
+    fresh->order.begin(fresh->seek_to);
+    partition = std::move(fresh);
+  }
+
+  // Of what was fetched before nothing comes any more.
+  void seek(Assigned& partition) {
+    const PartitionList one(rd_kafka_topic_partition_list_new(1));
+    auto* const item =
+        rd_kafka_topic_partition_list_add(one.get(), partition.topic().c_str(), partition.partition());
+    item->offset = partition.seek_to;
+    const KafkaOwned<rd_kafka_error_t> failed(
+        rd_kafka_seek_partitions(client_.get(), one.get(), seek_timeout_ms));
+    if (!failed && !item->err) partition.seek_to = -1;
   }
 
   void take_error(const rd_kafka_message_t& message) {
@@ -368,7 +437,7 @@ class KafkaSource final : public Source {
       if (auto* inlined = std::get_if<stream::Inline>(content)) {
         payload = std::move(inlined->data);
       } else if (const auto* location = std::get_if<stream::Location>(content)) {
-        payload = read_file(*location);
+        payload = read_large_file(*location, context_.folder, params_.large_folders, context_.limits.part);
         if (!payload || (message->frame && message->frame->crc32c &&
                          uint32_t(*message->frame->crc32c) != stream::crc32c(*payload))) {
           refusals_->add(payload ? "payload" : "location");
@@ -384,54 +453,13 @@ class KafkaSource final : public Source {
     return delivery;
   }
 
-  // W-10: below an allowed folder, also when links are followed.
-  std::optional<std::filesystem::path> find_file(const stream::Location& location) const {
-    namespace fs = std::filesystem;
-    constexpr std::string_view scheme = "file://";
-    if (!location.uri.starts_with(scheme) || location.uri.find('\0') != std::string::npos)
-      return std::nullopt;
-    std::error_code failed;
-    const fs::path path = fs::canonical(location.uri.substr(scheme.size()), failed);
-    if (failed) return std::nullopt;
-    for (const std::string& folder : params_.large_folders) {
-      const fs::path root = fs::canonical(path_from(context_.folder, folder), failed);
-      if (failed) continue;
-      if (std::ranges::mismatch(root, path).in1 == root.end()) return path;
-    }
-    return std::nullopt;
-  }
-
-  std::optional<std::vector<uint8_t>> read_file(const stream::Location& location) const {
-    const auto path = find_file(location);
-    if (!path) return std::nullopt;
-    const int file = open(path->c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (file < 0) return std::nullopt;
-    std::optional<std::vector<uint8_t>> bytes;
-    struct stat info{};
-    if (fstat(file, &info) == 0 && S_ISREG(info.st_mode) && location.offset <= info.st_size) {
-      const int64_t size = location.size.value_or(info.st_size - location.offset);
-      if (size <= info.st_size - location.offset && size_t(size) <= context_.limits.part) {
-        bytes.emplace(size_t(size));
-        size_t done = 0;
-        while (done < bytes->size()) {
-          const ssize_t got =
-              pread(file, bytes->data() + done, bytes->size() - done, off_t(location.offset) + off_t(done));
-          if (got <= 0) break;
-          done += size_t(got);
-        }
-        if (done < bytes->size()) bytes.reset();
-      }
-    }
-    ::close(file);
-    return bytes;
-  }
-
   void pump() {
     for (auto& [key, partition] : assigned_) {
       if (is_draining_ || is_closed_) {
         if (!partition->is_paused) pause(*partition, true);
         continue;
       }
+      if (partition->seek_to >= 0) seek(*partition);
       if (!is_closed_ && !partition->pump(*out_)) is_closed_ = true;
       if (partition->is_paused && partition->has_room()) pause(*partition, false);
     }
@@ -451,6 +479,7 @@ class KafkaSource final : public Source {
     if (has_to_commit_again_.exchange(false))
       for (auto& [key, partition] : assigned_) partition->committed = {};
     std::vector<std::shared_ptr<Assigned>> all;
+    all.reserve(assigned_.size());
     for (auto& [key, partition] : assigned_) all.push_back(partition);
     commit_these(all, async);
   }
