@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The GPU tests and the GPU benchmark, on a machine with an NVIDIA GPU and an unpacked runtime (see pack, enter, ort).
 
-    bench.py test     ROOT [CLIP]                  the tests that need a GPU; with a clip also whole pipelines
+    bench.py test     ROOT [CLIP CLIP_444]         the tests that need a GPU; with clips also pipelines and programs
     bench.py bench    ROOT MODELS CLIPS [PART...]  one table; CLIPS: folder with clip.mp4 and clip_hevc.mp4
     bench.py stand-in BUILD MODELS CLIP [PART...]  the same programs on the CPU, small: that they work, not how fast
 

@@ -2,13 +2,17 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 from bench import Bench, enter
 
 
 def run(bench: Bench, clips: list[str]) -> int:
-    failed = sum(agreement(bench, Path(clip)) for clip in clips)
+    failed = 0
+    if clips:
+        clip, clip_444 = (Path(one) for one in clips)
+        failed = agreement(bench, clip) + modules(bench, clip, clip_444) + program(bench, clip)
     for name, only in [
         ("cuda_memory_test", "*"),
         ("video_to_tensor_test", "*Cuda*:*KeepsToTheMemory*"),
@@ -74,3 +78,55 @@ def agreement(bench: Bench, clip: Path) -> int:
         failed += not good
         print(f"== {what}: {len(found)} of {len(reference)} frames, {matched} of {wanted} objects: {'ok' if good else 'FAILED'}", flush=True)
     return failed
+
+
+MODULE = """version: 1
+name: gpu
+models:
+  objects: {path: /opt/models/yolox_nano.onnx, device: DEVICE}
+pipeline:
+  elements:
+    - {name: objects, type: detector, model: objects}
+    - {name: tracks, type: tracker}
+"""
+
+
+def modules(bench: Bench, clip: Path, clip_444: Path) -> int:
+    """A module decodes on the device, in software what that cannot, and goes on beside a stream that is damaged."""
+    tmp = bench.root / "tmp/module"
+    shutil.rmtree(tmp, ignore_errors=True)
+    tmp.mkdir(parents=True)
+    (tmp / "gpu.yml").write_text(MODULE.replace("DEVICE", bench.device))
+    start = clip.read_bytes()
+    damaged = bytearray(start)
+    for at in range(len(start) // 3, len(start) // 3 + 2_000_000, 50_000):  # within what is coded
+        damaged[at : at + 500] = bytes(500)
+    (tmp / "damaged.mp4").write_bytes(damaged)
+    done = enter(
+        bench, "BUILD/bin/sightglass", "run", "/tmp/module/gpu.yml", "--output", "/tmp/module/out",
+        "--input", str(clip), str(clip_444), "/tmp/module/damaged.mp4", timeout=120,
+    )  # fmt: skip
+    text = done.stdout + done.stderr
+    try:
+        sources = json.loads((tmp / "out/summary.json").read_text())["sources"]
+    except (OSError, ValueError, KeyError):
+        sources = {}
+    frames = {name: sources.get(name, {}).get("frames", 0) for name in (clip.stem, clip_444.stem, "damaged")}
+    on_device = not bench.device.startswith("CPU")
+    fell_back = [line for line in text.splitlines() if "nvh264dec" in line and "avdec_h264" in line]
+    good = {
+        "a stream": frames[clip.stem] == 2400 and sources[clip.stem]["objects"] > 2400,
+        "4:4:4 in software": frames[clip_444.stem] == 90 and bool(fell_back) == on_device,
+        "a damaged stream alone": frames["damaged"] > 500,
+    }
+    for what, is_good in good.items():
+        print(f"== module, {what}: {'ok' if is_good else 'FAILED'}, frames {frames}", flush=True)
+    if not all(good.values()):
+        print(f"exit {done.returncode}\n{text[-4000:]}", flush=True)
+    return sum(not is_good for is_good in good.values())
+
+
+PROGRAM = """
+import sightglass as sg
+print(sum(len(frame.regions) for frame in sg.Flow(SOURCE, DETECTOR)))
+"""
