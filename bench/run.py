@@ -34,7 +34,8 @@ Start-up is taken out by running each pipeline twice, with few frames and with m
     kafka              the same of the Kafka sink and librdkafka, with librdkafka's mock cluster
     outbox             what the queue on disk adds to a sink's CPU per record: by default, where it is used
                        once memory is full, and with `durable`, where every record goes through it
-    file_source        a video file as fast as possible against reading its packets with FFmpeg alone, both opened before
+    file_source        a video file as fast as possible against reading its packets with FFmpeg alone, both opened before;
+                       and against packets that FFmpeg does not look into, as the source reads MP4
     runtimes           CPU per frame of the demo's elements in GStreamer, in the flow runtime, in Python
 
 Needs the build with benchmarks (preset release), fetched models, and for YOLOX-Nano the test data. What is

@@ -134,19 +134,19 @@ def outbox(rounds, quick):
 def file_source(rounds, quick):
     """Videos of a high and a low rate of bits: with the first demuxing has something to do. Both sides read the
     same packets with the same demuxer from a file that is open already; demuxing alone makes a packet for each and
-    frees it before the next, the source a message, which is let go of before the next."""
+    frees it before the next, the source a message, which is let go of before the next. FFmpeg as it comes looks
+    into each packet for what MP4 has said of it, which the source spares; the second figure is against packets
+    that are read without that as well."""
     figures = []
-    for kbit, at_least in ((8000, 0.95), (4000, 0.95), (2000, 0.95), (1000, 0.95), (100, None)):
+    for kbit in (8000, 4000, 2000, 1000, 100):
         os.environ["SIGHTGLASS_BENCH_VIDEO"] = str(clip_of(kbit))
         times = nanoseconds("file_source", rounds, quick)
-        packets, source = times["packets_of_ffmpeg"], times["file_source"]
-        figures.append(
-            Figure(
-                f"file source / demuxing alone, {kbit / 1000:g} Mbit/s",
-                [a / b for a, b in zip(packets, source)],
-                at_least=at_least,
-            )
-        )
+        ratios = lambda packets: [a / b for a, b in zip(times[packets], times["file_source"])]
+        name = f"file source / demuxing alone, {kbit / 1000:g} Mbit/s"
+        figures += [
+            Figure(name, ratios("packets_of_ffmpeg"), at_least=0.95),
+            Figure(f"{name}, unparsed", ratios("packets_unparsed")),
+        ]
     return figures
 
 

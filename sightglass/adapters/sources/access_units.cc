@@ -1,5 +1,7 @@
 #include "sightglass/adapters/sources/access_units.h"
 
+#include <algorithm>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -64,6 +66,17 @@ std::string filter_for(const AVCodecParameters& codec) {
   return {};
 }
 
+// MP4 says of each sample where it begins and ends and when it is due, and keyframes are told by ByteStream:
+// to look for that in the video itself, as FFmpeg does for all containers alike, is up to half of what
+// reading a packet costs.
+bool needs_parser(const AVFormatContext& input) {
+  if (!std::string_view(input.iformat->name).starts_with("mov,")) return true;
+  return std::ranges::any_of(std::span(input.streams, input.nb_streams), [](const AVStream* stream) {
+    const AVCodecParameters& codec = *stream->codecpar;
+    return codec.codec_type == AVMEDIA_TYPE_VIDEO && !ByteStream(codec).tells_keyframes();
+  });
+}
+
 Fraction fraction(AVRational value, Fraction fallback) {
   return value.num > 0 && value.den > 0 ? Fraction{value.num, value.den} : fallback;
 }
@@ -98,6 +111,7 @@ class Reader final : public AccessUnits {
     for (const auto& [name, value] : options_.options)
       if (av_dict_get(dictionary.entries, name.c_str(), nullptr, 0))
         return fail(ErrorCode::invalid_argument, "{}: FFmpeg knows no option '{}' for it", shown_, name);
+    if (!needs_parser(*input)) input->flags |= AVFMT_FLAG_NOPARSE;
     if (const int error = avformat_find_stream_info(input, nullptr); error < 0) return failed(error);
     const int index = av_find_best_stream(input, AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
     if (index < 0) return fail(ErrorCode::unsupported, "{}: has no video", shown_);
@@ -110,6 +124,9 @@ class Reader final : public AccessUnits {
     info_.framerate = fraction(av_guess_frame_rate(input, stream_, nullptr), {0, 1});
     info_.pixel_aspect = fraction(av_guess_sample_aspect_ratio(input, stream_, nullptr), {1, 1});
     info_.time_base = {stream_->time_base.num, stream_->time_base.den};
+    // Of a fragment's packets that FFmpeg reads before it knows the frame rate, and would know from the
+    // video.
+    if (input->flags & AVFMT_FLAG_NOPARSE) unsaid_duration_ = frame_duration();
     is_image_ = std::string_view(input->iformat->name).find("image2") != std::string_view::npos ||
                 std::string_view(input->iformat->name).ends_with("_pipe");
     if (is_image_ && info_.codec == "mjpeg") info_.codec = "jpeg";
@@ -147,10 +164,12 @@ class Reader final : public AccessUnits {
     AVBSFContext* filter = nullptr;
     if (const int error = av_bsf_list_parse_str(name.c_str(), &filter); error < 0) return failed(error);
     filter_.reset(filter);
-    byte_stream_.emplace(*stream_->codecpar);
     avcodec_parameters_copy(filter->par_in, stream_->codecpar);
     filter->time_base_in = stream_->time_base;
     if (const int error = av_bsf_init(filter); error < 0) return failed(error);
+    const AVCodecParameters& filtered = *filter->par_out;
+    byte_stream_.emplace(*stream_->codecpar);
+    byte_stream_->set_parameter_sets({filtered.extradata, size_t(std::max(filtered.extradata_size, 0))});
     return {};
   }
 
@@ -207,7 +226,7 @@ class Reader final : public AccessUnits {
     Result<std::optional<AccessUnit>> result(std::in_place, std::in_place);
     AccessUnit& made = **result;
     made.pts = time_or_next(packet.pts, packet.duration);
-    made.duration = packet.duration;
+    made.duration = packet.duration > 0 ? packet.duration : unsaid_duration_;
     if (packet.dts != AV_NOPTS_VALUE) made.dts = packet.dts;
     made.keyframe = packet.flags & AV_PKT_FLAG_KEY;
     made.payload.bytes = {packet.data, size_t(packet.size)};
@@ -216,11 +235,16 @@ class Reader final : public AccessUnits {
     return result;
   }
 
+  int64_t frame_duration() const {  // 0: unknown
+    return info_.framerate.num > 0
+               ? av_rescale_q(1, {info_.framerate.den, info_.framerate.num}, stream_->time_base)
+               : 0;
+  }
+
   // Times that a file leaves out follow each other at its frame rate.
   int64_t time_or_next(int64_t pts, int64_t duration) {
     if (pts == AV_NOPTS_VALUE) pts = next_pts_;
-    if (duration <= 0 && info_.framerate.num > 0)
-      duration = av_rescale_q(1, {info_.framerate.den, info_.framerate.num}, stream_->time_base);
+    if (duration <= 0) duration = frame_duration();
     next_pts_ = pts + std::max<int64_t>(duration, 1);
     return pts;
   }
@@ -287,7 +311,8 @@ class Reader final : public AccessUnits {
   AvFramePtr picture_;
   SwsPtr scaler_;
   MediaInfo info_;
-  int64_t next_pts_ = 0;  // for units without a time
+  int64_t unsaid_duration_ = 0;  // of units whose packets have none
+  int64_t next_pts_ = 0;         // for units without a time
   bool is_image_ = false;
 };
 

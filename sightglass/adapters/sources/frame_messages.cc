@@ -9,28 +9,25 @@
 namespace sightglass::adapters {
 namespace {
 
-// Both clocks for little more than one: a look at a coarse clock costs a tenth. Two of those that stand at
-// the same tick of the kernel tell exactly how far the clocks are apart.
-struct Moment {
-  int64_t wall_us = 0, steady_ns = 0;
-};
-
 int64_t coarse_ns(clockid_t clock) {
   timespec time{};
   clock_gettime(clock, &time);
   return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-Moment now() {
+// What the wall clock is ahead of the steady one. Two coarse clocks that stand at the same tick of the kernel
+// tell it exactly.
+int64_t clocks_apart_ns() {
   int64_t tick = coarse_ns(CLOCK_MONOTONIC_COARSE), apart = 0;
   for (int64_t before = tick - 1; before != tick;) {
     before = tick;
     apart = coarse_ns(CLOCK_REALTIME_COARSE) - before;
     tick = coarse_ns(CLOCK_MONOTONIC_COARSE);
   }
-  const int64_t steady_ns = std::chrono::steady_clock::now().time_since_epoch().count();
-  return {.wall_us = (steady_ns + apart) / 1000, .steady_ns = steady_ns};
+  return apart;
 }
+
+constexpr int64_t compare_every_ns = 4'000'000;  // a tick
 
 }  // namespace
 
@@ -59,7 +56,12 @@ void FrameMessages::begin_epoch() {
 }
 
 stream::Delivery FrameMessages::delivery(stream::Kind kind, stream::Message*& message) {
-  const Moment moment = now();
+  // Both clocks for the price of one.
+  const int64_t steady_ns = std::chrono::steady_clock::now().time_since_epoch().count();
+  if (steady_ns >= compare_at_ns_) {
+    clocks_apart_ns_ = clocks_apart_ns();
+    compare_at_ns_ = steady_ns + compare_every_ns;
+  }
   auto made = messages_.get();
   made->kind = kind;
   if (kind != stream::Kind::frame) made->frame.reset();
@@ -67,9 +69,9 @@ stream::Delivery FrameMessages::delivery(stream::Kind kind, stream::Message*& me
   made->producer = producer_;
   made->epoch = epoch_;
   made->seq = seq_++;
-  made->sent_us = moment.wall_us;
+  made->sent_us = (steady_ns + clocks_apart_ns_) / 1000;
   message = made.get();
-  return {.message = std::move(made), .received_ns = moment.steady_ns};
+  return {.message = std::move(made), .received_ns = steady_ns};
 }
 
 stream::Delivery FrameMessages::frame(const MediaInfo& info, AccessUnit unit, int64_t shift) {

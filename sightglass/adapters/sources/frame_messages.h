@@ -42,6 +42,7 @@ class FrameMessages {
   stream::Uuid producer_;
   int64_t epoch_ = 0, seq_ = 0, frames_ = 0;
   std::optional<stream::Uuid> previous_frame_, previous_keyframe_;
+  int64_t clocks_apart_ns_ = 0, compare_at_ns_ = 0;  // wall - steady; on the steady clock, when to look again
 };
 
 }  // namespace sightglass::adapters

@@ -23,26 +23,28 @@ AVDictionary* media_options(const std::string& location);
 // `shown` is the location without secrets, `error` FFmpeg's.
 std::unexpected<Error> media_error(const std::string& shown, int error);
 
-// Ends FFmpeg's waiting. renew() on the reading thread, cancel() on any.
+// Ends FFmpeg's waiting. renew() on the reading thread, cancel() on any. The time begins with FFmpeg's first
+// question behind renew(): what is read ahead costs no look at the clock.
 class MediaDeadline {
  public:
-  explicit MediaDeadline(int timeout_ms) : timeout_(timeout_ms), callback_{&MediaDeadline::is_over, this} {
-    renew();
-  }
+  explicit MediaDeadline(int timeout_ms) : timeout_(timeout_ms), callback_{&MediaDeadline::is_over, this} {}
   MediaDeadline(const MediaDeadline&) = delete;
   MediaDeadline& operator=(const MediaDeadline&) = delete;
 
-  void renew() { until_ = now() + timeout_; }
+  void renew() { until_ = {}; }
   void cancel() { is_cancelled_ = true; }
   bool is_cancelled() const { return is_cancelled_; }
   const AVIOInterruptCB* callback() const { return &callback_; }
 
  private:
   static int is_over(void* self) {
-    const auto& deadline = *static_cast<const MediaDeadline*>(self);
-    return deadline.is_cancelled_.load(std::memory_order_relaxed) || now() >= deadline.until_;
+    auto& deadline = *static_cast<MediaDeadline*>(self);
+    if (deadline.is_cancelled_.load(std::memory_order_relaxed)) return true;
+    const auto time = now();
+    if (deadline.until_ == std::chrono::nanoseconds{}) deadline.until_ = time + deadline.timeout_;
+    return time >= deadline.until_;
   }
-  // To some milliseconds, which costs a fifth: both are asked for with each packet.
+  // To some milliseconds, which costs a fifth.
   static std::chrono::nanoseconds now() {
     timespec time{};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
@@ -51,7 +53,7 @@ class MediaDeadline {
   const std::chrono::milliseconds timeout_;
   const AVIOInterruptCB callback_;
   std::atomic<bool> is_cancelled_ = false;
-  std::chrono::nanoseconds until_{0};
+  std::chrono::nanoseconds until_{0};  // 0: has not begun
 };
 
 }  // namespace sightglass::adapters

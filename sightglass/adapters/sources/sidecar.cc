@@ -202,6 +202,7 @@ Result<Sidecar> Sidecar::load(const std::string& path) {
       return bad(wrong.message);
     }
   }
+  if (in.bad()) return fail(ErrorCode::io, "metadata: {} cannot be read to its end", path);
   return sidecar;
 }
 
