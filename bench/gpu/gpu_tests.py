@@ -111,12 +111,13 @@ def modules(bench: Bench, clip: Path, clip_444: Path) -> int:
         sources = json.loads((tmp / "out/summary.json").read_text())["sources"]
     except (OSError, ValueError, KeyError):
         sources = {}
-    frames = {name: sources.get(name, {}).get("frames", 0) for name in (clip.stem, clip_444.stem, "damaged")}
+    found = {name: sources.get(name, {}) for name in (clip.stem, clip_444.stem, "damaged")}
+    frames = {name: one.get("frames", 0) for name, one in found.items()}
     on_device = not bench.device.startswith("CPU")
     fell_back = [line for line in text.splitlines() if "nvh264dec" in line and "avdec_h264" in line]
     good = {
-        "a stream": frames[clip.stem] == 2400 and sources[clip.stem]["objects"] > 2400,
-        "4:4:4 in software": frames[clip_444.stem] == 90 and bool(fell_back) == on_device,
+        "a stream": frames[clip.stem] >= 2400 and found[clip.stem]["objects"] > 2400 and not found[clip.stem]["lost"],
+        "4:4:4 in software": frames[clip_444.stem] >= 90 and bool(fell_back) == on_device,
         "a damaged stream alone": frames["damaged"] > 500,
     }
     for what, is_good in good.items():
@@ -127,6 +128,25 @@ def modules(bench: Bench, clip: Path, clip_444: Path) -> int:
 
 
 PROGRAM = """
+import sys
+sys.path.insert(0, "BUILD/python")
 import sightglass as sg
-print(sum(len(frame.regions) for frame in sg.Flow(SOURCE, DETECTOR)))
+frames = objects = 0
+for frame in sg.Flow("ffmpeg_multi_source inputs=CLIP ! object_detect model=/opt/models/yolox_nano.onnx device=DEVICE"):
+    frames, objects = frames + 1, objects + len(frame.regions)
+    if frames == 60:
+        break
+print(frames, objects)
 """
+
+
+def program(bench: Bench, clip: Path) -> int:
+    """A Python program, whose frames come from system memory."""
+    text = PROGRAM.replace("BUILD", bench.build).replace("CLIP", str(clip)).replace("DEVICE", bench.device)
+    done = enter(bench, "/usr/bin/python3.13", "-c", text, timeout=120)
+    found = [int(word) for word in done.stdout.split()[-2:] if word.isdigit()]
+    good = done.returncode == 0 and len(found) == 2 and found[0] == 60 and found[1] >= 300
+    print(f"== Python program: exit {done.returncode}, {done.stdout.strip()[-100:]}: {'ok' if good else 'FAILED'}", flush=True)
+    if not good:
+        print(done.stderr[-2000:])
+    return int(not good)
