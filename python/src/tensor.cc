@@ -278,6 +278,8 @@ nb::dict cuda_interface(const Tensor& tensor) {
   for (int64_t stride : tensor.strides) strides.append(stride);
   if (tensor.type == DataType::bf16)
     throw nb::attribute_error("__cuda_array_interface__: it has no bfloat16; use __dlpack__");
+  // What is told here has no stream: so nothing is under way.
+  unwrap(unlocked([&] { return cuda_finish(tensor); }));
   nb::dict made;
   made["shape"] = nb::tuple(shape);
   made["strides"] = nb::tuple(strides);

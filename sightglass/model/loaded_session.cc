@@ -32,6 +32,7 @@ class RunningSession final : public Session, public std::enable_shared_from_this
         options_(options),
         short_name_(std::filesystem::path(options.model).filename()),
         worker_count_(options.workers ? options.workers : std::max(1u, model_->parallel_requests())),
+        enough_workers_(worker_count_),
         forms_(*model_, {.name = options.model,
                          .short_name = short_name_,
                          .batch = options.batch_size,
@@ -46,6 +47,9 @@ class RunningSession final : public Session, public std::enable_shared_from_this
 
   Status start() {
     if (Status described = forms_.init(); !described) return described;
+    // Single samples are run faster than the host does what is between two runs: YOLOX-Nano makes 1,379
+    // frames/s on an H100 with two workers and 1,781 with three.
+    if (model_->device() && forms_.batch() == 1 && !options_.workers) ++worker_count_;
     const size_t requests = options_.requests ? options_.requests : 2 * worker_count_;
     queue_ = make_ref<RequestQueue>(RequestQueue::Options{.policy = options_.policy,
                                                           .limit = requests * forms_.batch(),
@@ -104,9 +108,9 @@ class RunningSession final : public Session, public std::enable_shared_from_this
       });
     prepared.wait();
     if (working == 0) return missing;
-    if (!missing)
+    if (!missing && working < enough_workers_)
       notes_.push_back(
-          std::format("{} of {} workers run it: {}", working, worker_count_, missing.error().message));
+          std::format("{} of {} workers run it: {}", working, enough_workers_, missing.error().message));
     return {};
   }
 
@@ -151,7 +155,8 @@ class RunningSession final : public Session, public std::enable_shared_from_this
   const std::unique_ptr<LoadedModel> model_;
   const LoadedSessionOptions options_;
   const std::string short_name_;
-  const unsigned worker_count_;
+  unsigned worker_count_;
+  const unsigned enough_workers_;  // fewer are worth a note
   SessionForms forms_;
   Ref<RequestQueue> queue_;
   CopyLedger::Hop& input_hop_;

@@ -163,6 +163,20 @@ TEST_F(SessionOnDevice, RunsWithTheWorkersThatThereIsMemoryFor) {
   }
 }
 
+// What the host does between two runs is hidden by a further one, which need not have room.
+TEST_F(SessionOnDevice, RunsSamplesWithOneWorkerMoreWhereThereIsRoom) {
+  const int before = engine_.with_memory;
+  ASSERT_TRUE(open());
+  const int all = before - engine_.with_memory;
+  const auto warnings_with = [&](int memory) {
+    engine_.with_memory = memory;
+    const auto opened = open();
+    return opened ? opened->warnings : std::vector{opened.error().message};
+  };
+  EXPECT_THAT(warnings_with(all - 1), testing::IsEmpty());
+  EXPECT_THAT(warnings_with(all - 2), testing::ElementsAre(HasSubstr("1 of 2 workers run it")));
+}
+
 TEST_F(SessionOnDevice, WithoutMemoryForAnyWorkerDoesNotOpen) {
   engine_.with_memory = 2;
   const auto opened = open(4);

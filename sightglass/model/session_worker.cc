@@ -251,10 +251,10 @@ Status SessionWorker::place_input(const Form& form, std::span<Mapped* const> sam
       if (tensor.type != type || !dense(tensor))
         return fail(ErrorCode::not_negotiated, "on the device inputs are dense {}, not {}", to_string(type),
                     to_string(tensor.type));
-      if (auto write = static_cast<CudaMemory&>(*tensor.memory).deferred(); write && tensor.offset == 0) {
+      if (auto write = static_cast<CudaMemory&>(*tensor.memory).deferred();
+          write && tensor.memory->size() == bytes) {
         waiting_.push_back({write.get(), target});
         writes_.push_back(std::move(write));
-        on_device_->shared(bytes);
         continue;
       }
       if (Status ordered = stream.wait_for(tensor); !ordered) return ordered;
@@ -274,7 +274,10 @@ Status SessionWorker::place_input(const Form& form, std::span<Mapped* const> sam
     }
     if (Status copied = stream.copy(target, from, bytes); !copied) return copied;
   }
-  return run_deferred();
+  const size_t deferred = waiting_.size();
+  const Status written = run_deferred();
+  if (written) on_device_->shared(bytes * deferred);
+  return written;
 }
 
 // Those of a kind together.

@@ -42,7 +42,6 @@ class CudaPreprocessPlan {
   // Strides of a slot in values.
   struct SlotLayout {
     int64_t row = 0, pixel = 1, channel = 0;
-    bool operator==(const SlotLayout&) const = default;
   };
 
   static Result<CudaPreprocessPlan> make(const VideoInfo& video, const PreprocessOptions& options);

@@ -1,5 +1,6 @@
 #include "sightglass/elements/video_to_tensor/device_pass.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -15,6 +16,7 @@ class DeferredPicture final : public DeferredWrite {
   cuda::Task task;
   std::vector<MemoryRef> blocks;  // of the picture
 
+  // Tensors are dense, so that those of a plan have one layout.
   const void* kind() const override { return preprocessor.get(); }
   Status run(std::span<const Part> parts, CUstream_st* stream) override {
     for (const Part& part : parts)
@@ -31,32 +33,42 @@ class DeferredPicture final : public DeferredWrite {
  private:
   friend DeferredPictures;
   void dispose() noexcept override;
-  Ref<DeferredPictures> home_;  // null in there
+  Ref<DeferredPictures> home_;       // null in there
+  const Memory* picture_ = nullptr;  // of blocks, for give_back() to find
 };
 
 // Those of a stream. Thread-safe.
 class DeferredPictures final : public RefCounted {
  public:
-  DeferredPictures() {
-    for (auto& one : all_) one = std::make_unique<DeferredPicture>(), free_.push_back(one.get());
-  }
-  // Null: all are under way.
-  Ref<DeferredPicture> take() {
+  // Null: of as many other pictures as there may be.
+  Ref<DeferredPicture> take(const Memory* picture) {
     const std::lock_guard lock(mutex_);
-    if (free_.empty()) return {};
+    auto held = std::ranges::find(held_, picture, &Held::picture);
+    if (held == held_.end()) held = std::ranges::find(held_, size_t(0), &Held::tensors);
+    if (held == held_.end()) return {};
+    *held = {picture, held->tensors + 1};
+    if (free_.empty()) free_.push_back(all_.emplace_back(std::make_unique<DeferredPicture>()).get());
     Ref<DeferredPicture> one(free_.back());
     free_.pop_back();
     one->home_ = Ref(this);
+    one->picture_ = picture;
     return one;
   }
   void give_back(DeferredPicture* one) {
     const std::lock_guard lock(mutex_);
+    const auto held = std::ranges::find(held_, one->picture_, &Held::picture);
+    if (--held->tensors == 0) held->picture = nullptr;
     free_.push_back(one);
   }
 
  private:
+  struct Held {
+    const Memory* picture = nullptr;
+    size_t tensors = 0;
+  };
   std::mutex mutex_;
-  std::array<std::unique_ptr<DeferredPicture>, DevicePass::most_described> all_;
+  std::array<Held, DevicePass::most_described> held_;
+  std::vector<std::unique_ptr<DeferredPicture>> all_;
   std::vector<DeferredPicture*> free_;
 };
 
@@ -153,7 +165,7 @@ bool DevicePass::defer() {
   if (items_.size() != 1 || !memory.takes_deferred() || tensor_.offset != 0 ||
       tensor_.strides != dense_strides(tensor_.shape, tensor_.type))
     return false;
-  Ref<DeferredPicture> picture = deferred_->take();
+  Ref<DeferredPicture> picture = deferred_->take(pictures_.front().get());
   if (!picture) return false;
   picture->preprocessor = preprocessor_;
   picture->layout = layout();
@@ -169,6 +181,7 @@ Status DevicePass::run() {
   const Context* device = tensor_.memory->context();
   if (device && !(context_ && device->same_device(*context_)))
     if (Status opened = open(ContextRef(const_cast<Context*>(device))); !opened) return opened;
+  let_go(most_launched);
   if (defer()) return {};
   for (const MemoryRef& picture : pictures_)
     if (Status ordered = static_cast<CudaMemory&>(*picture).wait_in(stream_->get()); !ordered) return ordered;

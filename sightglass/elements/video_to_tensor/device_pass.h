@@ -37,10 +37,10 @@ class DevicePass {
   Result<bool> add(const Frame& frame, const Crop& part, size_t place);
   Status run();
   const Affine& affine(size_t index) const { return items_[index].affine; }  // of those added, after run()
-  // Waits for what is under way and lets go of its pictures.
+  // Waits for what is under way and lets go of its pictures; those of described tensors go with them.
   void finish();
 
-  // Pictures of so many tensors are kept from their decoder at most: described ones, and launches.
+  // What is kept from the decoder at most: pictures that are only described, and those of launches.
   static constexpr size_t most_described = 4, most_launched = 2;
 
  private:

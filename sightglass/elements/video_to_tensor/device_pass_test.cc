@@ -218,16 +218,39 @@ TEST_F(DeferredPasses, APictureIsHeldAsLongAsItsTensorNeedsIt) {
 }
 
 TEST_F(DeferredPasses, MorePicturesThanMayBeHeldAreMadeAtOnce) {
-  const Frame frame = picture(0);
+  std::vector<Frame> frames;
   std::vector<Tensor> tensors;
   const unsigned before = launches();
-  for (size_t i = 0; i < DevicePass::most_described; ++i) tensors.push_back(made_of(frame, *pass_));
+  for (size_t i = 0; i < DevicePass::most_described; ++i) {
+    frames.push_back(picture(0));
+    tensors.push_back(made_of(frames[i], *pass_));
+    tensors.push_back(made_of(frames[i], *pass_));  // another part of a picture that is held anyway
+  }
   EXPECT_EQ(launches(), before);
-  const Tensor more = made_of(frame, *pass_);
+  const Frame one_more = picture(0);
+  EXPECT_FALSE(block(made_of(one_more, *pass_)).deferred());
   EXPECT_EQ(launches(), before + 1);
-  EXPECT_FALSE(block(more).deferred());
+  EXPECT_TRUE(block(made_of(frames[0], *pass_)).deferred());
   tensors.pop_back();
-  EXPECT_TRUE(block(made_of(frame, *pass_)).deferred());
+  EXPECT_FALSE(block(made_of(one_more, *pass_)).deferred());
+  tensors.pop_back();
+  EXPECT_TRUE(block(made_of(one_more, *pass_)).deferred());
+}
+
+TEST_F(DeferredPasses, PicturesOfLaunchesGoBackAlsoWhenNoneFollows) {
+  std::vector<Tensor> tensors;
+  for (size_t i = 0; i < DevicePass::most_described; ++i) tensors.push_back(made_of(picture(0), *pass_));
+  Frame frame = picture(0);
+  const MemoryRef surface = frame.tensors[0].memory;
+  cuda_double().fail("cuEventQuery", 1, test::not_ready);
+  const Tensor launched = made_of(frame, *pass_);
+  cuda_double().heal();
+  frame.clear();
+  const uint32_t held = surface->count();
+  tensors.clear();
+  const Tensor next = made_of(picture(0), *pass_);
+  EXPECT_TRUE(block(next).deferred());
+  EXPECT_LT(surface->count(), held);
 }
 
 TEST_F(DeferredPasses, ATensorOfSeveralPicturesIsMadeAtOnce) {

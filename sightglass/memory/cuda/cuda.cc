@@ -43,6 +43,12 @@ Status cuda_wait(const Tensor& tensor, CUstream_st* stream) {
   return (*memory)->wait_in(stream);
 }
 
+Status cuda_fill(const Tensor& tensor) {
+  auto* block = dynamic_cast<CudaBlock*>(tensor.memory.get());
+  if (!block) return fail(ErrorCode::invalid_argument, "the tensor does not lie in CUDA memory");
+  return block->fill();
+}
+
 Status cuda_written(const Tensor& tensor, CUstream_st* stream) {
   auto memory = memory_of(tensor);
   if (!memory) return forward_error(memory);
@@ -113,7 +119,7 @@ void cuda_give_back(const Tensor& tensor) {
 }
 
 Result<CudaIpcHandle> export_cuda(const Memory& memory) {
-  const auto* block = dynamic_cast<const CudaBlock*>(&memory);
+  auto* block = dynamic_cast<CudaBlock*>(const_cast<Memory*>(&memory));  // it may have to be filled
   if (!block)
     return fail(ErrorCode::invalid_argument, "{} memory has no CUDA handle", to_string(memory.kind()));
   if (block->owner() == CudaBlock::Owner::other_process)

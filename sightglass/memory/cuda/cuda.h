@@ -61,6 +61,8 @@ std::string cuda_identity(const ContextRef& context);
 // Address of the tensor's first element; 0: it does not lie in CUDA memory.
 uint64_t cuda_pointer(const Tensor& tensor);
 Status cuda_wait(const Tensor& tensor, CUstream_st* stream);
+// What is deferred (deferred_write.h) is written now, in our own stream.
+Status cuda_fill(const Tensor& tensor);
 // What has been put into `stream` so far writes the tensor.
 Status cuda_written(const Tensor& tensor, CUstream_st* stream);
 // This thread sleeps until nothing is in flight on the tensor's block.

@@ -50,19 +50,31 @@ Ref<DeferredWrite> CudaBlock::deferred() const {
   return deferred_;
 }
 
-Status CudaBlock::fill() const {
-  Ref<DeferredWrite> write;  // goes after the lock
-  std::lock_guard lock(mutex_);
+Status CudaBlock::fill() {
+  const std::lock_guard lock(mutex_);
   if (!deferred_) return {};
-  if (fence_)  // whoever had the block before may still be reading it
+  // Whoever had the block before may still be reading it.
+  const auto* const last = dynamic_cast<CudaFence*>(fence_.get());
+  if (last) {
+    auto scope = CudaScope::enter(*context_);
+    if (!scope) return forward_error(scope);
+    auto ordered = cuda_status("a CUDA stream cannot wait",
+                               (*scope)->stream_wait_event(context_->stream(), last->event(), 0));
+    if (!ordered) return ordered;
+  } else if (fence_) {
     if (Status done = fence_->wait(); !done) return done;
+  }
   const DeferredWrite::Part part{deferred_.get(), address()};
   const Status written = deferred_->run({&part, 1}, context_->stream());
   auto fence = CudaFence::record(context_, context_->stream());
-  const Status done = fence ? (*fence)->wait() : Status(forward_error(fence));
-  if (!written) return written;
-  if (done) write = std::move(deferred_);
-  return done;
+  if (!fence) return forward_error(fence);
+  if (!written) {  // some of it may be under way
+    (void)(*fence)->wait();
+    return written;
+  }
+  fence_ = filled_ = *std::move(fence);
+  filling_ = std::move(deferred_);
+  return {};
 }
 
 Status CudaBlock::wait_in(CUstream_st* stream) {
@@ -122,6 +134,10 @@ void CudaBlock::unmap(Access) {
 void CudaBlock::dispose() noexcept {
   const Ref<CudaPool> home = std::move(pool_);
   deferred_ = nullptr;
+  if (filling_) {
+    (void)std::exchange(filled_, nullptr)->wait();
+    filling_ = nullptr;
+  }
   if (!home) {
     delete this;
     return;

@@ -29,8 +29,8 @@ class CudaBlock final : public CudaMemory {
   bool takes_deferred() const override { return takes_deferred_; }
   void defer(Ref<DeferredWrite> write) override;
   Ref<DeferredWrite> deferred() const override;
-  // What has been deferred, now: rare, so it is waited for.
-  Status fill() const;
+  // What has been deferred, now: whoever comes next comes behind it.
+  Status fill();
   // What the release of a wrapped block does, now.
   void give_back() {
     if (release_) std::exchange(release_, nullptr)();
@@ -50,7 +50,9 @@ class CudaBlock final : public CudaMemory {
   bool takes_deferred_ = false;
   mutable std::mutex mutex_;
   Ref<Fence> fence_;
-  mutable Ref<DeferredWrite> deferred_;
+  Ref<DeferredWrite> deferred_;
+  Ref<DeferredWrite> filling_;  // until filled_ opens
+  Ref<Fence> filled_;
   Ref<SystemMemory> staging_;  // while mapped
   int users_ = 0;
   bool is_written_ = false;

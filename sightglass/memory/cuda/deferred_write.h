@@ -8,7 +8,8 @@
 //     write->run(std::array{DeferredWrite::Part{write.get(), place}}, stream);
 //
 // Everybody else who wants the block, CudaMemory::wait_in() and mapping, has it filled first. Held by the
-// block until then, or until the block is not used any more. Thread-safe.
+// block until that is done, or, where its reader has written for himself, until the block is not used any
+// more: so keep no tensor longer than it is needed. Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -62,6 +62,26 @@ TEST_F(DlpackOnCuda, WithoutAStreamThereIsNoOrder) {
   EXPECT_EQ(records(), 0u);
 }
 
+TEST_F(DlpackOnCuda, WhatIsDeferredIsWrittenForWhoeverTakesIt) {
+  class Counted final : public DeferredWrite {
+   public:
+    const void* kind() const override { return this; }
+    Status run(std::span<const Part> parts, CUstream_st*) override {
+      runs += int(parts.size());
+      return {};
+    }
+    int runs = 0;
+  };
+  for (const auto stream : {std::optional<CUstream_st*>(reader->get()), std::optional<CUstream_st*>()}) {
+    const auto write = make_ref<Counted>();
+    static_cast<CudaMemory&>(*tensor.memory).defer(write);
+    auto managed = to_dlpack(tensor, Access::read, stream);
+    ASSERT_TRUE(managed) << managed.error().message;
+    EXPECT_EQ(write->runs, 1);
+    (*managed)->deleter(*managed);
+  }
+}
+
 TEST_F(DlpackOnCuda, ADeviceThatGoesAwayMeanwhileLeavesNothingBehind) {
   auto managed = to_dlpack(tensor);
   ASSERT_TRUE(managed);

@@ -161,8 +161,9 @@ Result<std::unique_ptr<Exported<Managed>>> export_tensor(const Tensor& tensor, A
   DLTensor& out = made->managed.dl_tensor;
   if (tensor.memory && tensor.memory->kind() == MemoryKind::cuda) {
     // The stream that whoever takes it works in, or waits for, comes after what is in flight.
-    if (stream)
-      if (auto waits = cuda_wait(tensor, *stream); !waits) return forward_error(waits);
+    // Without one there is no order, but what has not been written yet is.
+    if (auto waits = stream ? cuda_wait(tensor, *stream) : cuda_fill(tensor); !waits)
+      return forward_error(waits);
     made->stream = stream;
     out.data = reinterpret_cast<void*>(cuda_pointer(tensor));
     out.device = {.device_type = kDLCUDA, .device_id = number_of(*tensor.memory->context())};

@@ -133,7 +133,14 @@ void CudaWriting::drop_pool() {
 }
 
 Status CudaWriting::own(GstBuffer* buffer, const GstVideoInfo& info) {
-  if (gst_buffer_is_all_memory_writable(buffer)) return {};
+  // Blocks of ours may have readers that GStreamer does not know, such as a model whose batch is not full
+  // yet.
+  const auto has_other_readers = [&] {
+    if (gst_buffer_n_memory(buffer) != 1) return false;
+    const MemoryRef block = unwrap_memory(gst_buffer_peek_memory(buffer, 0));
+    return block && block->kind() == MemoryKind::cuda && block->count() > 2;  // the GstMemory's and this one
+  };
+  if (gst_buffer_is_all_memory_writable(buffer) && !has_other_readers()) return {};
   if (gst_buffer_n_memory(buffer) != 1)
     return fail(ErrorCode::unsupported,
                 "a picture in {} blocks of CUDA memory that others read cannot be copied",

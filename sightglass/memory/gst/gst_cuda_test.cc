@@ -114,10 +114,11 @@ class GstCuda : public testing::Test {
 TEST_F(GstCuda, MemoryThatNobodyElseHoldsIsWrittenToAsItIs) {
   CudaWriting writing;
   const uint64_t before = copies();
-  const BufferPtr buffer = buffer_of(wrap_memory(block_));
-  ASSERT_TRUE(writing.own(buffer.get(), info_));
-  EXPECT_EQ(unwrap_memory(gst_buffer_peek_memory(buffer.get(), 0)), block_);
   const BufferPtr theirs = buffer_of(surface());
+  const BufferPtr buffer = buffer_of(wrap_memory(block_));
+  const Memory* const block = std::exchange(block_, nullptr).get();
+  ASSERT_TRUE(writing.own(buffer.get(), info_));
+  EXPECT_EQ(unwrap_memory(gst_buffer_peek_memory(buffer.get(), 0)).get(), block);
   GstMemory* const memory = gst_buffer_peek_memory(theirs.get(), 0);
   ASSERT_TRUE(writing.own(theirs.get(), info_));
   EXPECT_EQ(gst_buffer_peek_memory(theirs.get(), 0), memory);
@@ -142,14 +143,24 @@ TEST_F(GstCuda, SharedMemoryOfOursIsCopiedOnTheDevice) {
   }
 }
 
+// Such as a model whose batch is not full yet, of which GStreamer knows nothing.
+TEST_F(GstCuda, MemoryThatIsStillReadIsCopied) {
+  CudaWriting writing;
+  const BufferPtr buffer = buffer_of(wrap_memory(block_));
+  ASSERT_TRUE(gst_buffer_is_all_memory_writable(buffer.get()));
+  ASSERT_TRUE(writing.own(buffer.get(), info_));
+  EXPECT_NE(unwrap_memory(gst_buffer_peek_memory(buffer.get(), 0)), block_);
+}
+
 TEST_F(GstCuda, ACopyThatFailsIsAnError) {
   CudaWriting writing;
+  const BufferPtr theirs = buffer_of(surface());
   const BufferPtr buffer = buffer_of(wrap_memory(block_)), other(gst_buffer_copy(buffer.get()));
   test::cuda_double().fail("cuMemcpy2DAsync_v2", 1, test::device_gone);
   EXPECT_FALSE(writing.own(other.get(), info_));
   test::cuda_double().heal();
   EXPECT_TRUE(writing.own(other.get(), info_));
-  const BufferPtr theirs = buffer_of(surface()), again(gst_buffer_copy(theirs.get()));
+  const BufferPtr again(gst_buffer_copy(theirs.get()));
   const auto owned = writing.own(again.get(), info_);  // there is nothing to copy it with
   ASSERT_FALSE(owned);
   EXPECT_EQ(owned.error().code, ErrorCode::unsupported);
