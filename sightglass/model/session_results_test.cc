@@ -80,8 +80,9 @@ class DeviceResults : public testing::Test {
 
   void open(unsigned batch) {
     std::vector<std::string> notes;
-    session_ = start_session(std::make_unique<DeviceModel>(batch > 1 ? -1 : 1),
-                             {.model = "model.test", .batch_size = batch, .batch_timeout = 10000}, notes)
+    session_ = start_session(
+                   std::make_unique<DeviceModel>(batch > 1 ? -1 : 1),
+                   {.model = "model.test", .batch_size = batch, .batch_timeout = 10000, .workers = 1}, notes)
                    .value();
   }
   std::unique_ptr<SessionStream> stream() {
