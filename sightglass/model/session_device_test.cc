@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "sightglass/memory/cuda/cuda.h"
@@ -271,20 +273,38 @@ class Number final : public DeferredWrite {
   std::vector<size_t>& runs_;
 };
 
-TEST_F(SessionOnDevice, WhatIsDeferredIsWrittenTogetherToWhereTheModelReadsIt) {
-  const auto opened = open(4);
-  ASSERT_TRUE(opened) << opened.error().message;
-  const auto stream = stream_of(*opened, MemoryKind::cuda);
-  ASSERT_TRUE(stream);
-  std::vector<size_t> runs;
-  std::vector<std::vector<Tensor>> outputs(4);
-  const unsigned copies = cuda_double().calls("cuMemcpyAsync");
-  for (size_t i = 0; i < 4; ++i) {
-    const Tensor one = tensor_in(stream->input_pool(0)->acquire().value(), input());
-    ASSERT_TRUE(static_cast<CudaMemory&>(*one.memory).takes_deferred());
-    static_cast<CudaMemory&>(*one.memory).defer(make_ref<Number>(float(i + 1), runs));
-    ASSERT_TRUE(stream->submit({&one, 1}, Time(i), outputs[i]));
+class DeferredSamples : public SessionOnDevice {
+ protected:
+  void SetUp() override {
+    SessionOnDevice::SetUp();
+    opened_ = open(4);
+    ASSERT_TRUE(opened_) << opened_.error().message;
+    stream_ = stream_of(*opened_, MemoryKind::cuda);
+    ASSERT_TRUE(stream_);
   }
+  // Samples of 1, 2, 3 and 4.
+  void submit(std::optional<size_t> that_fails = {}) {
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const Tensor one = tensor_in(stream_->input_pool(0)->acquire().value(), input());
+      auto number = make_ref<Number>(float(i + 1), runs);
+      number->fails = i == that_fails;
+      auto& block = static_cast<CudaMemory&>(*one.memory);
+      ASSERT_TRUE(block.takes_deferred());
+      block.defer(std::move(number));
+      ASSERT_TRUE(stream_->submit({&one, 1}, Time(i), outputs[i]));
+    }
+  }
+  std::vector<size_t> runs;
+  std::array<std::vector<Tensor>, 4> outputs;
+
+ private:
+  Result<OpenedSession> opened_;
+  std::unique_ptr<SessionStream> stream_;
+};
+
+TEST_F(DeferredSamples, AreWrittenTogetherToWhereTheModelReadsThem) {
+  const unsigned copies = cuda_double().calls("cuMemcpyAsync");
+  submit();
   for (size_t i = 0; i < 4; ++i)
     EXPECT_EQ(map(outputs[i].at(0), Access::read)->as<const float>()[3], float(i + 1));
   EXPECT_EQ(std::accumulate(runs.begin(), runs.end(), size_t(0)), 4u);
@@ -292,20 +312,8 @@ TEST_F(SessionOnDevice, WhatIsDeferredIsWrittenTogetherToWhereTheModelReadsIt) {
       << "of the outputs of each batch alone";
 }
 
-TEST_F(SessionOnDevice, WhatCannotBeWrittenFailsAlone) {
-  const auto opened = open(4);
-  ASSERT_TRUE(opened) << opened.error().message;
-  const auto stream = stream_of(*opened, MemoryKind::cuda);
-  ASSERT_TRUE(stream);
-  std::vector<size_t> runs;
-  std::vector<std::vector<Tensor>> outputs(4);
-  for (size_t i = 0; i < 4; ++i) {
-    const Tensor one = tensor_in(stream->input_pool(0)->acquire().value(), input());
-    auto number = make_ref<Number>(float(i + 1), runs);
-    number->fails = i == 2;
-    static_cast<CudaMemory&>(*one.memory).defer(std::move(number));
-    ASSERT_TRUE(stream->submit({&one, 1}, Time(i), outputs[i]));
-  }
+TEST_F(DeferredSamples, OneThatCannotBeWrittenFailsAlone) {
+  submit(2);
   for (size_t i = 0; i < 4; ++i) {
     const auto mapped = map(outputs[i].at(0), Access::read);
     ASSERT_EQ(bool(mapped), i != 2);

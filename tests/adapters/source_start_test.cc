@@ -23,35 +23,42 @@ namespace {
 
 using namespace testing;
 
-// Takes connections and keeps them; says nothing.
-class SilentServer {
- public:
-  SilentServer() : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    sockaddr_in address{};
+// A socket on a free port of the loopback.
+struct Listener {
+  explicit Listener(int backlog) : socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
-    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(socket_, 16), 0);
-    EXPECT_EQ(getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::jthread([this] {
-      for (int taken; (taken = accept(socket_, nullptr, nullptr)) >= 0; ++connections)
-        taken_.push_back(taken);
-    });
+    EXPECT_EQ(bind(socket, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(socket, backlog), 0);
+    EXPECT_EQ(getsockname(socket, reinterpret_cast<sockaddr*>(&address), &size), 0);
   }
+  ~Listener() { close(socket); }
+  Listener(const Listener&) = delete;
+  std::string text() const { return std::format("127.0.0.1:{}", ntohs(address.sin_port)); }
+
+  const int socket;
+  sockaddr_in address{};
+};
+
+// Takes connections and keeps them; says nothing.
+class SilentServer {
+ public:
+  SilentServer()
+      : thread_([this] {
+          for (int taken; (taken = accept(listener_.socket, nullptr, nullptr)) >= 0; ++connections)
+            taken_.push_back(taken);
+        }) {}
   ~SilentServer() {
-    shutdown(socket_, SHUT_RDWR);
+    shutdown(listener_.socket, SHUT_RDWR);
     thread_.join();
     for (const int taken : taken_) close(taken);
-    close(socket_);
   }
-  std::string address() const { return std::format("127.0.0.1:{}", port_); }
+  std::string address() const { return listener_.text(); }
   std::atomic<int> connections{0};
 
  private:
-  const int socket_;
-  int port_ = 0;
+  const Listener listener_{16};
   std::vector<int> taken_;
   std::jthread thread_;
 };
@@ -60,35 +67,24 @@ class SilentServer {
 // system for minutes.
 class FullServer {
  public:
-  FullServer()
-      : socket_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), first_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(socket_, 0), 0);
-    EXPECT_EQ(getsockname(socket_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-    port_ = ntohs(address.sin_port);
-    EXPECT_EQ(connect(first_, reinterpret_cast<sockaddr*>(&address), size), 0);
+  FullServer() : first_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    EXPECT_EQ(
+        connect(first_, reinterpret_cast<const sockaddr*>(&listener_.address), sizeof listener_.address), 0);
   }
-  ~FullServer() {
-    close(first_);
-    close(socket_);
-  }
-  std::string address() const { return std::format("127.0.0.1:{}", port_); }
+  ~FullServer() { close(first_); }
+  std::string address() const { return listener_.text(); }
   // Whether somebody waits to be taken: state SYN_SENT, 02, of the kernel's table.
   bool has_callers() const {
     std::ifstream table("/proc/net/tcp");
-    const std::string caller = std::format("0100007F:{:04X} 02", port_);
+    const std::string caller = std::format("0100007F:{:04X} 02", ntohs(listener_.address.sin_port));
     for (std::string line; std::getline(table, line);)
       if (line.contains(caller)) return true;
     return false;
   }
 
  private:
-  const int socket_, first_;
-  int port_ = 0;
+  const Listener listener_{0};
+  const int first_;
 };
 
 struct Kind {
