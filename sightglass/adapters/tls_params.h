@@ -40,6 +40,7 @@ inline Status refuse_unused_tls(const TlsParams& params, const std::string& name
                                : !params.tls_cert.empty()        ? "cert"
                                : !params.tls_key.empty()         ? "key"
                                : !params.tls_server_name.empty() ? "server_name"
+                               : !params.tls_verify              ? "verify"
                                                                  : "";
   if (key.empty()) return {};
   return fail(ErrorCode::invalid_argument,

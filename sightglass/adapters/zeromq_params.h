@@ -23,6 +23,14 @@ inline stream::CurveOptions curve_options(const ZmqParams& params, const std::st
           .allowed_keys_dir = path_from(folder, params.curve_allowed_keys_dir)};
 }
 
+// That the key of this side can be read.
+inline Status check_key(const stream::CurveOptions& options, const std::string& name) {
+  if (options.secret_key_file.empty()) return {};
+  auto key = stream::read_key_file(options.secret_key_file, name + ": curve.secret_key_file");
+  if (!key) return forward_error(key);
+  return {};
+}
+
 template <class P>
 std::vector<ParamDesc> zmq_params(std::string_view url_doc) {
   std::vector<ParamDesc> params;

@@ -208,12 +208,21 @@ void describe(std::string& text, const std::string& name, const Key& key) {
   text += '\n';
 }
 
+// curve_server_key, where curve: {server_key: …} stands as well.
+bool is_told_in_map(const Key& key, const std::vector<const Key*>& keys) {
+  return std::ranges::any_of(keys, [&](const Key* map) {
+    return is_map(*map) && key.name.starts_with(map->name + "_") &&
+           map->type->find(key.name.substr(map->name.size() + 1));
+  });
+}
+
 std::string help(std::string_view section, std::string_view type) {
   std::optional<Variant> storage;
   const Schema& schema = entry_schema(section);
   const auto keys = keys_for(schema, type, storage);
   std::string text, common;
   for (const Key* key : keys) {
+    if (is_told_in_map(*key, keys)) continue;
     const bool is_own = storage && std::ranges::contains(storage->keys, key->name, &Key::name);
     const auto variant = std::ranges::find(schema.variants, type, &Variant::name);
     const bool is_known =

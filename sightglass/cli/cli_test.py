@@ -477,6 +477,17 @@ class ModuleFiles(Program):
         self.assertRegex(err, r"m\.yml: \d+ errors")
         self.run_program("validate", "none.yml", code=2)
 
+    def test_says_which_files_with_secrets_are_missing(self):
+        text = ("version: 1\npipeline:\n  source: {type: rtsp, url: 'rtsp://h/x', password_file: camera.key}\n  elements: []\n  sinks:\n"
+                "  - {name: store, type: redis, url: 'redis://h', password_file: %s}\n")
+        (self.folder / "s.yml").write_text(text % "store.key")
+        _, err = self.run_program("validate", "s.yml", code=2)
+        self.assertRegex(err, r"s\.yml:3:\d+: pipeline\.source\S*\.password_file: .*camera\.key: is not there")
+        self.assertRegex(err, r"s\.yml:6:\d+: pipeline\.sinks\[0\]\.password_file: .*store\.key: is not there")
+        (self.folder / "camera.key").write_text("x\n")
+        (self.folder / "s.yml").write_text(text % '"${parameters.key}"' + "parameters: {key: {type: string, default: store.key}}\n")
+        self.run_program("validate", "s.yml")
+
     def test_editors_schema_takes_the_examples_and_refuses_mistakes(self):
         import jsonschema
         import yaml
@@ -509,6 +520,13 @@ class ModuleFiles(Program):
                 self.assertIn(right, worked)
                 document = yaml.safe_load(worked.replace(right, wrong, 1))
                 self.assertFalse(validator.is_valid(document))
+        for rate in (25, "30000/1001", 29.97, -1, "29.97", "30/0", 10**9):
+            with self.subTest(rate=rate):
+                text = "version: 1\nname: a\npipeline: {source: {type: image_file, location: a.jpg, rate: %s}, elements: []}\n"
+                (self.folder / "rate.yml").write_text(text % json.dumps(rate))
+                is_right = rate in (25, "30000/1001")
+                self.assertEqual(validator.is_valid(yaml.safe_load(text % json.dumps(rate))), is_right)
+                self.run_program("validate", "rate.yml", code=0 if is_right else 2)
 
     def test_diff_says_what_a_change_does(self):
         text = self.examples()[-1]

@@ -119,6 +119,9 @@ class Sink(unittest.TestCase):
         self.assertIn("--from", out)
         out, _ = self.run_sink("elasticsearch", "--help")
         self.assertIn("tls.ca=TEXT", out)
+        out, _ = self.run_sink("zeromq", "--help")
+        self.assertEqual([line.split("=")[0].strip() for line in out.splitlines() if "curve" in line],
+                         ["curve.secret_key_file", "curve.server_key", "curve.allowed_keys_dir"])
 
     def test_a_mistake_is_one_line_with_option_value_and_what_is_allowed(self):
         for words, says in ((["sqlit"], "did you mean 'sqlite'?"),
@@ -133,6 +136,12 @@ class Sink(unittest.TestCase):
                             (["webhook", "url=http://h/", "tls.server_name=h"], "one with https:// is"),
                             (["elasticsearch", "url=http://h", "tls.key=k"], "one with https:// is"),
                             (["mongodb", "url=http://h"], "no address of MongoDB"),
+                            *((words + [f"{key}=no.key"], f"{key.replace('_', '-')}: the file no.key cannot be read")
+                              for words in (["redis", "url=redis://h"], ["mqtt", "url=mqtt://h"], ["webhook", "url=http://h"],
+                                            ["elasticsearch", "url=http://h"], ["mongodb", "url=mongodb://h"])
+                              for key in ["password_file"]),
+                            (["webhook", "url=http://h", "--token-file", "no.key"], "token-file: the file no.key"),
+                            (["zeromq", "url=pub+bind:inproc://b", "curve.secret_key_file=no.key"], "no.key: no such file"),
                             (["sqlite", "path=x"], "--from")):
             process = self.start(*words, *([] if says == "--from" else ["--from", "sub+connect:inproc://a"]))
             _, err = process.communicate(timeout=60)

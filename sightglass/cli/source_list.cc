@@ -66,9 +66,18 @@ std::string text_of(const Value& map, std::string_view key) {
   return value && value->text() ? *value->text() : std::string();
 }
 
+// False: its url is known, and that of a server without TLS, as rtsp://; adapters refuse keys of `tls` then.
+bool may_use_tls(const Value& source, const std::string& folder) {
+  std::string url = text_of(source, "url");
+  if (const std::string file = text_of(source, "url_file"); !file.empty())
+    if (auto read = adapters::read_secret(folder, file, "url_file")) url = std::move(*read);
+  const size_t end = url.find("://");
+  return end == 0 || end == url.npos || url[end - 1] == 's' || url[end - 1] == 'S';
+}
+
 // Gives each source the defaults, if they are not for another type. Before it is checked, so that nothing
-// seems to be missing from it.
-void inherit(Value& tree) {
+// seems to be missing from it. `tls` is for those that use it: a list may mix rtsp:// and rtsps://.
+void inherit(Value& tree, const std::string& folder) {
   const Value* defaults = tree.find("defaults");
   const Value* sources = tree.find("sources");
   if (!defaults || !defaults->entries() || !sources || !sources->items()) return;
@@ -84,6 +93,13 @@ void inherit(Value& tree) {
     Value whole = *defaults;
     whole.origin = item.origin;
     module::merge(whole, item);
+    if (defaults->find("tls") && !may_use_tls(whole, folder)) {
+      auto entries = *defaults->entries();
+      std::erase_if(entries, [](const auto& entry) { return entry.first == "tls"; });
+      whole = Value::map(std::move(entries));
+      whole.origin = item.origin;
+      module::merge(whole, item);
+    }
     merged.add(std::move(whole));
   }
   tree.set("sources", std::move(merged));
@@ -98,7 +114,7 @@ Result<SourceList> read_source_list(const std::string& file, const std::string& 
   Diagnostics found;
   Value tree = module::read_yaml_with_includes(*text, file, list.folder, found);
   const auto schema = list_schema();
-  inherit(tree);
+  inherit(tree, list.folder);
   if (!found.has_errors()) module::validate(tree, *schema, Path(), found, schema.get());
   if (found.has_errors()) {
     found.sort();

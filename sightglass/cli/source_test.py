@@ -192,6 +192,28 @@ sources:
             "  - {type: rtsp, source_id: a, url: rtsp://h/x}\n")
         self.refused_lines("d.yml", says=["d.yml:4", "two sources 'a'"])
 
+    def test_keys_of_tls_at_an_address_without_it_are_refused_but_for_defaults(self):
+        to = ["--to", "push+connect:" + self.address]
+        _, err = self.source("rtsp", "url=rtsp://h/x", "--tls-ca", "ca.pem", *to, code=2)
+        self.assertIn("tls.ca is set", err)
+        self.assertEqual(err.count("\n"), 1, err)
+        cameras = ("out: push+connect:ipc:///tmp/x\ndefaults: {type: rtsp, tls: {ca: ca.pem, verify: false}}\nsources:\n"
+                   "  - {source_id: a, url: 'rtsps://h/x'}\n  - {source_id: b, url: 'rtsp://h/x'}\n"
+                   "  - {source_id: c, url_file: plain.url}\n")
+        (self.folder / "plain.url").write_text("rtsp://me:marker-secret@h/x\n")
+        (self.folder / "own.yml").write_text(cameras + "  - {source_id: d, url: 'rtsp://h/x', tls: {cert: c.pem}}\n")
+        _, err = self.source("own.yml", code=2)
+        self.assertIn("sources[3]: tls.cert is set", err)
+        (self.folder / "last.yml").write_text(cameras + "  - {source_id: e, url: 'http://h/x'}\n")
+        _, err = self.source("last.yml", code=2)  # all before it are right
+        self.assertIn("sources[3]: url: 'http' is no protocol of RTSP", err)
+
+    def test_secret_that_cannot_be_read_is_a_mistake_of_options(self):
+        for words in (["rtsp", "url=rtsp://h/x"], ["mqtt", "url=mqtt://h", "--topics", "a"]):
+            _, err = self.source(*words, "--password-file", "no.key", "--to", "dealer+connect:" + self.address, code=2)
+            self.assertIn("password-file: the file no.key cannot be read", err)
+            self.assertEqual(err.count("\n"), 1, err)
+
     def test_F24_secrets_on_the_command_line_are_refused(self):
         for option in ("pass", "decryption_key", "sig", "passphrase", "user_agent=x,auth_token"):
             _, err = self.source("ffmpeg", "url=srt://h:1", f"options={option}=marker-secret", "--to",

@@ -20,6 +20,7 @@ class AdapterChecks {
 
   void source(const SourceSpec& source, const Path& path) {
     path_ = path, origin_ = source.origin;
+    secrets(source.properties);
     if (source.type == "zeromq") {
       zeromq(source.properties, false);
       function(source.properties.find("accept"), "accept");
@@ -30,6 +31,7 @@ class AdapterChecks {
 
   void sink(const SinkSpec& sink, const Path& path) {
     path_ = path, origin_ = sink.origin;
+    secrets(sink.properties);
     if (sink.type == "zeromq") zeromq(sink.properties, true);
     if (!is_sink_available(sink.type)) unavailable(sink.type, sink_variants(), "sink");
     if (sink.queue.policy == QueuePolicy::latest)
@@ -87,15 +89,23 @@ class AdapterChecks {
             "server_key is for the side that connects, allowed_keys_dir for the one that binds");
     if (!curve->find("secret_key_file"))
       error(path_ / "curve", "needs the key of this side: secret_key_file");
-    if (!options_.files) return;
     for (const char* key : {"secret_key_file", "allowed_keys_dir"})
-      if (const Value* file = curve->find(key);
-          file && file->text() && file->text()->find("${") == std::string::npos) {
-        std::error_code failed;
-        const auto full = std::filesystem::path(spec_.folder) / *file->text();
-        if (!exists(full, failed))
-          error(path_ / "curve" / key, std::format("{}: is not there", full.string()));
-      }
+      file(curve->find(key), path_ / "curve" / key);
+  }
+
+  // Files that adapters read secrets from.
+  void secrets(const Value& properties) {
+    for (const char* key : {"password_file", "token_file", "api_key_file", "secret_file", "secret_key_file",
+                            "url_file", "shutdown_token_file"})
+      file(properties.find(key), path_ / key);
+  }
+
+  void file(const Value* name, const Path& path) {
+    if (!options_.files || !name || !name->text() || name->text()->empty() || name->text()->contains("${"))
+      return;
+    std::error_code failed;
+    const auto full = std::filesystem::path(spec_.folder) / *name->text();
+    if (!exists(full, failed)) error(path, std::format("{}: is not there", full.string()));
   }
 
   void address(const Value& value, const Path& path, bool writes, const Value* curve) {

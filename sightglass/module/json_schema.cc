@@ -93,7 +93,8 @@ class Writer {
       case Kind::rate:
         return quantity("^[0-9]+(\\.[0-9]+)? *(k|M|G)?$", "per second: 2M");
       case Kind::fraction:
-        return quantity("^[0-9]{1,9}/[1-9][0-9]{0,8}$", "a fraction such as 30/1");
+        return quantity("^[0-9]{1,9}/[1-9][0-9]{0,8}$", "a fraction such as 30/1",
+                        {{"type", "integer"}, {"minimum", 0}, {"maximum", 999'999'999}});
       case Kind::list:
         return list(schema);
       case Kind::map:
@@ -168,9 +169,9 @@ class Writer {
     whole["description"] = schema.unit;
     return {{"anyOf", Json::array({text, whole})}};
   }
-  static Json quantity(const char* pattern, const char* doc) {
-    return {{"anyOf",
-             Json::array({{{"type", "string"}, {"pattern", pattern}}, {{"type", "number"}, {"minimum", 0}}})},
+  static Json quantity(const char* pattern, const char* doc,
+                       const Json& number = {{"type", "number"}, {"minimum", 0}}) {
+    return {{"anyOf", Json::array({{{"type", "string"}, {"pattern", pattern}}, number})},
             {"description", doc}};
   }
 

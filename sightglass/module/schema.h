@@ -44,7 +44,7 @@ enum class Kind : uint8_t {
   duration,  // "10ms"; where `unit` names one of time also a number of it
   bytes,     // "64MiB"
   rate,      // "2M", per second
-  fraction,  // "30/1" or a number
+  fraction,  // "30/1" or a whole number
   list,
   map,    // of known keys
   table,  // NAME: item

@@ -18,6 +18,7 @@ Control commands beside those of serving.py:
     retention {"topic", "partition", "offset"}: what lies before is gone
     truncate {"topic", "partition", "offset"}: what lies from there on is gone, under a new leader; others take its offsets
     omit {"topic", "partition", "times"}: that many answers with more than one batch of it lack the first one
+    damage {"topic", "partition", "offset"}: the batch with this offset has a wrong byte from now on; until a restart
     deny {"topics": [names], "groups": [names]}: not authorised from now on
     groups; rebalance {"group"}: all members have to join again; expel {"group", "member"}
     settings {"max_message", "advertise", "auto_create", "user", "password"}
@@ -179,6 +180,10 @@ class KafkaDouble(GroupRequests, TransactionRequests, serving.Server):
 
     def control_omit(self, arguments):
         self.omitted[arguments["topic"], arguments.get("partition", 0)] = arguments["times"]
+        return {}
+
+    def control_damage(self, arguments):
+        self.topics[arguments["topic"]].partitions[arguments.get("partition", 0)].damage(arguments["offset"])
         return {}
 
     def control_deny(self, arguments):

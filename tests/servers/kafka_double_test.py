@@ -315,6 +315,15 @@ class Fault(Suite):
         self.assertEqual(next(self.consumer()).offset, 10)
         self.assertEqual(next(self.consumer()).offset, 0)
 
+    def test_a_batch_is_damaged_for_good(self):
+        for first in (0, 10, 20):
+            kcat(self.address, "-P", "-t", self.topic, text="".join(f"value {i}\n" for i in range(first, first + 10)))
+        self.server.control("damage", {"topic": self.topic, "offset": 13})
+        consumer = self.consumer()
+        with self.assertRaises(kafka.errors.CorruptRecordException):
+            for _ in range(30):
+                next(consumer)
+
     def test_silent_members_leave_and_forced_rebalances_bring_the_others_back(self):
         self.produce(1)
         consumer = self.consumer("group", session_timeout_ms=1000, heartbeat_interval_ms=200, max_poll_interval_ms=300000)

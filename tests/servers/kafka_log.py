@@ -59,6 +59,11 @@ class Partition:
         self.end = self.batches[-1].last_offset + 1 if self.batches else self.start
         self.leader_epoch += 1
 
+    def damage(self, offset):
+        """The last byte of a batch, as a disk does it."""
+        batch = next(batch for batch in self.batches if batch.offset <= offset <= batch.last_offset)
+        batch.data = batch.data[:-1] + bytes([batch.data[-1] ^ 1])
+
     def read(self, offset, limit, size):
         """Whole batches from the one with the offset, at least one, below the limit."""
         low, high = 0, len(self.batches)

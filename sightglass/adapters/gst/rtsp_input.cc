@@ -205,6 +205,8 @@ Result<std::unique_ptr<Source>> create(const ParamSet& set, const SourceContext&
   if (!std::ranges::contains(schemes, url->scheme()))
     return fail(ErrorCode::invalid_argument, "{}: url: '{}' is no protocol of RTSP; one of: rtsp, rtsps",
                 context.name, url->scheme());
+  if (url->scheme() != "rtsps")
+    if (Status used = refuse_unused_tls(params, context.name, "rtsps"); !used) return forward_error(used);
   if (Status ready = init_gst(); !ready) return forward_error(ready);
   if (params.source_id.empty()) params.source_id = source_id_of(url->shown());
   if (Status valid = check_source_id(params.source_id); !valid) return forward_error(valid);

@@ -299,6 +299,10 @@ TEST(Rtsp, BadOptionsAreOneLineWithWhatIsAllowed) {
   EXPECT_THAT(error(settings("rtsp://host/x", {{"transport", "pigeon"}})), HasSubstr("tcp"));
   EXPECT_THAT(error(settings("rtsp://host/x", {{"password-file", "/nowhere/file"}})),
               HasSubstr("/nowhere/file"));
+  for (const char* key : {"tls-ca", "tls-cert", "tls-key", "tls-server-name"})
+    EXPECT_THAT(error(settings("rtsp://host/x", {{key, "x"}})), HasSubstr("one with rtsps:// is"));
+  EXPECT_THAT(error(settings("rtsp://host/x", {{"tls-verify", "false"}})), HasSubstr("tls.verify is set"));
+  EXPECT_EQ(error(settings("rtsps://host/x", {{"tls-verify", "false"}})), "");
 }
 
 TEST(Rtsp, ManyCamerasInOneProcessDoNotWaitForEachOther) {

@@ -82,12 +82,16 @@ class ElasticsearchSink final : public Sink {
       return fail(ErrorCode::invalid_argument, "{}: user and api-key-file exclude each other", context.name);
     for (std::string* path : {&params.tls_ca, &params.tls_cert, &params.tls_key})
       *path = path_from(context.folder, *path);
-    return std::make_unique<ElasticsearchSink>(std::move(params), context);
+    auto sink = std::make_unique<ElasticsearchSink>(std::move(params), context);
+    if (Status read = sink->read_secrets(); !read) {
+      read.error().message = context.name + ": " + read.error().message;
+      return forward_error(read);
+    }
+    return sink;
   }
 
   // A server that is away is waited for; one that has something else by our names is not.
   Status start() override {
-    if (Status read = read_secrets(); !read) return read;
     Status done = set_up();
     return done || done.error().code != ErrorCode::invalid_argument ? Status() : done;
   }

@@ -62,10 +62,13 @@ class WebhookSink final : public Sink {
       return fail(ErrorCode::invalid_argument, "{}: user and token-file exclude each other", context.name);
     for (std::string* path : {&params.tls_ca, &params.tls_cert, &params.tls_key})
       *path = path_from(context.folder, *path);
-    return std::make_unique<WebhookSink>(std::move(params), context);
+    auto sink = std::make_unique<WebhookSink>(std::move(params), context);
+    if (Status read = sink->read_secrets(); !read) {
+      read.error().message = context.name + ": " + read.error().message;
+      return forward_error(read);
+    }
+    return sink;
   }
-
-  Status start() override { return read_secrets(); }
 
   Status write(std::span<const RecordRef> records, std::span<Stored> outcome) override {
     refusal_.clear();

@@ -134,6 +134,9 @@ TEST(WebhookOptions, MistakesAreNamed) {
   };
   EXPECT_THAT(error({}), HasSubstr("url is missing"));
   EXPECT_THAT(error({{"url", "file:///x"}}), HasSubstr("no http:// or https:// address"));
+  for (const char* key : {"password-file", "token-file", "secret-file"})
+    EXPECT_THAT(error({{"url", "http://h"}, {key, "/nowhere"}}),
+                HasSubstr(std::format("{}: the file /nowhere cannot be read", key)));
   EXPECT_THAT(error({{"url", "http://h"}, {"user", "a"}, {"token-file", "b"}}),
               HasSubstr("exclude each other"));
 }

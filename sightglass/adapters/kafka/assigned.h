@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "sightglass/adapters/adapter.h"
+#include "sightglass/adapters/kafka/damaged_batch.h"
 #include "sightglass/adapters/kafka/offset_sequence.h"
 #include "sightglass/adapters/kafka/partition_log.h"
 
@@ -64,6 +65,7 @@ class Assigned : public std::enable_shared_from_this<Assigned> {
   bool is_waiting() const { return waiting_ > 0; }
   bool is_paused = false;
   OffsetSequence order;  // of what is read
+  DamagedBatch damage;   // that stands at order.next()
   int64_t seek_to = -1;  // where reading has to go on; -1: where it is
 
   std::vector<std::string> source_ids() const;  // those that are not forgotten

@@ -233,7 +233,8 @@ TEST(KafkaBroker, GoesOnAtTheEarliestWhenWhatItWantsIsGone) {
 // A source at work on a topic.
 class Reading {
  public:
-  Reading(const ServerProcess& server, const std::string& topic) : source_(*source(server, topic, {})) {
+  Reading(const ServerProcess& server, const std::string& topic, const Settings& settings = {})
+      : source_(*source(server, topic, settings)) {
     const Status started = source_->start();
     EXPECT_TRUE(started) << started.error().message;
     thread_ = std::jthread([this](std::stop_token stop) { (void)source_->run(out, stop); });
@@ -241,10 +242,11 @@ class Reading {
   bool reaches(size_t count) {
     return test::eventually([&] { return out.count() >= count; }, 30s) && out.count() == count;
   }
-  uint64_t gaps() const {
-    const auto refused = source_->rejected();
-    const auto found = refused.find("offset_gap");
-    return found == refused.end() ? 0 : found->second;
+  uint64_t gaps() const { return refused("offset_gap"); }
+  uint64_t refused(const std::string& reason) const {
+    const auto all = source_->rejected();
+    const auto found = all.find(reason);
+    return found == all.end() ? 0 : found->second;
   }
   Collect out;
 
@@ -279,6 +281,25 @@ TEST(KafkaBroker, WhatTheLogLacksIsPassedAndCounted) {
   Reading reading(server, "frames");
   EXPECT_TRUE(reading.reaches(20)) << reading.out.count();
   EXPECT_EQ(reading.gaps(), 1u);
+}
+
+// Each batch comes in an answer of its own, so that librdkafka gets nothing that stands behind the damaged
+// one.
+TEST(KafkaBroker, BatchThatIsDamagedOnTheDiskIsPassedAndCounted) {
+  for (const int offset : {0, 10, 20}) {
+    auto server = broker();
+    server.control("topic", {{"topic", "frames"}, {"partitions", 1}});
+    write_batches(server, "frames");
+    server.control("damage", {{"topic", "frames"}, {"offset", offset}});
+    Reading reading(server, "frames", {{"options", "fetch.message.max.bytes=1"}});
+    EXPECT_TRUE(reading.reaches(20)) << reading.out.count();
+    EXPECT_TRUE(test::eventually([&] { return reading.refused("damaged_batch") == 1; }, 30s)) << offset;
+    // What comes later is read, and nothing of it is taken for damaged.
+    write_batches(server, "frames");
+    EXPECT_TRUE(reading.reaches(50)) << reading.out.count();
+    EXPECT_FALSE(reading.out.has_repeats());
+    EXPECT_EQ(reading.refused("damaged_batch"), 1u);
+  }
 }
 
 TEST(KafkaBroker, OffsetsOfTransactionsAreNoLoss) {

@@ -327,6 +327,10 @@ class KafkaSource final : public Source {
   // False: it is not taken now. What is missing in front of it is read first, or it was taken before.
   bool is_next(std::shared_ptr<Assigned>& partition, const rd_kafka_message_t& message) {
     if (partition->seek_to >= 0) return false;
+    if (partition->damage.is_searched()) {
+      pass_damage(*partition, partition->damage.whole());
+      return false;
+    }
     OffsetSequence& order = partition->order;
     if (order.next() < 0 && params_.start != Params::Start::latest) begin(*partition, message.offset);
     const int64_t expected = order.next();
@@ -336,6 +340,7 @@ class KafkaSource final : public Source {
     switch (verdict) {
       case OffsetSequence::Verdict::next:
         if (passed_over > 0) note_gap(*partition, expected, message.offset);
+        partition->damage.forget();
         return true;
       case OffsetSequence::Verdict::missing:
         partition->seek_to = expected;
@@ -365,6 +370,34 @@ class KafkaSource final : public Source {
                  std::format("{} [{}]: nothing stands at the offsets {} to {}: transactions, compaction, "
                              "retention, or lost",
                              partition.topic(), partition.partition(), first, end - 1));
+  }
+
+  // Read again by librdkafka: on its way, or for good on the broker's disk.
+  void take_damaged(const rd_kafka_message_t& message) {
+    const auto found = assigned_.find({rd_kafka_topic_name(message.rkt), message.partition});
+    if (found == assigned_.end() || found->second->seek_to >= 0) return;
+    Assigned& partition = *found->second;
+    int64_t low = -1, high = -1;
+    (void)rd_kafka_get_watermark_offsets(client_.get(), partition.topic().c_str(), partition.partition(),
+                                         &low, &high);
+    pass_damage(partition,
+                partition.damage.damaged(message.offset, partition.order.next(), high, Clock::now()));
+  }
+
+  void pass_damage(Assigned& partition, DamagedBatch::Action action) {
+    DamagedBatch& damage = partition.damage;
+    if (action == DamagedBatch::Action::wait) return;
+    partition.seek_to = action == DamagedBatch::Action::seek ? damage.probe() : damage.end();
+    if (action == DamagedBatch::Action::pass) {
+      refusals_->add("damaged_batch");
+      journal_.log(4, "DAMAGED",
+                   std::format("{} [{}]: the offsets {} to {} are damaged on the broker, and are passed over",
+                               partition.topic(), partition.partition(), damage.first(), damage.end() - 1));
+      partition.order.begin(damage.end());
+      partition.skip(damage.end() - 1);
+      damage.forget();
+    }
+    seek(partition);
   }
 
   // Other records stand now where some were read: as if the partition came anew.
@@ -398,6 +431,7 @@ class KafkaSource final : public Source {
     const char* const text = rd_kafka_message_errstr(&message);
     journal_.note_error(message.err, text ? text : "");
     journal_.log(4, "CONSUME", text ? text : error_text(message.err));
+    if (message.err == RD_KAFKA_RESP_ERR__BAD_MSG && message.rkt) return take_damaged(message);
     if (message.err != RD_KAFKA_RESP_ERR__FATAL && message.err != RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
       return;
     std::array<char, 512> reason{};

@@ -62,7 +62,7 @@ Result<MongoClient> make_mongo_client(const MongodbParams& params, const std::st
   if (!params.user.empty() && !mongoc_uri_set_username(uri.get(), params.user.c_str()))
     return fail(ErrorCode::invalid_argument, "{}: user: '{}' is none", where, params.user);
   if (!params.password_file.empty()) {
-    const auto password = read_secret(folder, params.password_file, "password-file");
+    const auto password = read_secret(folder, params.password_file, where + ": password-file");
     if (!password) return std::unexpected(password.error());
     if (!mongoc_uri_set_password(uri.get(), password->c_str()))
       return fail(ErrorCode::invalid_argument, "{}: password-file: holds no password in UTF-8", where);

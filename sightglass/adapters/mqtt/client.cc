@@ -43,6 +43,9 @@ Result<ServerUrl> checked_mqtt(MqttParams& params, const std::string& name, cons
                 url->host);
   for (std::string* path : {&params.tls_ca, &params.tls_cert, &params.tls_key, &params.password_file})
     *path = path_from(folder, *path);
+  if (!params.password_file.empty())
+    if (auto read = read_secret("", params.password_file, name + ": password-file"); !read)
+      return forward_error(read);
   return url;
 }
 

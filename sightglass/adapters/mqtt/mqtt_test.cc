@@ -217,6 +217,8 @@ TEST(MqttSink, BadOptionsAreNamed) {
   EXPECT_THAT(message({{"url", "mqtt://me:pw@host"}}), HasSubstr("password-file"));
   EXPECT_THAT(message({{"url", "mqtt://host"}, {"topic", "a/#"}}), HasSubstr("'a/#'"));
   EXPECT_THAT(message({{"url", "mqtt://host"}, {"qos", "3"}}), HasSubstr("qos"));
+  EXPECT_THAT(message({{"url", "mqtt://host"}, {"password-file", "/nowhere"}}),
+              HasSubstr("password-file: the file /nowhere cannot be read"));
   EXPECT_THAT(message({{"url", "mqtts://host"}, {"tls-server-name", "other"}}), HasSubstr("tls-server-name"));
 }
 

@@ -53,8 +53,11 @@ void replace_all(std::string& text, std::string_view name, std::string_view valu
 
 class RedisSink final : public Sink {
  public:
-  RedisSink(RedisParams params, ServerUrl url, int database)
-      : params_(std::move(params)), url_(std::move(url)), database_(database) {}
+  RedisSink(RedisParams params, ServerUrl url, int database, std::string password)
+      : params_(std::move(params)),
+        url_(std::move(url)),
+        database_(database),
+        password_(std::move(password)) {}
 
   static Result<std::unique_ptr<Sink>> create(const ParamSet& set, const SinkContext& context) {
     RedisParams params = set.as<RedisParams>();
@@ -76,16 +79,17 @@ class RedisSink final : public Sink {
       if (Status used = refuse_unused_tls(params, context.name, "rediss"); !used) return forward_error(used);
     for (std::string* path : {&params.tls_ca, &params.tls_cert, &params.tls_key, &params.password_file})
       *path = path_from(context.folder, *path);
-    return std::make_unique<RedisSink>(std::move(params), std::move(*url), database);
+    std::string password;
+    if (!params.password_file.empty()) {
+      auto read = read_secret("", params.password_file, context.name + ": password-file");
+      if (!read) return forward_error(read);
+      password = std::move(*read);
+    }
+    return std::make_unique<RedisSink>(std::move(params), std::move(*url), database, std::move(password));
   }
 
   // A server that is away is no error: it is waited for.
   Status start() override {
-    if (!params_.password_file.empty()) {
-      auto password = read_secret("", params_.password_file, "password-file");
-      if (!password) return forward_error(password);
-      password_ = std::move(*password);
-    }
     if (url_.scheme != "rediss") return {};
     redisInitOpenSSL();
     const auto or_null = [](const std::string& text) { return text.empty() ? nullptr : text.c_str(); };

@@ -157,6 +157,9 @@ TEST(Redis, BadOptionsAreNamed) {
   EXPECT_THAT(message({}), HasSubstr("url is missing"));
   EXPECT_THAT(message({{"url", "http://host"}}), HasSubstr("rediss://host:6379"));
   EXPECT_THAT(message({{"url", "redis://host:99999"}}), HasSubstr("bad port"));
+  EXPECT_THAT(message({{"url", "redis://host"}, {"password-file", "/nowhere"}}),
+              HasSubstr("password-file: the file /nowhere cannot be read"));
+  EXPECT_THAT(message({{"url", "redis://host"}, {"tls-verify", "false"}}), HasSubstr("tls.verify is set"));
   EXPECT_THAT(message({{"url", "redis://host/first"}}), HasSubstr("'first'"));
   EXPECT_THAT(message({{"url", "redis://host"}, {"stream", ""}}), HasSubstr("neither stream nor key"));
 }

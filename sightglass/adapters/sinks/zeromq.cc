@@ -41,6 +41,7 @@ class ZmqSink final : public Sink {
     stream::ZmqWriterOptions options;
     options.socket.high_water_mark = int(params.high_water_mark);
     options.socket.curve = curve_options(params, context.folder);
+    if (Status read = check_key(options.socket.curve, context.name); !read) return forward_error(read);
     options.socket.require_auth = context.require_auth;
     options.send_timeout = std::chrono::milliseconds(int64_t(params.send_timeout * 1000));
     options.name = context.module;

@@ -43,6 +43,7 @@ class ZmqSource final : public Source {
     stream::ZmqReaderOptions options;
     options.socket.high_water_mark = int(params.high_water_mark);
     options.socket.curve = curve_options(params, context.folder);
+    if (Status read = check_key(options.socket.curve, context.name); !read) return forward_error(read);
     options.socket.require_auth = context.require_auth;
     options.messages.limits = context.limits;
     options.messages.allow_location = context.allow_location;

@@ -146,17 +146,22 @@ Status SpillFile::lock() {
   return {};
 }
 
-// What stands at `offset`. `torn`: nothing behind it can be read; `unreadable`: nor can it itself.
+// What stands at `offset`. `damaged`: as long as `record`, which may be more than one, and another one stands
+// behind it, or its size is known. `torn`: nothing behind it can be read; `unreadable`: nor can it itself.
 SpillFile::Found SpillFile::look(int file, const Segment& segment, uint64_t offset,
                                  std::vector<uint8_t>& record) const {
   if (offset >= segment.bytes) return Found::end;
   RecordHeader header;
   const ssize_t got = read_all(file, &header, sizeof(header), off_t(offset));
   if (got < 0) return Found::unreadable;
-  if (got == ssize_t(sizeof(header)) && header == end_mark) return Found::end;
-  if (got < ssize_t(sizeof(header)) || header.check != check_of(header, segment.number, offset) ||
-      header.size > limits_.most_record || header.size > segment.bytes - offset - sizeof(header))
-    return Found::torn;
+  const bool is_end = got == ssize_t(sizeof(header)) && header == end_mark;
+  if (is_end || got < ssize_t(sizeof(header)) || header.check != check_of(header, segment.number, offset) ||
+      header.size > limits_.most_record || header.size > segment.bytes - offset - sizeof(header)) {
+    const uint64_t gap = to_next_record(file, segment, offset);
+    if (gap == 0) return is_end ? Found::end : Found::torn;
+    record.resize(gap - sizeof(header));
+    return Found::damaged;
+  }
   record.resize(header.size);
   const ssize_t bytes = read_all(file, record.data(), header.size, off_t(offset + sizeof(header)));
   if (bytes < 0) return Found::unreadable;
@@ -164,21 +169,21 @@ SpillFile::Found SpillFile::look(int file, const Segment& segment, uint64_t offs
   return crc32c(record) == header.crc ? Found::record : Found::damaged;
 }
 
-// Whether a whole record of this segment stands somewhere behind `offset`: what is there then is damaged, and
-// not just torn.
-bool SpillFile::has_record_behind(int file, const Segment& segment, uint64_t offset) const {
+// How far it is from `offset`, where none stands, to the next whole record of this segment; 0: there is none.
+uint64_t SpillFile::to_next_record(int file, const Segment& segment, uint64_t offset) const {
   std::vector<uint8_t> bytes(segment.bytes - std::min(segment.bytes, offset));
   const ssize_t got = read_all(file, bytes.data(), bytes.size(), off_t(offset));
   bytes.resize(size_t(std::max<ssize_t>(got, 0)));
   RecordHeader header;
-  for (size_t at = 1; at + sizeof(header) <= bytes.size(); ++at) {
+  for (size_t at = sizeof(header); at + sizeof(header) <= bytes.size(); ++at) {
     std::memcpy(&header, bytes.data() + at, sizeof(header));
     const size_t rest = bytes.size() - at - sizeof(header);
-    if (header.size <= rest && header.check == check_of(header, segment.number, offset + at) &&
+    if (header.check != 0 && header.size <= rest &&
+        header.check == check_of(header, segment.number, offset + at) &&
         crc32c(std::span(bytes).subspan(at + sizeof(header), header.size)) == header.crc)
-      return true;
+      return at;
   }
-  return false;
+  return 0;
 }
 
 Status SpillFile::recover() {
@@ -250,7 +255,7 @@ Status SpillFile::recover_segment(uint64_t number) {
         offset += sizeof(RecordHeader) + scratch_.size();
         break;
       case Found::torn:
-        if (number != last_segment_ || has_record_behind(file, segment, offset)) {
+        if (number != last_segment_) {
           ++damaged_;
         } else {
           // Was being written when the process or the machine ended: it has never counted as stored.

@@ -12,11 +12,11 @@
 // `position` beside them says what is delivered; after a crash records may be read once more: at least once.
 // A torn tail (power cut, kill -9 while writing) is cut off when the folder is opened: what was being written
 // then has never counted as stored, so that it is noticed and not counted. A damaged record is skipped and
-// counted, and so is what the disk cannot read, or a segment that somebody has removed; one of another
-// version becomes NNNNNNNNNNNN.spill.unreadable when the folder is opened. The last segment that was
-// delivered becomes the next one to be written, under the name `spare` meanwhile: a file that the system has
-// in memory costs a fraction of a new one. What it still holds of its earlier life has another segment's
-// checks.
+// counted (where its header is damaged too, all up to the next whole one as one), and so is what the disk
+// cannot read, or a segment that somebody has removed; one of another version becomes
+// NNNNNNNNNNNN.spill.unreadable when the folder is opened. The last segment that was delivered becomes the
+// next one to be written, under the name `spare` meanwhile: a file that the system has in memory costs a
+// fraction of a new one. What it still holds of its earlier life has another segment's checks.
 //
 // On a disk that gets full segments become smaller, an eighth of what there is, so that the oldest can make
 // room without everything going. A full disk is an error of write(), and what was there stays readable.
@@ -107,7 +107,7 @@ class SpillFile {
   Status write_run(size_t& first, size_t& from);
   Status write_position();
   Found look(int file, const Segment& segment, uint64_t offset, std::vector<uint8_t>& record) const;
-  bool has_record_behind(int file, const Segment& segment, uint64_t offset) const;
+  uint64_t to_next_record(int file, const Segment& segment, uint64_t offset) const;
   void set_aside(const std::string& name);
   void note(std::string notice);
   void remove_front(bool reuses);
