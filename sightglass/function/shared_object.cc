@@ -214,9 +214,10 @@ class Host {
   }
   static int set_attribute(void* host, int32_t region, const SightglassAttribute* given) {
     AttributesRef* list = self(host).list_of(region);
-    const auto kind = given && given->name ? kind_of(given->kind) : std::nullopt;
+    if (!list || !given || !given->name) return -1;
+    const auto kind = kind_of(given->kind);
     Attribute made;
-    if (!list || !kind || !self(host).names_->find(given->name, made.name)) return -1;
+    if (!kind || !self(host).names_->find(given->name, made.name)) return -1;
     made.kind = *kind;
     if (given->text) made.text = given->text;
     made.label_id = given->label_id;

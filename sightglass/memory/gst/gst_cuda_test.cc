@@ -42,7 +42,7 @@ void surface_allocator_class_init(SurfaceAllocatorClass* klass) {
 void surface_allocator_init(SurfaceAllocator* self) {
   self->base.mem_type = "gst.cuda.memory";
   self->base.mem_map_full = [](GstMemory* memory, GstMapInfo* map, gsize) -> gpointer {
-    last_flags = map->flags;
+    std::memcpy(&last_flags, &map->flags, sizeof last_flags);  // GST_MAP_CUDA is no value of the enum
     return reinterpret_cast<gpointer>(reinterpret_cast<Surface*>(memory)->address);
   };
   self->base.mem_unmap_full = [](GstMemory*, GstMapInfo*) {};
