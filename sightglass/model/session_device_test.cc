@@ -6,7 +6,6 @@
 #include <array>
 #include <atomic>
 #include <cstring>
-#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -255,10 +254,14 @@ TEST_F(SessionOnDevice, ASampleThatFailsOnTheDeviceFailsAlone) {
 // What a model's input is made of when its batch is known: here a number, which is written there.
 class Number final : public DeferredWrite {
  public:
-  Number(float value, std::vector<size_t>& runs) : value_(value), runs_(runs) {}
+  struct Runs {
+    std::atomic<size_t> count{0}, samples{0};
+  };
+  Number(float value, Runs& runs) : value_(value), runs_(runs) {}
   const void* kind() const override { return &runs_; }
   Status run(std::span<const Part> parts, CUstream_st*) override {
-    runs_.push_back(parts.size());
+    ++runs_.count;
+    runs_.samples += parts.size();
     for (const Part& part : parts) {
       const auto& number = static_cast<Number&>(*part.write);
       if (number.fails) return fail(ErrorCode::unavailable, "the picture is gone");
@@ -270,7 +273,7 @@ class Number final : public DeferredWrite {
 
  private:
   const float value_;
-  std::vector<size_t>& runs_;
+  Runs& runs_;
 };
 
 class DeferredSamples : public SessionOnDevice {
@@ -294,7 +297,7 @@ class DeferredSamples : public SessionOnDevice {
       ASSERT_TRUE(stream_->submit({&one, 1}, Time(i), outputs[i]));
     }
   }
-  std::vector<size_t> runs;
+  Number::Runs runs;
   std::array<std::vector<Tensor>, 4> outputs;
 
  private:
@@ -307,8 +310,8 @@ TEST_F(DeferredSamples, AreWrittenTogetherToWhereTheModelReadsThem) {
   submit();
   for (size_t i = 0; i < 4; ++i)
     EXPECT_EQ(map(outputs[i].at(0), Access::read)->as<const float>()[3], float(i + 1));
-  EXPECT_EQ(std::accumulate(runs.begin(), runs.end(), size_t(0)), 4u);
-  EXPECT_EQ(cuda_double().calls("cuMemcpyAsync"), copies + runs.size())
+  EXPECT_EQ(runs.samples, 4u);
+  EXPECT_EQ(cuda_double().calls("cuMemcpyAsync"), copies + runs.count)
       << "of the outputs of each batch alone";
 }
 
