@@ -5,10 +5,12 @@
 
 #include "sightglass/cli/version.h"
 #include "sightglass/console/metrics.h"
+#include "sightglass/console/tokens.h"
 
 namespace sightglass::cli {
 
-Result<std::unique_ptr<ProcessWindow>> ProcessWindow::open(const std::string& bind, View view) {
+Result<std::unique_ptr<ProcessWindow>> ProcessWindow::open(const std::string& bind,
+                                                           const std::string& token_file, View view) {
   using console::Request;
   using console::Scope;
   std::unique_ptr<ProcessWindow> window(new ProcessWindow(std::move(view)));
@@ -40,7 +42,13 @@ Result<std::unique_ptr<ProcessWindow>> ProcessWindow::open(const std::string& bi
   });
   add("/v1/" + shown.what, Scope::read, "The " + shown.what, "state of each",
       [&](const Request&) { return console::json_response(shown.list()); });
-  auto started = console::HttpServer::start({.bind = bind}, std::move(routes), {});
+  console::Tokens tokens;
+  if (!token_file.empty()) {
+    auto read = console::Tokens::read(token_file);
+    if (!read) return forward_error(read);
+    tokens = *std::move(read);
+  }
+  auto started = console::HttpServer::start({.bind = bind}, std::move(routes), std::move(tokens));
   if (!started) return forward_error(started);
   window->server_ = std::move(*started);
   return window;

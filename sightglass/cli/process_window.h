@@ -23,8 +23,10 @@ class ProcessWindow {
     std::function<console::Json()> list;
     std::function<module::ModuleStatus()> status;
   };
-  // `view` has to be good for as long as the window is open.
-  static Result<std::unique_ptr<ProcessWindow>> open(const std::string& bind, View view);
+  // `view` has to be good for as long as the window is open. `token_file`: who may ask for more than the
+  // probes; needed where other machines can ask. Empty: everybody of this machine.
+  static Result<std::unique_ptr<ProcessWindow>> open(const std::string& bind, const std::string& token_file,
+                                                     View view);
   std::string url() const { return server_->url(); }
 
  private:

@@ -25,7 +25,7 @@ constexpr int bad_configuration = 2;
 struct SinkOptions {
   std::string name;
   std::vector<std::string> words, from;
-  std::string module = "sink", state, http, secret_key_file, server_key, allowed_keys_dir;
+  std::string module = "sink", state, http, http_token_file, secret_key_file, server_key, allowed_keys_dir;
   double drain = 30;
   bool help = false, quiet = false;
 };
@@ -92,13 +92,14 @@ std::optional<module::ModuleSpec> spec_of(const SinkOptions& options, int& code)
 }
 
 // Ready while every sink works: one that is away is waited for, and says why in the answer.
-Result<std::unique_ptr<ProcessWindow>> open_window(const std::string& bind,
+Result<std::unique_ptr<ProcessWindow>> open_window(const SinkOptions& options,
                                                    const module::SinkProcess& process) {
   return ProcessWindow::open(
-      bind, {.what = "sinks",
-             .is_ready = [&] { return std::ranges::all_of(process.status(), &module::SinkStatus::is_up); },
-             .list = [&] { return console::sinks_json(process.status()); },
-             .status = [&] { return module::ModuleStatus{.name = "sink", .sinks = process.status()}; }});
+      options.http, options.http_token_file,
+      {.what = "sinks",
+       .is_ready = [&] { return std::ranges::all_of(process.status(), &module::SinkStatus::is_up); },
+       .list = [&] { return console::sinks_json(process.status()); },
+       .status = [&] { return module::ModuleStatus{.name = "sink", .sinks = process.status()}; }});
 }
 
 int run(const CLI::App& command, SinkOptions options) {
@@ -131,7 +132,7 @@ int run(const CLI::App& command, SinkOptions options) {
   });
   std::unique_ptr<ProcessWindow> window;
   if (!options.http.empty() && options.http != "off") {
-    auto opened = open_window(options.http, **process);
+    auto opened = open_window(options, **process);
     if (!opened) return complain(opened.error()), bad_configuration;
     window = std::move(*opened);
     if (!options.quiet) std::println(stderr, "{}", window->url());
@@ -167,6 +168,8 @@ void add_sink_command(CLI::App& app) {
   command->add_option("--name", options->module, "of this process; what waits on disk is filed under it");
   command->add_option("--state", options->state, "folder of what waits on disk; default: the user's");
   command->add_option("--http", options->http, "host:port of probes and metrics");
+  command->add_option("--http-token-file", options->http_token_file,
+                      "who may ask for more than the probes; needed beyond this machine");
   command->add_option("--drain", options->drain, "seconds to store what is there, when it is told to end")
       ->check(CLI::Range(0.0, 86'400.0));
   command->add_option("--secret-key-file", options->secret_key_file, "own key, for encryption");

@@ -180,6 +180,26 @@ class Sink(unittest.TestCase):
         self.assertIn('sightglass_sink_queue_records{sink="webhook"} 10', get("/metrics")[1])
         self.end(sink, code=1)
 
+    def test_other_machines_need_a_token_for_more_than_probes(self):
+        words = ["webhook", "url=http://127.0.0.1:9/hook", "--http", "0.0.0.0:0", "--from", f"pull+bind:ipc://{self.folder}/in"]
+        refused = subprocess.run([PROGRAM, "sink", *words], capture_output=True, text=True, timeout=60)
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("--http-token-file", refused.stderr)
+        (self.folder / "tokens").write_text("scraper read 0123456789abcdef\n")
+        sink = self.start(*words, "--http-token-file", f"{self.folder}/tokens")
+        url = sink.stderr.readline().strip().replace("0.0.0.0", "127.0.0.1")
+
+        def get(path, token=None):
+            request = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return answer.status
+            except urllib.error.HTTPError as error:
+                return error.code
+
+        self.assertEqual([get("/livez"), get("/metrics"), get("/metrics", "0123456789abcdef")], [200, 401, 200])
+        self.end(sink)
+
     def test_a_file_describes_many_sinks(self):
         (self.folder / "sinks.yml").write_text(
             f"""version: 1

@@ -26,7 +26,7 @@ constexpr int bad_configuration = 2, deadline_passed = 3;
 struct SourceOptions {
   std::string name;
   std::vector<std::string> words;
-  std::string to, source_id, http, secret_key_file, server_key, shutdown_token_file;
+  std::string to, source_id, http, http_token_file, secret_key_file, server_key, shutdown_token_file;
   double drain = 30;
   bool help = false, quiet = false, no_eos = false;
 };
@@ -85,16 +85,17 @@ bool flows(const SourceProcess& process) {
          });
 }
 
-Result<std::unique_ptr<ProcessWindow>> open_window(const std::string& bind, const SourceProcess& process) {
-  return ProcessWindow::open(bind, {.what = "streams",
-                                    .is_ready = [&] { return flows(process); },
-                                    .list = [&] { return streams_of(process); },
-                                    .status =
-                                        [&] {
-                                          return module::ModuleStatus{.name = "source",
-                                                                      .messages_rejected = process.rejected(),
-                                                                      .sources = process.status()};
-                                        }});
+Result<std::unique_ptr<ProcessWindow>> open_window(const SourceList& list, const SourceProcess& process) {
+  return ProcessWindow::open(list.http, list.http_token_file,
+                             {.what = "streams",
+                              .is_ready = [&] { return flows(process); },
+                              .list = [&] { return streams_of(process); },
+                              .status =
+                                  [&] {
+                                    return module::ModuleStatus{.name = "source",
+                                                                .messages_rejected = process.rejected(),
+                                                                .sources = process.status()};
+                                  }});
 }
 
 int help(const CLI::App& command, const SourceOptions& options) {
@@ -125,6 +126,7 @@ int run(const CLI::App& command, SourceOptions options) {
   auto list = list_of(options);
   if (!list) return refuse(list.error());
   if (!options.http.empty()) list->http = options.http;
+  if (!options.http_token_file.empty()) list->http_token_file = options.http_token_file;
   if (!options.shutdown_token_file.empty()) list->shutdown_token_file = options.shutdown_token_file;
   std::string token;
   if (!list->shutdown_token_file.empty()) {
@@ -142,7 +144,7 @@ int run(const CLI::App& command, SourceOptions options) {
   for (const std::string& warning : process.warnings()) std::println(stderr, "warning: {}", warning);
   std::unique_ptr<ProcessWindow> window;
   if (!list->http.empty() && list->http != "off") {
-    auto opened = open_window(list->http, process);
+    auto opened = open_window(*list, process);
     if (!opened) return refuse(opened.error());
     window = std::move(*opened);
     if (!options.quiet) std::println(stderr, "{}", window->url());
@@ -198,6 +200,8 @@ void add_source_command(CLI::App& app) {
   command->add_option("--to", options->to, "address of the reader, as dealer+connect:tcp://127.0.0.1:5560");
   command->add_option("--source-id", options->source_id, "name of the stream");
   command->add_option("--http", options->http, "host:port of probes and metrics");
+  command->add_option("--http-token-file", options->http_token_file,
+                      "who may ask for more than the probes; needed beyond this machine");
   command
       ->add_option("--drain", options->drain,
                    "seconds that the reader has to acknowledge what is there, when it is told to end")

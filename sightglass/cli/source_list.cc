@@ -50,13 +50,15 @@ std::shared_ptr<Schema> list_schema() {
   auto sources = Schema::list_of(entry_schema());
   sources->min_items = 1;
   auto file = Schema::of_kind(Kind::map);
-  file->keys = {text_key("name", "of this process, shown to readers"),
-                text_key("out", "address of the reader, as dealer+connect:tcp://127.0.0.1:5560"),
-                text_key("http", "host:port of probes and metrics; off: none"),
-                text_key("curve", "encryption", curve),
-                text_key("shutdown_after_end", "asks the module to end behind the last source", shutdown),
-                text_key("defaults", "keys of all sources", open),
-                text_key("sources", "each with its type and keys", sources)};
+  file->keys = {
+      text_key("name", "of this process, shown to readers"),
+      text_key("out", "address of the reader, as dealer+connect:tcp://127.0.0.1:5560"),
+      text_key("http", "host:port of probes and metrics; off: none"),
+      text_key("http_token_file", "who may ask for more than the probes; needed beyond this machine"),
+      text_key("curve", "encryption", curve),
+      text_key("shutdown_after_end", "asks the module to end behind the last source", shutdown),
+      text_key("defaults", "keys of all sources", open),
+      text_key("sources", "each with its type and keys", sources)};
   file->keys.back().is_required = true;
   return file;
 }
@@ -121,6 +123,7 @@ Result<SourceList> read_source_list(const std::string& file, const std::string& 
     return std::unexpected(found.to_error());
   }
   list.http = text_of(tree, "http");
+  list.http_token_file = text_of(tree, "http_token_file");
   list.name = text_of(tree, "name");
   if (const Value* curve = tree.find("curve"); curve && curve->entries()) {
     list.curve = {.secret_key_file = adapters::path_from(list.folder, text_of(*curve, "secret_key_file")),

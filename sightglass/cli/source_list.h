@@ -19,7 +19,7 @@
 namespace sightglass::cli {
 
 struct SourceList {
-  std::string folder, http, name;
+  std::string folder, http, http_token_file, name;
   std::string shutdown_token_file;  // of `shutdown_after_end`; empty: the module goes on
   stream::CurveOptions curve;
   std::vector<module::SourceProcess::Entry> sources;

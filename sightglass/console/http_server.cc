@@ -149,10 +149,11 @@ class Server final : public HttpServer {
       return fail(ErrorCode::invalid_argument,
                   "http.tls: ca asks clients for certificates, which needs cert and key");
     if (tokens_.empty() && options_.client_ca_file.empty() && !is_loopback(address->host))
-      return fail(
-          ErrorCode::invalid_argument,
-          "http.bind: {} can be reached from other machines: set http.token_file, or bind to 127.0.0.1",
-          options_.bind);
+      return fail(ErrorCode::invalid_argument,
+                  "http.bind: {} can be reached from other machines: set http.token_file "
+                  "(--http-token-file), or bind to "
+                  "127.0.0.1",
+                  options_.bind);
     context_ = g_main_context_new();
     loop_ = g_main_loop_new(context_, FALSE);
     std::promise<Status> listening;

@@ -119,7 +119,10 @@ Status SinkRunner::start() {
     name_sink(started.error(), settings_.name);
     return started;
   }
-  is_up_ = true;
+  {
+    const std::lock_guard lock(mutex_);  // it may be asked for already
+    is_up_ = true;
+  }
   thread_ = std::jthread([this] { run(); });
   return {};
 }

@@ -106,6 +106,11 @@ class ClusterFiles(unittest.TestCase):
         (file,) = [word for word in self.compose["services"]["camera"]["command"] if word.startswith("url")]
         self.assertEqual(file, "url_file=/run/secrets/camera-url")
         self.assertNotIn("CAMERA_URL", f"{self.compose['services']}")
+        # What kubelet is to reach, others can, and the program wants a token then, from a folder that is mounted.
+        args = pod["containers"][0]["args"]
+        self.assertFalse(self.bind_of(args).startswith("127."), args)
+        tokens = args[args.index("--http-token-file") + 1]
+        self.assertEqual(tokens, f"{mounts['token']}/{module('module.yml')['http']['token_file'].rsplit('/', 1)[1]}")
         # The program takes these very words; the file is not there, and is what it says.
         for words in (pod["containers"][0]["args"], self.compose["services"]["camera"]["command"]):
             words = [word.replace("${CAMERA_NAME:-cam-1}", "cam-1") for word in words[1:]]

@@ -51,6 +51,10 @@ class Collect final : public Deliver {
     const std::scoped_lock lock(mutex_);
     return uuids_.size();
   }
+  size_t distinct() const {
+    const std::scoped_lock lock(mutex_);
+    return std::set(uuids_.begin(), uuids_.end()).size();
+  }
   bool has_repeats() const {
     const std::scoped_lock lock(mutex_);
     return std::ranges::adjacent_find(uuids_) != uuids_.end();
@@ -354,8 +358,45 @@ TEST(KafkaBroker, RecordsOfALogThatWasCutAreReadThoughTheirOffsetsWereReadBefore
   // Its offset is out of range now, and it asks where the log begins.
   ASSERT_TRUE(test::eventually([&] { return asked() > before; }));
   EXPECT_EQ(stored(**made, frames(15)), 15u);
-  EXPECT_TRUE(reading.reaches(35)) << reading.out.count();
-  EXPECT_FALSE(reading.out.has_repeats());
+  // What is left of it may come a second time: by its end alone it cannot be told from one that was made
+  // anew.
+  EXPECT_TRUE(test::eventually([&] { return reading.out.distinct() == 35; }, 30s)) << reading.out.distinct();
+  EXPECT_LE(reading.out.count(), 45u);
+}
+
+// As a mirror writes them that keeps the times of records.
+void produce_at(const std::string& address, std::span<const Read> records, int64_t time_ms) {
+  KafkaParams params;
+  params.brokers = {address};
+  KafkaJournal journal("mirror");
+  auto conf = kafka_conf(params, "", "mirror", journal);
+  ASSERT_TRUE(conf);
+  const auto client = kafka_client(RD_KAFKA_PRODUCER, *std::move(conf), "mirror");
+  ASSERT_TRUE(client);
+  for (const Read& one : records)
+    rd_kafka_producev(
+        client->get(), RD_KAFKA_V_TOPIC("copies"), RD_KAFKA_V_KEY(one.key.data(), one.key.size()),
+        RD_KAFKA_V_VALUE(const_cast<char*>(one.value.data()), one.value.size()),
+        RD_KAFKA_V_TIMESTAMP(time_ms), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END);
+  EXPECT_EQ(rd_kafka_flush(client->get(), 20'000), RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+TEST(KafkaBroker, RecordsOfATopicThatWasMadeAnewAreReadHoweverOldTheyAre) {
+  auto server = broker();
+  for (const char* topic : {"frames", "copies"})
+    server.control("topic", {{"topic", topic}, {"partitions", 1}});
+  auto made = sink(server, {{"video-topic", "frames"}});
+  ASSERT_TRUE((*made)->start());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(stored(**made, frames(10)), 10u);
+  const std::vector<Read> records = read_topic(server.address(), "frames", 30);
+  ASSERT_EQ(records.size(), 30u);
+  produce_at(server.address(), records, 1'900'000'000'000);
+  Reading reading(server, "copies");
+  ASSERT_TRUE(reading.reaches(30)) << reading.out.count();
+  server.control("delete_topic", {{"topic", "copies"}});
+  server.control("topic", {{"topic", "copies"}, {"partitions", 1}});
+  produce_at(server.address(), std::span(records).first(20), 1'899'999'999'000);
+  EXPECT_TRUE(reading.reaches(50)) << reading.out.count();
 }
 
 }  // namespace

@@ -13,7 +13,8 @@
 //
 // What came before comes again after librdkafka has begun anew (`repeated`), unless the log is another one by
 // now: brokers that were elected without having all, a topic that was made anew. Such records are newer than
-// all that was read, by leader epoch or time stamp (`rewritten`).
+// all that was read, by leader epoch or time stamp (`rewritten`), or the log ends before what was read, which
+// who asks here has to find out.
 //
 // Not thread-safe; allocates nothing.
 #pragma once

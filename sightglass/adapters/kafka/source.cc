@@ -346,7 +346,9 @@ class KafkaSource final : public Source {
         partition->seek_to = expected;
         break;
       case OffsetSequence::Verdict::repeated:
-        return false;
+        // A log that ends before what was read of it is another one, however old its records are.
+        if (const int64_t end = bounds(*partition).second; end < 0 || end >= order.next()) return false;
+        [[fallthrough]];
       case OffsetSequence::Verdict::rewritten:
         restart(partition, message.offset);
         break;
@@ -355,13 +357,18 @@ class KafkaSource final : public Source {
     return false;
   }
 
+  // Where the log begins and ends, as far as the brokers have told; -1: not known.
+  std::pair<int64_t, int64_t> bounds(const Assigned& partition) {
+    int64_t low = -1, high = -1;
+    (void)rd_kafka_get_watermark_offsets(client_.get(), partition.topic().c_str(), partition.partition(),
+                                         &low, &high);
+    return {low, high};
+  }
+
   // From the first record on that the brokers have.
   void begin(Assigned& partition, int64_t first_read) {
-    int64_t low = -1, high = -1;
-    if (!rd_kafka_get_watermark_offsets(client_.get(), partition.topic().c_str(), partition.partition(), &low,
-                                        &high) &&
-        low >= 0 && low < first_read)
-      partition.order.begin(low);
+    const int64_t low = bounds(partition).first;
+    if (low >= 0 && low < first_read) partition.order.begin(low);
   }
 
   void note_gap(const Assigned& partition, int64_t first, int64_t end) {
@@ -377,11 +384,8 @@ class KafkaSource final : public Source {
     const auto found = assigned_.find({rd_kafka_topic_name(message.rkt), message.partition});
     if (found == assigned_.end() || found->second->seek_to >= 0) return;
     Assigned& partition = *found->second;
-    int64_t low = -1, high = -1;
-    (void)rd_kafka_get_watermark_offsets(client_.get(), partition.topic().c_str(), partition.partition(),
-                                         &low, &high);
-    pass_damage(partition,
-                partition.damage.damaged(message.offset, partition.order.next(), high, Clock::now()));
+    pass_damage(partition, partition.damage.damaged(message.offset, partition.order.next(),
+                                                    bounds(partition).second, Clock::now()));
   }
 
   void pass_damage(Assigned& partition, DamagedBatch::Action action) {

@@ -79,6 +79,7 @@ bool ByteStream::convert(AVPacket& packet) {
     parameter_sets_.clear();  // the filter reads the new ones
     return false;
   }
+  if (found.has_sets) parameter_sets_.clear();  // and knows those that stand among slices
   if (!found.is_whole || !found.is_simple || (opens && parameter_sets_.empty())) return false;
   // A reader of the file may keep what it has read; then it is not ours to change.
   if (!packet.buf || !av_buffer_is_writable(packet.buf)) return false;
@@ -106,6 +107,7 @@ ByteStream::Found ByteStream::look(std::span<const uint8_t> bytes) const {
     const Nal kind = is_hevc_ ? kind_of_hevc(type) : kind_of_h264(type);
     if (kind == Nal::opening) found.opens = std::min(found.opens, at);
     if (kind == Nal::other) found.is_simple = false;
+    if (is_hevc_ ? type >= 32 && type <= 34 : type == 7 || type == 8) found.has_sets = true;
     if (!is_hevc_ && type == h264_sei && has_recovery_point(bytes.subspan(at + prefix, length)))
       found.recovers = true;
     at += prefix + length;

@@ -39,6 +39,7 @@ class ByteStream {
   struct Found {
     bool is_whole = true;     // its lengths are right
     bool is_simple = true;    // nothing but slices and what may stand beside them
+    bool has_sets = false;    // parameter sets
     bool recovers = false;    // by its supplemental information decoding may begin here
     size_t opens = SIZE_MAX;  // where the first slice is that opens a group
   };

@@ -97,6 +97,16 @@ TEST_F(ByteStreams, NewParameterSetsAreLeftToTheFilterFromThenOn) {
   EXPECT_TRUE(byte_stream.convert(*third));
 }
 
+TEST_F(ByteStreams, ParameterSetsAmongSlicesAreThoseOfTheKeyframesBehindThem) {
+  ByteStream byte_stream(codec_);
+  byte_stream.set_parameter_sets(Bytes{0, 0, 0, 1, sps, 7});
+  const AvPacketPtr first = packet(unit({sps, 1}) + unit({idr, 1})), second = packet(unit({idr, 1})),
+                    third = packet(unit({slice, 1}));
+  EXPECT_FALSE(byte_stream.convert(*first));
+  EXPECT_FALSE(byte_stream.convert(*second)) << "which the filter knows";
+  EXPECT_TRUE(byte_stream.convert(*third));
+}
+
 TEST_F(ByteStreams, KeyframesAreToldByWhatIsInThem) {
   EXPECT_EQ(converted(unit({slice, 1}), AV_PKT_FLAG_KEY), (Bytes{0, 0, 0, 1, slice, 1}));
   EXPECT_FALSE(is_key_) << "whatever the container says";
