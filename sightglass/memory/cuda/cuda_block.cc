@@ -10,6 +10,20 @@
 
 namespace sightglass {
 
+namespace {
+
+// On the device where that can be, else by waiting here.
+Status order_behind(const Ref<Fence>& last, const CudaContext& context, CUstream_st* stream) {
+  if (!last) return {};
+  auto* const event = dynamic_cast<CudaFence*>(last.get());
+  if (!event) return last->wait();
+  auto scope = CudaScope::enter(context);
+  if (!scope) return forward_error(scope);
+  return cuda_status("a CUDA stream cannot wait", (*scope)->stream_wait_event(stream, event->event(), 0));
+}
+
+}  // namespace
+
 // Freeing waits for the whole device, as the driver has it, so that nothing in flight loses its memory.
 CudaBlock::CudaBlock(Ref<CudaContext> context, uint64_t address, size_t size, Owner owner,
                      ReleaseMemory release, IsWritable writable)
@@ -54,16 +68,7 @@ Status CudaBlock::fill() {
   const std::lock_guard lock(mutex_);
   if (!deferred_) return {};
   // Whoever had the block before may still be reading it.
-  const auto* const last = dynamic_cast<CudaFence*>(fence_.get());
-  if (last) {
-    auto scope = CudaScope::enter(*context_);
-    if (!scope) return forward_error(scope);
-    auto ordered = cuda_status("a CUDA stream cannot wait",
-                               (*scope)->stream_wait_event(context_->stream(), last->event(), 0));
-    if (!ordered) return ordered;
-  } else if (fence_) {
-    if (Status done = fence_->wait(); !done) return done;
-  }
+  if (Status ordered = order_behind(fence_, *context_, context_->stream()); !ordered) return ordered;
   const DeferredWrite::Part part{deferred_.get(), address()};
   const Status written = deferred_->run({&part, 1}, context_->stream());
   auto fence = CudaFence::record(context_, context_->stream());
@@ -79,13 +84,7 @@ Status CudaBlock::fill() {
 
 Status CudaBlock::wait_in(CUstream_st* stream) {
   if (Status filled = fill(); !filled) return filled;
-  const Ref<Fence> last = fence();
-  if (!last) return {};
-  auto* event = dynamic_cast<CudaFence*>(last.get());
-  if (!event) return last->wait();
-  auto scope = CudaScope::enter(*context_);
-  if (!scope) return forward_error(scope);
-  return cuda_status("a CUDA stream cannot wait", (*scope)->stream_wait_event(stream, event->event(), 0));
+  return order_behind(fence(), *context_, stream);
 }
 
 Result<std::byte*> CudaBlock::map(Access access) {
