@@ -11,7 +11,9 @@ Parts, each with a time limit of its own, after which what is known is shown:
              and the processor's time beyond the decoder's own; also HEVC
     copies   bytes between device and host by the ledger, per frame
     latency  8 streams at 30 frames/s: p50 and p99 from when a frame is due; then the most streams without a drop
-    cpu      32 streams at 30 frames/s: the processor's time beyond that of the decoder alone at the same rate
+    cpu      32 streams at 30 frames/s: the processor's time beyond that of the decoder alone at the same rate, as it
+             is, and where it copies no pictures
+    devices  streams on all devices against those on one, where there are several
     churn    1,000 streams that come and go: memory of the device per stream
     memory   128 streams at once: the most memory of the device
     threads  the processor's time with and without the queues between the stages of the bin
@@ -29,7 +31,7 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -50,6 +52,7 @@ class Bench:
     plan: list[tuple[str, str, int]] = field(default_factory=list)  # element, model, batch
     options: list[str] = field(default_factory=list)  # of gpu_streams
     device: str = "CUDA:0"
+    devices: int = 2  # of the stand-in
     streams: int = STREAMS
     runs: int = RUNS
     seconds: float = 4
@@ -128,6 +131,10 @@ def streams_program(bench: Bench, verb: str, clip: Path, elements: str, limit: f
     return lines_of(
         bench, "BUILD/bench/gpu_streams", verb, "--clip", str(clip), "--elements", elements, *words, *bench.options, limit=limit
     )
+
+
+def devices_here() -> int:
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def median(values: list[float]) -> float:
@@ -227,26 +234,56 @@ def latency(bench: Bench) -> None:
 def cpu(bench: Bench) -> None:
     """At their full speed decoders wait for nothing, beside a model they do: so both at the same rate."""
 
-    def at_rate(chain: str) -> float | None:
+    def at_rate(chain: str, surfaces: int = 0) -> float | None:
         for found in streams_program(
             bench, "live", bench.clips[0], chain, 60 + bench.live_seconds * 3,
-            streams=bench.live_streams, seconds=bench.live_seconds,
+            streams=bench.live_streams, seconds=bench.live_seconds, surfaces=surfaces,
         ):  # fmt: skip
             print("        ", json.dumps(found), flush=True)
             return found["cpu_ms_per_100"] if found["failed"] == 0 and found["dropped"] == 0 else None
         return None
 
     for element, model, batch in bench.plan:
-        decoder, both = [], []
+        decoder, without_copies, both = [], [], []
         for _ in range(min(bench.runs, 3)):
             decoder.append(at_rate(""))
+            without_copies.append(at_rate("", surfaces=8))
             both.append(at_rate(bench.chain(element, model, batch)))
         text = "no answer: streams failed or dropped frames"
-        if None not in decoder + both:
+        if None not in decoder + without_copies + both:
             text = (
-                f"{median(both) - median(decoder):.1f} ms per 100 frames beyond the decoder's {median(decoder):.1f} (≤ 2)"
+                f"{median(both):.1f} ms per 100 frames, {median(both) - median(decoder):+.1f} beside the decoder's "
+                f"{median(decoder):.1f} (≤ +2), {median(both) - median(without_copies):+.1f} beside its {median(without_copies):.1f} without copies"
             )
         bench.row("cpu", f"{Path(model).stem}, batch {batch}, {bench.live_streams} streams at 30 frames/s", text)
+
+
+def devices(bench: Bench) -> None:
+    """Twice the streams on two devices, each decoded on the one that it is for."""
+    there = devices_here() if bench.root else bench.devices
+    if there < 2:
+        bench.row("devices", "several", f"skipped: there is {there}")
+        return
+    element, model, batch = bench.plan[0]
+    fps = {}
+    for number in (1, there):
+        on = replace(bench, device="CUDA:*") if bench.root and number > 1 else bench
+        both, samples = [], {}
+        for found in streams_program(
+            bench, "turn", bench.clips[0], on.chain(element, model, batch), 60 + bench.runs * 12 * bench.seconds,
+            streams=bench.streams * number, rounds=bench.runs, seconds=bench.seconds, devices=number,
+        ):  # fmt: skip
+            print("        ", json.dumps({k: v for k, v in found.items() if k != "copied"}), flush=True)
+            if found["part"] == "both" and found["failed"] == 0:
+                both.append(found["fps"])
+            samples = found.get("by_device", samples)
+        fps[number] = median(both)
+        text = f"{fps[number]:.0f} frames/s in {len(both)} rounds"
+        if samples:
+            text += ", samples " + ", ".join(f"{device} {count}" for device, count in samples.items())
+        bench.row("devices", f"{Path(model).stem}, batch {batch}, {bench.streams * number} streams on {number}", text)
+    if fps[1] > 0:
+        bench.row("devices", f"{there} against one", f"{fps[there] / fps[1]:.2f}")
 
 
 def churn(bench: Bench) -> None:
@@ -364,7 +401,7 @@ def torch(bench: Bench) -> None:
         bench.row("torch", f"{name}, batch 8: PyTorch {found['version']}", f"{found['fps']:.0f} pictures/s{other}")
 
 
-PARTS = {one.__name__: one for one in (speed, copies, latency, cpu, churn, memory, threads, kernels, overlay, torch)}
+PARTS = {one.__name__: one for one in (speed, copies, latency, cpu, devices, churn, memory, threads, kernels, overlay, torch)}
 
 
 def run_parts(bench: Bench, wanted: list[str]) -> int:
@@ -406,7 +443,7 @@ def stand_in(build: str, models: Path, clip: Path, wanted: list[str]) -> int:
     )  # fmt: skip
     code = run_parts(bench, wanted)
     found = {part for part, _, text in bench.rows if not text.startswith(("0 frames/s", "no answer", "not known"))}
-    missing = [name for name in wanted or ["speed", "copies", "latency", "cpu", "churn", "memory", "threads"] if name not in found]
+    missing = [name for name in wanted or ["speed", "copies", "latency", "cpu", "devices", "churn", "memory", "threads"] if name not in found]
     for name in missing:
         print(f"nothing was measured by {name}", flush=True)
     empty = [what for _, what, text in bench.rows if text.startswith(("0 frames/s", "no answer", "not known"))]

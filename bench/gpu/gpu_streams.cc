@@ -8,6 +8,7 @@
 //
 // Options: --clip FILE  --elements TEXT  --streams N  --seconds S  --rounds N  --model FILE  --batch N
 //          --at-once N  --frames N  --warm N  --rate N  --cpu (decoder in software, frames in system memory)
+//          --devices N (streams are decoded on each in turn)  --surfaces N (of each decoder)
 //
 // The model is opened once, under the id that TEXT names: model-instance-id=bench. Prints JSON objects, a
 // line each, as soon as they are known, so that what was cut off is worth something.
@@ -47,8 +48,12 @@ struct Wishes {
     return found == values.end() ? usual : std::atof(found->second.c_str());
   }
   long count(const std::string& name, long usual) const { return long(number(name, double(usual))); }
-  ChainWishes chain(std::string elements) const {
-    return {.clip = text("clip"), .elements = std::move(elements), .on_cpu = on_cpu};
+  ChainWishes chain(std::string elements, long stream = 0) const {
+    return {.clip = text("clip"),
+            .elements = std::move(elements),
+            .on_cpu = on_cpu,
+            .device = stream % std::max(count("devices", 1), 1L),
+            .surfaces = count("surfaces", 0)};
   }
 };
 
@@ -75,7 +80,7 @@ std::string run_streams(const Wishes& wishes, const std::string& elements, doubl
   Meter meter(streams * wishes.count("warm", 100));
   std::vector<Pipeline> pipelines;
   for (long i = 0; i < streams; ++i) {
-    pipelines.push_back(make_chain(wishes.chain(elements)));
+    pipelines.push_back(make_chain(wishes.chain(elements, i)));
     if (!pipelines.back()) return "\"failed\": 1";
     watch_end(pipelines.back().get(), see_frame, &meter);
   }
@@ -158,6 +163,10 @@ int turn(const Wishes& wishes) {
     say("model", run_model(**session, seconds, wishes.on_cpu));
     say("both", run_streams(wishes, wishes.text("elements"), seconds));
   }
+  std::string samples;
+  for (const DeviceLoad& load : (*session)->loads())
+    samples += std::format(R"({}"{}": {})", samples.empty() ? "" : ", ", load.device, load.totals.samples);
+  if (!samples.empty()) print(std::format(R"({{"part": "samples", "by_device": {{{}}}}})", samples));
   return 0;
 }
 
@@ -197,12 +206,12 @@ int live(const Wishes& wishes) {
     }
     kept = *std::move(session);
   }
-  ChainWishes chain = wishes.chain(wishes.text("elements"));
-  chain.live = true;
   GstClock* const clock = gst_system_clock_obtain();
   std::deque<LiveStream> list;
   for (long i = 0; i < streams; ++i) {
     LiveStream& one = list.emplace_back();
+    ChainWishes chain = wishes.chain(wishes.text("elements"), i);
+    chain.live = true;
     one.pipeline = make_chain(chain);
     if (!one.pipeline) return 1;
     one.clock = clock;

@@ -241,9 +241,7 @@ nb::object device_capsule(const Tensor& tensor, std::optional<CUstream_st*> stre
 
 nb::tuple dlpack_device(const Tensor& tensor) {
   if (!is_on_cuda(tensor)) return nb::make_tuple(int(nb::device::cpu::value), 0);
-  nb::object capsule = device_capsule(tensor, {});
-  const auto* managed = static_cast<DLManagedTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
-  return nb::make_tuple(int(managed->dl_tensor.device.device_type), int(managed->dl_tensor.device.device_id));
+  return nb::make_tuple(int(nb::device::cuda::value), cuda_number(*tensor.memory->context()));
 }
 
 nb::object dlpack(const Tensor& tensor, const nb::kwargs& options) {

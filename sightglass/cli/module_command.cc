@@ -160,6 +160,21 @@ void add_drops(const module::StreamStatus& stream, Value& to) {
   to.set("lost", int64_t(stream.lost));
 }
 
+// What ran, and on which of several devices.
+Value models_of(const module::ModuleStatus& status) {
+  Value models = Value::map();
+  for (const auto& state : status.models) {
+    Value model = Value::map();
+    model.set("device", state.device);
+    model.set("samples", int64_t(state.samples));
+    Value devices = Value::map();
+    for (const auto& device : state.devices) devices.set(device.name, int64_t(device.samples));
+    if (!state.devices.empty()) model.set("samples_by_device", std::move(devices));
+    models.set(state.name, std::move(model));
+  }
+  return models;
+}
+
 Status write_summary(const std::string& folder, const Module& module, const Tally& tally, double seconds,
                      const Outcome& outcome) {
   Value summary = Value::map();
@@ -172,7 +187,8 @@ Status write_summary(const std::string& folder, const Module& module, const Tall
   std::map<std::string, uint64_t> dropped;
   Value sources = Value::map();
   const auto counts = tally.sources();
-  for (const auto& stream : module.status().streams) {
+  const module::ModuleStatus status = module.status();
+  for (const auto& stream : status.streams) {
     Value source = Value::map();
     const auto found = counts.find(stream.id);
     source.set("frames", int64_t(found == counts.end() ? 0 : found->second.frames));
@@ -186,9 +202,10 @@ Status write_summary(const std::string& folder, const Module& module, const Tall
   for (const auto& [reason, count] : dropped) drops.set(reason, int64_t(count));
   summary.set("dropped", std::move(drops));
   Value errors = Value::map();
-  for (const auto& element : module.status().elements)
+  for (const auto& element : status.elements)
     if (element.errors) errors.set(element.name, int64_t(element.errors));
   summary.set("errors", std::move(errors));
+  summary.set("models", models_of(status));
   summary.set("sources", std::move(sources));
   const fs::path path = fs::path(folder) / "summary.json";
   std::ofstream file(path);

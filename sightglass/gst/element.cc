@@ -238,7 +238,8 @@ Status Wrapper::allocate(Frame& out) {
     if (bytes == 0) return fail(ErrorCode::not_negotiated, "the output has no fixed size");
     Ref<MemoryPool> blocks;
     if (output.format().memory == MemoryKind::cuda) {
-      auto on_device = make_cuda_pool(nullptr, bytes);
+      auto device = cuda_context(cuda_device_beyond(self->sinkpad));  // that of the pictures
+      auto on_device = device ? make_cuda_pool(*device, bytes) : forward_error(device);
       if (!on_device) return forward_error(on_device);
       blocks = *std::move(on_device);
     } else {

@@ -6,11 +6,10 @@
 #include <optional>
 #include <utility>
 
+#include "sightglass/model/stream_spread.h"
+
 namespace sightglass {
 namespace {
-
-// What a stream counts for that has not said how far its frames are apart.
-constexpr double usual_rate = 30;
 
 void add(HistogramCounts& sum, const HistogramCounts& more) {
   if (sum.buckets.empty()) {
@@ -24,9 +23,7 @@ void add(HistogramCounts& sum, const HistogramCounts& more) {
 
 class SpreadSession final : public Session, public std::enable_shared_from_this<SpreadSession> {
  public:
-  explicit SpreadSession(std::vector<SpreadPart> parts) {
-    for (SpreadPart& part : parts) places_.push_back({.part = std::move(part), .streams = 0, .rate = 0});
-  }
+  explicit SpreadSession(std::vector<SpreadPart> parts) : parts_(std::move(parts)), spread_(parts_.size()) {}
 
   const ModelSignature& signature() const override { return first().signature(); }
   const ModelSignature& signature_with_constants() const override {
@@ -36,12 +33,12 @@ class SpreadSession final : public Session, public std::enable_shared_from_this<
   ContextRef device() const override { return first().device(); }
   size_t batch_size() const override { return first().batch_size(); }
   void set_batch_timeout(int milliseconds) override {
-    for (const Place& place : places_) place.part.session->set_batch_timeout(milliseconds);
+    for (const SpreadPart& part : parts_) part.session->set_batch_timeout(milliseconds);
   }
   SessionTotals totals() const override {
     SessionTotals sum;
-    for (const Place& place : places_) {
-      const SessionTotals one = place.part.session->totals();
+    for (const SpreadPart& part : parts_) {
+      const SessionTotals one = part.session->totals();
       sum.batches += one.batches;
       sum.samples += one.samples;
       sum.seconds += one.seconds;
@@ -59,12 +56,12 @@ class SpreadSession final : public Session, public std::enable_shared_from_this<
   }
   std::vector<DeviceLoad> loads() const override {
     std::vector<DeviceLoad> loads;
-    const std::lock_guard lock(mutex_);
-    for (const Place& place : places_)
-      loads.push_back({.device = place.part.device,
-                       .streams = place.streams,
-                       .frames_per_second = std::max(place.rate, 0.0),
-                       .totals = place.part.session->totals()});
+    const auto spread = spread_.loads();
+    for (size_t i = 0; i < parts_.size(); ++i)
+      loads.push_back({.device = parts_[i].device,
+                       .streams = spread[i].streams,
+                       .frames_per_second = std::max(spread[i].frames_per_second, 0.0),
+                       .totals = parts_[i].session->totals()});
     return loads;
   }
   Result<std::vector<TensorInfo>> outputs_for(std::span<const Shape> inputs) override {
@@ -73,50 +70,19 @@ class SpreadSession final : public Session, public std::enable_shared_from_this<
   Result<std::unique_ptr<SessionStream>> open_stream(std::span<const TensorInfo> inputs,
                                                      MemoryKind memory) override;
 
-  Session& on(size_t place) const { return *places_[place].part.session; }
-
-  // The place that has least to do; the stream counts there from now on.
-  size_t take(double rate) {
-    const std::lock_guard lock(mutex_);
-    const auto least = std::ranges::min_element(
-        places_, {}, [](const Place& place) { return std::pair(place.rate, place.streams); });
-    ++least->streams, least->rate += rate;
-    return size_t(least - places_.begin());
-  }
-  void move(size_t from, size_t to, double rate) {
-    const std::lock_guard lock(mutex_);
-    --places_[from].streams, places_[from].rate -= rate;
-    ++places_[to].streams, places_[to].rate += rate;
-  }
-  void change_rate(size_t place, double by) {
-    const std::lock_guard lock(mutex_);
-    places_[place].rate += by;
-  }
-  void leave(size_t place, double rate) {
-    const std::lock_guard lock(mutex_);
-    // Without a stream exactly nothing: sums of fractions leave rests.
-    if (--places_[place].streams == 0)
-      places_[place].rate = 0;
-    else
-      places_[place].rate -= rate;
-  }
+  Session& on(size_t place) const { return *parts_[place].session; }
   // Whose memory it is; none: of no device here.
   std::optional<size_t> place_of(const Context& device) const {
-    for (size_t i = 0; i < places_.size(); ++i)
+    for (size_t i = 0; i < parts_.size(); ++i)
       if (const ContextRef own = on(i).device(); own && device.same_device(*own)) return i;
     return {};
   }
 
  private:
-  struct Place {
-    SpreadPart part;
-    size_t streams = 0;
-    double rate = 0;
-  };
   Session& first() const { return on(0); }
 
-  mutable std::mutex mutex_;  // of streams and rates
-  std::vector<Place> places_;
+  const std::vector<SpreadPart> parts_;
+  StreamSpread spread_;
 };
 
 // Blocks of the device that the stream is bound to just now.
@@ -143,11 +109,11 @@ class BoundPool final : public MemoryPool {
 class SpreadStream final : public SessionStream {
  public:
   SpreadStream(std::shared_ptr<SpreadSession> session, std::span<const TensorInfo> inputs, MemoryKind memory,
-               size_t place, std::unique_ptr<SessionStream> stream)
+               std::unique_ptr<StreamSpread::Share> share, std::unique_ptr<SessionStream> stream)
       : session_(std::move(session)),
         inputs_(inputs.begin(), inputs.end()),
         memory_(memory),
-        place_(place),
+        share_(std::move(share)),
         stream_(std::move(stream)),
         outputs_(stream_->outputs()),
         note_(stream_->note()) {
@@ -156,11 +122,6 @@ class SpreadStream final : public SessionStream {
       pools_.push_back(pool ? make_ref<BoundPool>(std::move(pool)) : nullptr);
     }
   }
-  ~SpreadStream() override {
-    stream_ = nullptr;
-    session_->leave(place_, rate_);
-  }
-
   const std::vector<TensorInfo>& outputs() const override { return outputs_; }
   const std::string& note() const override { return note_; }
   Ref<MemoryPool> input_pool(size_t input) const override { return pools_[input]; }
@@ -173,9 +134,7 @@ class SpreadStream final : public SessionStream {
   void drain() override { stream_->drain(); }
   void set_frame_period(Time period) override {
     period_ = period;
-    const double rate = period > 0 ? 1e9 / double(period) : usual_rate;
-    session_->change_rate(place_, rate - rate_);
-    rate_ = rate;
+    share_->set_rate(period > 0 ? 1e9 / double(period) : StreamSpread::usual_rate);
     stream_->set_frame_period(period);
   }
   void cancel() override {
@@ -198,7 +157,7 @@ class SpreadStream final : public SessionStream {
     if (!place)
       return fail(ErrorCode::not_negotiated, "{}: tensors lie on {}, where the model is not loaded",
                   session_->model(), device->description());
-    if (*place != place_) {
+    if (*place != share_->place()) {
       auto opened = session_->on(*place).open_stream(inputs_, memory_);
       if (!opened) return forward_error(opened);
       if (period_ > 0) (*opened)->set_frame_period(period_);
@@ -210,8 +169,7 @@ class SpreadStream final : public SessionStream {
       }
       for (size_t i = 0; i < pools_.size(); ++i)
         if (pools_[i]) pools_[i]->bind(stream_->input_pool(i));
-      session_->move(place_, *place, rate_);
-      place_ = *place;
+      share_->move_to(*place);
     }
     device_ = device;
     return {};
@@ -220,13 +178,12 @@ class SpreadStream final : public SessionStream {
   const std::shared_ptr<SpreadSession> session_;
   const std::vector<TensorInfo> inputs_;
   const MemoryKind memory_;
-  size_t place_;
+  const std::unique_ptr<StreamSpread::Share> share_;
   const Context* device_ = nullptr;  // of the last tensors
   std::mutex mutex_;                 // of who replaces the stream, and of cancel() and resume()
   std::unique_ptr<SessionStream> stream_;
   bool is_cancelled_ = false;
   Time period_ = no_time;
-  double rate_ = usual_rate;
   const std::vector<TensorInfo> outputs_;
   const std::string note_;
   std::vector<Ref<BoundPool>> pools_;
@@ -234,13 +191,11 @@ class SpreadStream final : public SessionStream {
 
 Result<std::unique_ptr<SessionStream>> SpreadSession::open_stream(std::span<const TensorInfo> inputs,
                                                                   MemoryKind memory) {
-  const size_t place = take(usual_rate);
-  auto stream = on(place).open_stream(inputs, memory);
-  if (!stream) {
-    leave(place, usual_rate);
-    return stream;
-  }
-  return std::make_unique<SpreadStream>(shared_from_this(), inputs, memory, place, *std::move(stream));
+  auto share = std::make_unique<StreamSpread::Share>(spread_, StreamSpread::usual_rate);
+  auto stream = on(share->place()).open_stream(inputs, memory);
+  if (!stream) return stream;
+  return std::make_unique<SpreadStream>(shared_from_this(), inputs, memory, std::move(share),
+                                        *std::move(stream));
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
-// Streams that the hardware cannot decode, and hardware that goes away; with a stand-in that calls itself
-// NVIDIA's decoder: software, behind what that one says it takes.
+// Streams that the hardware cannot decode, hardware that goes away, and several of it; with stand-ins that
+// call themselves NVIDIA's decoders: software, behind what those say they take.
 #include <gmock/gmock.h>
 
 #include <algorithm>
 #include <atomic>
 
+#include "sightglass/model/engine.h"
 #include "sightglass/module/decoder_table.h"
 #include "sightglass/module/instance_test_support.h"
 #include "sightglass/module/running_module.h"
@@ -19,6 +20,7 @@ struct Hardware {
   std::atomic<bool> is_gone{false};    // it does not start
   std::atomic<bool> goes_away{false};  // it breaks at the next picture, and is gone
   std::atomic<unsigned> pictures{0}, surfaces{0};
+  std::atomic<unsigned> decoders[2]{};  // that there are, by device
 } hardware;
 
 struct StandIn {
@@ -29,6 +31,16 @@ struct StandInClass {
 };
 G_DEFINE_TYPE(StandIn, stand_in, GST_TYPE_BIN)
 
+using SecondStandIn = StandIn;
+using SecondStandInClass = StandInClass;
+G_DEFINE_TYPE(SecondStandIn, second_stand_in, stand_in_get_type())
+void second_stand_in_class_init(StandInClass*) {}
+void second_stand_in_init(StandIn*) {}
+
+guint device_of(gpointer decoder) {
+  return G_TYPE_CHECK_INSTANCE_TYPE(decoder, second_stand_in_get_type()) ? 1 : 0;
+}
+
 constexpr const char* taken =
     "video/x-h264,profile={high,main,constrained-high,constrained-baseline,baseline,progressive-high}";
 
@@ -37,6 +49,8 @@ GstStateChangeReturn change_state(GstElement* element, GstStateChange change) {
     GST_ELEMENT_ERROR(element, LIBRARY, INIT, ("the device is gone"), (nullptr));
     return GST_STATE_CHANGE_FAILURE;
   }
+  if (change == GST_STATE_CHANGE_NULL_TO_READY) ++hardware.decoders[device_of(element)];
+  if (change == GST_STATE_CHANGE_READY_TO_NULL) --hardware.decoders[device_of(element)];
   return GST_ELEMENT_CLASS(stand_in_parent_class)->change_state(element, change);
 }
 
@@ -56,9 +70,15 @@ void stand_in_class_init(StandInClass* klass) {
   G_OBJECT_CLASS(klass)->set_property = [](GObject*, guint, const GValue* value, GParamSpec*) {
     hardware.surfaces = g_value_get_uint(value);
   };
+  G_OBJECT_CLASS(klass)->get_property = [](GObject* self, guint, GValue* value, GParamSpec*) {
+    g_value_set_uint(value, device_of(self));
+  };
   g_object_class_install_property(
       G_OBJECT_CLASS(klass), 1,
       g_param_spec_uint("num-output-surfaces", nullptr, nullptr, 0, 64, 0, G_PARAM_WRITABLE));
+  g_object_class_install_property(
+      G_OBJECT_CLASS(klass), 2,
+      g_param_spec_uint("cuda-device-id", nullptr, nullptr, 0, 64, 0, G_PARAM_READABLE));
 }
 
 void stand_in_init(StandIn* self) {
@@ -82,6 +102,7 @@ class DecoderFallback : public ModuleFixture {
   static void SetUpTestSuite() {
     gst_init(nullptr, nullptr);
     ASSERT_TRUE(gst_element_register(nullptr, "nvh264dec", GST_RANK_NONE, stand_in_get_type()));
+    ASSERT_TRUE(gst_element_register(nullptr, "nvh264device1dec", GST_RANK_NONE, second_stand_in_get_type()));
   }
   void SetUp() override {
     hardware.is_gone = hardware.goes_away = false;
@@ -157,6 +178,94 @@ TEST_F(DecoderFallback, ADeviceThatGoesAwayEndsAnEpochAndTheNextOneRunsOnTheCpu)
   })) << recorder->story("cam");
   EXPECT_GE(status_of(*module, "cam").decoder_fallbacks, 1u);
   EXPECT_THAT(decoder_warning(), HasSubstr("avdec_h264 takes the place of nvh264dec: the device is gone"));
+}
+
+// Devices by name, on which models run on the CPU all the same.
+class NamedDevices final : public Engine {
+ public:
+  std::atomic<bool> is_asked{false};
+
+  std::string_view name() const override { return "named devices"; }
+  bool reads(const std::filesystem::path& path) const override {
+    return is_asked && path.extension() == ".onnx";
+  }
+  Result<EngineInfo> info() override { return onnx().info(); }
+  Status check_device(std::string_view) override { return {}; }
+  Result<std::vector<std::string>> devices(std::string_view) override {
+    return std::vector<std::string>{"CUDA:0", "CUDA:1"};
+  }
+  Result<std::unique_ptr<LoadedModel>> load(const std::filesystem::path& model,
+                                            const LoadOptions& options) override {
+    LoadOptions on_cpu = options;
+    on_cpu.device = "CPU";
+    return onnx().load(model, on_cpu);
+  }
+
+ private:
+  static Engine& onnx() { return *find_engine("onnxruntime"); }
+};
+
+class DecoderDevices : public DecoderFallback {
+ protected:
+  void SetUp() override {
+    DecoderFallback::SetUp();
+    if (test_model("det").empty()) GTEST_SKIP() << "no test models";
+    static const EngineRegistration registration(engine);
+    engine.is_asked = true;
+  }
+  void TearDown() override {
+    DecoderFallback::TearDown();
+    engine.is_asked = false;
+  }
+  static ModuleSpec detecting_on(const std::string& device) {
+    ModuleSpec spec = quick_spec();
+    spec.models = {{"objects", {.path = test_model("det"), .device = device}}};
+    spec.pipeline.elements = {{.name = "finder", .type = "detector", .model = "objects"}};
+    return spec;
+  }
+  static inline NamedDevices engine;
+};
+
+TEST_F(DecoderDevices, StreamsAreDecodedOnAllDevicesThatTheModelRunsOn) {
+  start(detecting_on("CUDA:*"));
+  const auto units = encoded("I420");
+  std::vector<Writer> writers;
+  for (unsigned i = 0; i < 4; ++i) {
+    const std::string name = "cam" + std::to_string(i);
+    push_all(writers.emplace_back(name, "h264", width, height), units);
+    ASSERT_TRUE(eventually([&] { return recorder->frames(name) == size_t(frames); }))
+        << recorder->story(name);
+    EXPECT_EQ(hardware.decoders[0], i / 2 + 1);
+    EXPECT_EQ(hardware.decoders[1], (i + 1) / 2);
+  }
+  EXPECT_EQ(hardware.pictures, unsigned(4 * frames));
+  // One that ends leaves room where it was: the next one goes there.
+  ModuleFixture::push(writers[1].end());
+  ASSERT_TRUE(eventually([&] { return hardware.decoders[1] == 1; })) << recorder->story("cam1");
+  Writer next("next", "h264", width, height);
+  push_all(next, units);
+  ASSERT_TRUE(eventually([&] { return recorder->frames("next") == size_t(frames); }));
+  EXPECT_EQ(hardware.decoders[0], 2u);
+  EXPECT_EQ(hardware.decoders[1], 2u);
+}
+
+TEST_F(DecoderDevices, OfAModelOnOneDeviceStreamsAreDecodedThere) {
+  for (const auto& [device, decoder] :
+       {std::pair("CUDA:1", "nvh264device1dec (h264)"), std::pair("CUDA:0", "nvh264dec (h264)"),
+        std::pair("CPU", "nvh264dec (h264)")}) {
+    const auto pipeline = prepare_template(detecting_on(device), {.on_progress = {}, .load_models = false});
+    ASSERT_TRUE(pipeline) << pipeline.error().message;
+    EXPECT_EQ(explain(**pipeline)[1].type, decoder) << device;
+  }
+}
+
+TEST_F(DecoderFallback, TheDecoderIsThatOfTheDevice) {
+  EXPECT_EQ(decoder_table("h264", {}, 1)[0].elements.back().element, "nvh264device1dec");
+  EXPECT_EQ(decoder_table("h264", {}, 1).size(), decoder_table("h264").size());
+  // Of a device that has none the first one's is left.
+  EXPECT_EQ(decoder_table("h264", {}, 2)[0].elements.back().element, "nvh264dec");
+  const std::string named[] = {"h264=nvh264dec"};
+  EXPECT_EQ(decoder_table("h264", named, 1)[0].elements.back().element, "nvh264dec");
 }
 
 TEST_F(DecoderFallback, SoftwareComesBeforeOtherHardware) {

@@ -53,7 +53,8 @@ const Codec* find_codec(std::string_view name) {
 // what is held on the way through elements, 25 MB of a stream of 1080p. More wait.
 constexpr const char *surfaces_property = "num-output-surfaces", *most_surfaces = "8";
 
-bool is_hardware(std::string_view decoder) { return decoder.starts_with("nv") || decoder.starts_with("va"); }
+bool is_nvidia(std::string_view decoder) { return decoder.starts_with("nv"); }
+bool is_hardware(std::string_view decoder) { return is_nvidia(decoder) || decoder.starts_with("va"); }
 
 bool has_property(const char* decoder, const char* name) {
   auto* factory = gst_element_factory_find(decoder);
@@ -73,6 +74,22 @@ bool is_installed(const char* factory) {
   return found != nullptr;
 }
 
+// The element for another device of NVIDIA's than the first: GStreamer counts them through, and each says
+// whose it is.
+std::string on_device(const std::string& decoder, int device) {
+  for (int number = 1; device > 0; ++number) {
+    const std::string name = std::format("{}device{}dec", decoder.substr(0, decoder.size() - 3), number);
+    const gst::ElementPtr element(gst_element_factory_make(name.c_str(), nullptr));
+    if (!element) break;
+    gst_object_ref_sink(element.get());
+    guint own = guint(number);
+    if (g_object_class_find_property(G_OBJECT_GET_CLASS(element.get()), "cuda-device-id"))
+      g_object_get(element.get(), "cuda-device-id", &own, nullptr);
+    if (own == guint(device)) return name;
+  }
+  return decoder;
+}
+
 DecoderChoice choice_of(const Codec& codec, const std::string& decoder) {
   DecoderChoice choice;
   if (codec.parser) choice.elements.push_back({codec.parser, {}});
@@ -81,17 +98,18 @@ DecoderChoice choice_of(const Codec& codec, const std::string& decoder) {
   // Threads of a decoder add a delay of as many pictures, and there are as many streams as it takes to keep
   // the cores busy.
   if (decoder.starts_with("avdec_") && codec.is_inter) settings.emplace_back("max-threads", "1");
-  if (decoder.starts_with("nv") && has_property(decoder.c_str(), surfaces_property))
+  if (is_nvidia(decoder) && has_property(decoder.c_str(), surfaces_property))
     settings.emplace_back(surfaces_property, most_surfaces);
   choice.elements.push_back({decoder, std::move(settings)});
-  if (decoder.starts_with("nv")) choice.memory = MemoryKind::cuda;
+  if (is_nvidia(decoder)) choice.memory = MemoryKind::cuda;
   if (decoder.starts_with("va")) choice.memory = MemoryKind::va;
   return choice;
 }
 
 }  // namespace
 
-std::vector<DecoderChoice> decoder_table(std::string_view name, std::span<const std::string> preferred) {
+std::vector<DecoderChoice> decoder_table(std::string_view name, std::span<const std::string> preferred,
+                                         int device) {
   const Codec* codec = find_codec(name);
   if (!codec) return {};
   if (codec->decoders.size() == 0) return {DecoderChoice{}};
@@ -101,8 +119,10 @@ std::vector<DecoderChoice> decoder_table(std::string_view name, std::span<const 
     if (const size_t equals = entry.find('='); equals != entry.npos && entry.substr(0, equals) == name)
       wanted.emplace_back(entry.substr(equals + 1));
   const size_t named = wanted.size();
-  for (const char* decoder : codec->decoders)
-    if (std::find(wanted.begin(), wanted.end(), decoder) == wanted.end()) wanted.emplace_back(decoder);
+  for (const char* usual : codec->decoders) {
+    const std::string decoder = is_nvidia(usual) ? on_device(usual, device) : usual;
+    if (!std::ranges::contains(wanted, decoder)) wanted.push_back(decoder);
+  }
   const auto missing = [](const std::string& decoder) { return !is_installed(decoder.c_str()); };
   const auto gone = std::ranges::count_if(wanted.begin(), wanted.begin() + ptrdiff_t(named), missing);
   std::erase_if(wanted, missing);

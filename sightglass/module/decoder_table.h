@@ -8,7 +8,8 @@
 // decodes a stream that the hardware cannot (4:4:4, 4:2:2, 10-bit H.264).
 //
 // Decoders on NVIDIA devices get a bound to the pictures that they give out (num-output-surfaces=8), so that
-// the memory of a stream is bounded.
+// the memory of a stream is bounded. GStreamer has an element of them for each device: nvh264dec,
+// nvh264device1dec, …
 //
 // Thread-safe; looks the elements up in GStreamer's registry at each call.
 #pragma once
@@ -30,8 +31,10 @@ struct DecoderChoice {
   MemoryKind memory = MemoryKind::system;  // that pictures may come in
 };
 
-// `preferred`: CODEC=ELEMENT (StreamRules::decoders). Empty: no decoder for it.
-std::vector<DecoderChoice> decoder_table(std::string_view codec, std::span<const std::string> preferred = {});
+// `preferred`: CODEC=ELEMENT (StreamRules::decoders), taken as they are named. `device`: the NVIDIA device
+// that is wanted; where its decoder is not there it is that of the first one. Empty: no decoder for it.
+std::vector<DecoderChoice> decoder_table(std::string_view codec, std::span<const std::string> preferred = {},
+                                         int device = 0);
 
 // Whether a picture may depend on others, so that a new size needs a new instance (L-11).
 bool is_inter_codec(std::string_view codec);

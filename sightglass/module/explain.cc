@@ -44,7 +44,7 @@ std::vector<ExplainedStep> explain(const PipelineTemplate& pipeline) {
   const ModuleSpec& spec = plan.spec();
   std::vector<ExplainedStep> steps;
   steps.push_back({.name = "input", .type = "appsrc", .format = "as it comes", .memory = "system"});
-  const auto decoders = decoder_table("h264", spec.streams.decoders);
+  const auto decoders = decoder_table("h264", spec.streams.decoders, plan.cuda_devices()[0]);
   const MemoryKind memory = decoders.empty() ? MemoryKind::system : decoders[0].memory;
   steps.push_back({.name = "decoder",
                    .type = decoders.empty() ? "none" : decoders[0].elements.back().element + " (h264)",

@@ -10,7 +10,10 @@
 #include <format>
 #include <future>
 #include <mutex>
+#include <optional>
 
+#include "sightglass/memory/context.h"
+#include "sightglass/memory/cuda/cuda.h"
 #include "sightglass/model/compiled_cache.h"
 #include "sightglass/model/description.h"
 #include "sightglass/model/engine.h"
@@ -246,6 +249,27 @@ ModelState ModelPlan::state() const {
                              .samples = load.totals.samples,
                              .seconds = load.totals.seconds});
   return state;
+}
+
+std::vector<int> ModelPlan::cuda_devices() const {
+  const auto number_of = [](const std::string& device) -> std::optional<int> {
+    const auto parsed = parse_device(device);
+    if (!parsed || parsed->kind != DeviceName::Kind::gpu || parsed->all) return {};
+    return parsed->index;
+  };
+  std::vector<int> numbers;
+  const auto add = [&](std::optional<int> number) {
+    if (number) numbers.push_back(*number);
+  };
+  if (!session_) {
+    add(number_of(spec_.device));
+    return numbers;
+  }
+  for (const DeviceLoad& load : session_->loads()) add(number_of(load.device));
+  const ContextRef device = session_->device();
+  if (numbers.empty() && device && device->kind() == MemoryKind::cuda)
+    numbers.push_back(cuda_number(*device));
+  return numbers;
 }
 
 }  // namespace sightglass::module

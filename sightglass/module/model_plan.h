@@ -52,6 +52,9 @@ class ModelPlan {
   Result<std::string> document_for(const ElementSpec& element, const Value& decoder_keys,
                                    const Value& attributes);
   ModelState state() const;
+  // Numbers of the CUDA devices that it runs on, or will when it is loaded, as far as its device= says;
+  // empty: on none.
+  std::vector<int> cuda_devices() const;
 
  private:
   ModelPlan(const std::string& name, const ModelSpec& spec) : name_(name), spec_(spec) {}

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sightglass/model/session.h"
+#include "sightglass/model/stream_spread.h"
 #include "sightglass/module/element_plan.h"
 #include "sightglass/module/encoder_table.h"
 #include "sightglass/module/model_plan.h"
@@ -30,6 +31,10 @@ class PipelinePlan final : public PipelineTemplate, public std::enable_shared_fr
                                     std::string_view source_id) const override;
 
   const ElementPlans& plans() const { return plans_; }
+  // Where streams are decoded by NVIDIA's decoders, spread over them: the devices of the first model that
+  // runs on such, else the first device.
+  const std::vector<int>& cuda_devices() const { return cuda_devices_; }
+  StreamSpread& decoders() const { return *decoders_; }  // places: cuda_devices()
   const std::optional<EncoderChoice>& encoder_choice() const { return encoder_; }
   // Selectors ask for source, keyframe or queue_fill, which then travel with each frame.
   bool needs_stream_facts() const { return needs_stream_facts_; }
@@ -52,6 +57,7 @@ class PipelinePlan final : public PipelineTemplate, public std::enable_shared_fr
   Status load_draw();
   Status check_elements() const;
   Status choose_output();
+  void choose_devices();
 
   const ModuleSpec spec_;
   const Log log_;
@@ -60,6 +66,8 @@ class PipelinePlan final : public PipelineTemplate, public std::enable_shared_fr
   std::vector<std::unique_ptr<ModelPlan>> models_;
   std::optional<EncoderChoice> encoder_;
   std::unique_ptr<FunctionElement> draw_function_;
+  std::vector<int> cuda_devices_{0};
+  std::unique_ptr<StreamSpread> decoders_;
   bool needs_stream_facts_ = false;
   std::vector<std::string> warnings_;
 };

@@ -114,6 +114,7 @@ Status PipelinePlan::prepare(const PrepareOptions& options) {
     return fail(ErrorCode::invalid_argument, "{}", joined(errors));
   if (auto status = choose_output(); !status) return status;
   if (auto status = load_models(options); !status) return status;
+  choose_devices();
   if (!options.load_models) return {};
   if (auto status = load_functions(); !status) return status;
   return check_elements();
@@ -211,6 +212,20 @@ Status PipelinePlan::load_models(const PrepareOptions& options) {
       plan->fixed.emplace_back("write-states", "true");
   }
   return {};
+}
+
+// Where the first model that runs on CUDA devices does: the others follow the frames, or have to be there.
+void PipelinePlan::choose_devices() {
+  for (const auto& plan : plans_) {
+    const auto model =
+        std::ranges::find(models_, plan->spec->model, [](const auto& one) { return one->name(); });
+    if (model == models_.end()) continue;
+    if (auto devices = (*model)->cuda_devices(); !devices.empty()) {
+      cuda_devices_ = std::move(devices);
+      break;
+    }
+  }
+  decoders_ = std::make_unique<StreamSpread>(cuda_devices_.size());
 }
 
 // Every element once, with the default parameters, as far as it can be told without a frame: models that do

@@ -96,6 +96,7 @@ class Core {
   InstanceEvents* events_;
   TicketTable tickets_;
   std::optional<RevisionSwitch> revisions_;
+  std::optional<StreamSpread::Share> device_;  // of plan_->cuda_devices(); none: decoded elsewhere
   std::vector<std::unique_ptr<ElementSlot>> slots_;
   std::unique_ptr<OutputBranch> output_;
   gst::ElementPtr pipeline_;
@@ -191,7 +192,11 @@ Status Core::build() {
              .width = format.width,
              .height = format.height,
              .framerate = format.framerate};
-  const auto choices = decoder_table(format.codec, plan_->spec().streams.decoders);
+  device_.emplace(plan_->decoders(), format.framerate.num > 0 && format.framerate.den > 0
+                                         ? double(format.framerate.num) / format.framerate.den
+                                         : StreamSpread::usual_rate);
+  const auto choices =
+      decoder_table(format.codec, plan_->spec().streams.decoders, plan_->cuda_devices()[device_->place()]);
   if (options_.decoder_choice >= choices.size()) {
     if (auto caps = input_caps(format); !caps) return forward_error(caps);
     return fail(ErrorCode::unavailable, "there is no {}decoder for {} here",
@@ -215,6 +220,7 @@ Status Core::build() {
       this, nullptr);
 
   const DecoderChoice& choice = choices[options_.decoder_choice];
+  if (choice.memory != MemoryKind::cuda) device_.reset();
   if (auto status = build_decoder(choice); !status) return status;
   if (auto status = build_elements(choice, std::move(set)); !status) return status;
   if (gst_element_set_state(pipeline, GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE) {

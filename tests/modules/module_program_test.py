@@ -177,6 +177,7 @@ class Embedded(Modules):
         summary = json.loads((self.folder / "out" / "summary.json").read_text())
         self.assertEqual(summary["frames"], FRAMES)
         self.assertEqual(summary["objects"], sum(len(record["objects"]) for record in records))
+        self.assertEqual([model["samples"] for model in summary["models"].values()], [FRAMES])
 
     def test_configured_output_frames_become_a_video(self):
         path = self.module(http=False, more="output_frame: {codec: jpeg}\n")

@@ -90,10 +90,11 @@ Result<std::unique_ptr<DevicePass>> DevicePass::make(const VideoInfo& video, con
                                                      size_t row_axis, size_t channel_axis) {
   if (auto plan = CudaPreprocessPlan::make(video, options); !plan) return forward_error(plan);
   std::unique_ptr<DevicePass> pass(new DevicePass(video, options, row_axis, channel_axis));
+  // Of several devices it is the one that the first tensor lies on.
+  if (cuda_devices() > 1) return pass;
   auto context = default_context(MemoryKind::cuda);
   Status opened = context ? pass->open(*context) : forward_error(context);
-  // With several devices the first one may be full or broken, and the pictures lie on another.
-  if (!opened && cuda_devices() < 2) return forward_error(opened);
+  if (!opened) return forward_error(opened);
   return pass;
 }
 
@@ -178,9 +179,9 @@ bool DevicePass::defer() {
 
 Status DevicePass::run() {
   if (!tensor_.memory) return {};
-  const Context* device = tensor_.memory->context();
-  if (device && !(context_ && device->same_device(*context_)))
-    if (Status opened = open(ContextRef(const_cast<Context*>(device))); !opened) return opened;
+  Context& device = const_cast<Context&>(*tensor_.memory->context());
+  if (!context_ || !context_->same_device(device))
+    if (Status opened = open(ContextRef(&device)); !opened) return opened;
   let_go(most_launched);
   if (defer()) return {};
   for (const MemoryRef& picture : pictures_)

@@ -53,7 +53,8 @@ class CudaMemory : public Memory {
 
 // The context of a device by its number; opened once.
 Result<ContextRef> cuda_context(int device);
-int cuda_devices();  // 0 without a driver
+int cuda_devices();                       // 0 without a driver
+int cuda_number(const Context& context);  // of its device; 0: it is of none
 // What a program that was compiled for the device depends on: "NVIDIA H100 80GB HBM3 sm_90". Empty: no
 // device.
 std::string cuda_identity(const ContextRef& context);

@@ -172,6 +172,11 @@ int cuda_devices() {
   return count;
 }
 
+int cuda_number(const Context& context) {
+  const auto* own = dynamic_cast<const CudaContext*>(&context);
+  return own ? own->device() : 0;
+}
+
 std::string cuda_identity(const ContextRef& context) {
   auto device = CudaContext::of(context);
   auto driver = cuda_driver();

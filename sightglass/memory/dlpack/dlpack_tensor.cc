@@ -143,12 +143,6 @@ struct Exported {
   std::array<int64_t, Shape::max_rank> shape{}, strides{};
 };
 
-int number_of(const Context& cuda) {
-  for (int device = 0; device < cuda_devices(); ++device)
-    if (auto context = cuda_context(device); context && (*context)->same_device(cuda)) return device;
-  return 0;
-}
-
 template <class Managed>
 Result<std::unique_ptr<Exported<Managed>>> export_tensor(const Tensor& tensor, Access access,
                                                          std::optional<CUstream_st*> stream) {
@@ -166,7 +160,7 @@ Result<std::unique_ptr<Exported<Managed>>> export_tensor(const Tensor& tensor, A
       return forward_error(waits);
     made->stream = stream;
     out.data = reinterpret_cast<void*>(cuda_pointer(tensor));
-    out.device = {.device_type = kDLCUDA, .device_id = number_of(*tensor.memory->context())};
+    out.device = {.device_type = kDLCUDA, .device_id = cuda_number(*tensor.memory->context())};
   } else {
     auto mapping = map(tensor, access);
     if (!mapping) return forward_error(mapping);
