@@ -10,8 +10,8 @@
 
 #include "sightglass/core/format.h"
 #include "sightglass/core/frame.h"
+#include "sightglass/core/ring.h"
 #include "sightglass/flow/node.h"
-#include "sightglass/flow/ring.h"
 
 namespace sightglass::flow {
 

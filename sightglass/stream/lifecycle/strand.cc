@@ -42,7 +42,7 @@ void Strand::post(Task task) {
 void Strand::arm(Time deadline) { pool_.arm(*this, deadline); }
 
 void Strand::close() {
-  flow::Ring<Task> dropped;  // destroyed without the lock: tasks may hold anything
+  Ring<Task> dropped;  // destroyed without the lock: tasks may hold anything
   {
     std::lock_guard lock(mutex_);
     is_closed_ = true;

@@ -33,7 +33,7 @@
 #include <vector>
 
 #include "sightglass/core/frame.h"
-#include "sightglass/flow/ring.h"
+#include "sightglass/core/ring.h"
 
 namespace sightglass::stream {
 
@@ -124,7 +124,7 @@ class Strand : public std::enable_shared_from_this<Strand> {
   StrandPool& pool_;
   const std::function<void()> on_timer_;
   std::mutex mutex_;
-  flow::Ring<Task> tasks_;
+  Ring<Task> tasks_;
   bool is_scheduled_ = false, is_closed_ = false, timer_due_ = false;
   std::atomic<Time> busy_since_{no_time};
   // Under the pool's timer lock.
@@ -164,7 +164,7 @@ class StrandPool {
   const std::function<Time()> now_;
   std::mutex work_mutex_;
   std::condition_variable work_;
-  flow::Ring<std::shared_ptr<Strand>> ready_;
+  Ring<std::shared_ptr<Strand>> ready_;
   bool stops_ = false;
 
   std::mutex timer_mutex_;

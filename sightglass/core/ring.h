@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-namespace sightglass::flow {
+namespace sightglass {
 
 template <class T>
 class Ring {
@@ -38,4 +38,4 @@ class Ring {
   size_t first_ = 0, size_ = 0;
 };
 
-}  // namespace sightglass::flow
+}  // namespace sightglass
