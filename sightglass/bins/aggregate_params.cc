@@ -15,6 +15,12 @@ const ParamTable& aggregate_params() {
             "is due")
           .range(-1, INT_MAX)
           .in("ms"),
+      param("max-size-buffers", &Params::max_size_buffers,
+            "frames that may wait for their results; as many a branch may be ahead of them; 0: any number"),
+      param("max-size-time", &Params::max_size_time,
+            "time between the first and the last frame that wait; 0: any")
+          .range(0, double(INT64_MAX))
+          .in("ns"),
   });
   return table;
 }

@@ -290,6 +290,9 @@ Result<Flow::Graph::Built> Flow::Graph::build_one(Declared& node, unsigned sourc
   if (is_join(node.element)) {
     if (node.params->is_set("max-wait"))
       run.warn(node.name, {"max-wait has no effect in a flow: frames wait as long as results are due"});
+    for (const std::string name : {"max-size-buffers", "max-size-time"})
+      if (node.params->is_set(name))
+        run.warn(node.name, {name + " has no effect in a flow: as many wait as the branches hold"});
     return one(std::make_unique<flow::JoinNode>(run, node.name,
                                                 node.params->as<AggregateParams>().attach_tensor_data));
   }

@@ -3,465 +3,392 @@
 #include <gst/base/gstaggregator.h>
 
 #include <algorithm>
-#include <atomic>
-#include <iterator>
 #include <mutex>
 #include <optional>
 #include <utility>
 
 #include "sightglass/bins/aggregate_params.h"
 #include "sightglass/core/frame_join.h"
-#include "sightglass/gst/caps.h"
 #include "sightglass/gst/element.h"
-#include "sightglass/gst/element_results.h"
+#include "sightglass/gst/element_lists.h"
 #include "sightglass/gst/element_type.h"
-#include "sightglass/gst/frame_bridge.h"
 #include "sightglass/gst/frame_meta.h"
+#include "sightglass/gst/meta_aggregate_join.h"
 #include "sightglass/gst/properties.h"
-#include "sightglass/gst/tensor_meta.h"
 
 namespace sightglass::gst {
 namespace {
 
-// ---- one pad: the results of a branch
-
-struct Branch {
-  FrameBridge bridge;
-  Label model;
-  std::vector<Label> tensors;
-  bool ended_frame = false;  // the frame at the head of the main pad is complete as far as this branch goes
-
-  // Results of regions before the last one of their frame. They do not go through the pad's queue: each would
-  // wake the aggregating thread up for nothing, and wait until it has been looked at.
-  GstPadChainFunction chain = nullptr;  // into the queue
-  struct Held {
-    BufferPtr buffer;
-    std::optional<Time> time;  // running time in the segment that it came in
-    uint64_t frame;            // of which frame of this branch, counted
-  };
-  std::mutex held_mutex;
-  std::vector<Held> held;          // guarded
-  uint64_t arrived = 0;            // frames whose last result is in the queue; guarded
-  uint64_t joined = 0;             // frames whose last result has left it; guarded
-  std::vector<BufferPtr> joining;  // of join_held(), kept for its capacity
-  // Of the pad's own thread, which is ahead of the aggregating one.
-  Frame arriving;
-  GstSegment segment{};
-  std::atomic<GstFlowReturn> flow = GST_FLOW_OK;  // what the queue has answered last
-  bool warned = false;
-
-  void count_joined() {
-    std::lock_guard lock(held_mutex);
-    ++joined;
-  }
+// Properties that the element has always had from GstAggregator. All may change while it runs.
+struct Inherited {
+  GstClockTime latency = 0, min_upstream_latency = 0;  // with max-wait
+  // Without effect: the segment is that of the frames.
+  int start_time_selection = GST_AGGREGATOR_START_TIME_SELECTION_ZERO;
+  GstClockTime start_time = GST_CLOCK_TIME_NONE;
+  bool emit_signals = false;
+};
+enum InheritedId : guint {
+  latency_id = 1000,
+  min_upstream_latency_id,
+  selection_id,
+  start_time_id,
+  signals_id
 };
 
-// None without a PTS: such buffers are matched by arrival. Outside of the segment time goes on, below 0
+// What belongs to the pad of a branch. Of its own thread.
+struct Input {
+  std::shared_ptr<FrameJoin::Branch> branch;
+  std::shared_ptr<ResultFormat> format = std::make_shared<ResultFormat>();
+  GstSegment segment{};
+  Frame arriving;
+};
+
+struct Aggregate {
+  explicit Aggregate(GstElement* self) : params(aggregate_params()), src(make_src(self)), join(self, src) {}
+  static GstPad* make_src(GstElement* self) {
+    auto* klass = GST_ELEMENT_GET_CLASS(self);
+    return gst_pad_new_from_template(gst_element_class_get_pad_template(klass, "src"), "src");
+  }
+
+  std::mutex mutex;
+  ParamSet params;  // guarded, as are the next ones
+  Inherited inherited;
+  GstPad* main = nullptr;  // a pad of ours; no reference
+  unsigned next_pad = 0;
+  GstPad* const src;
+  GstSegment segment{};  // of the main pad's thread
+  FrameJoin join;
+};
+
+struct Instance {
+  GstElement base;
+  Aggregate* aggregate;
+};
+struct Class {
+  GstElementClass base;
+  bool numbered_main;  // gvametaaggregate: the first sink_%u is the main pad
+};
+
+GstElementClass* parent_class = nullptr;
+Aggregate& aggregate_of(gpointer object) { return *static_cast<Instance*>(object)->aggregate; }
+Input& input_of(GstPad* pad) { return *static_cast<Input*>(gst_pad_get_element_private(pad)); }
+
+// None without a time: such buffers are matched by arrival. Outside of the segment time goes on, below 0
 // before it.
-std::optional<Time> time_in(const GstSegment& segment, GstBuffer* buffer) {
-  if (!GST_BUFFER_PTS_IS_VALID(buffer) || segment.format != GST_FORMAT_TIME) return std::nullopt;
+std::optional<Time> running_time(const GstSegment& segment, GstClockTime pts) {
+  if (!GST_CLOCK_TIME_IS_VALID(pts) || segment.format != GST_FORMAT_TIME) return std::nullopt;
   guint64 distance = 0;
-  const int sign =
-      gst_segment_to_running_time_full(&segment, GST_FORMAT_TIME, GST_BUFFER_PTS(buffer), &distance);
+  const int sign = gst_segment_to_running_time_full(&segment, GST_FORMAT_TIME, pts, &distance);
   if (sign == 0) return std::nullopt;
   return sign > 0 ? Time(distance) : -Time(distance);
 }
 
-Branch& branch_of(GstAggregatorPad* pad) {
-  static const GQuark key = g_quark_from_static_string("sightglass-branch");
-  auto* branch = static_cast<Branch*>(g_object_get_qdata(G_OBJECT(pad), key));
-  if (!branch) {
-    branch = new Branch;
-    g_object_set_qdata_full(G_OBJECT(pad), key, branch,
-                            [](gpointer data) { delete static_cast<Branch*>(data); });
+bool closes_frame(const std::optional<SourceId>& source) {
+  return !source || !source->roi || source->last_roi;
+}
+
+// ---- the main pad
+
+GstFlowReturn chain_main(GstPad*, GstObject* parent, GstBuffer* buffer) {
+  auto& self = aggregate_of(parent);
+  return self.join.put_frame(BufferPtr(buffer), running_time(self.segment, GST_BUFFER_PTS(buffer)));
+}
+
+gboolean main_event(GstPad*, GstObject* parent, GstEvent* given) {
+  auto& self = aggregate_of(parent);
+  EventPtr event(given);
+  switch (GST_EVENT_TYPE(given)) {
+    case GST_EVENT_FLUSH_START:
+      self.join.flush_main();
+      return gst_pad_push_event(self.src, event.release());
+    case GST_EVENT_FLUSH_STOP:
+      gst_segment_init(&self.segment, GST_FORMAT_UNDEFINED);
+      return self.join.end_main_flush(std::move(event));
+    case GST_EVENT_GAP:
+      return self.join.put_gap(std::move(event),
+                               running_time(self.segment, to_clock_time(to_gap(given).pts))) == GST_FLOW_OK;
+    case GST_EVENT_SEGMENT:
+      gst_event_copy_segment(given, &self.segment);
+      break;
+    default:
+      break;
   }
-  return *branch;
+  const bool keeps_its_place = gst_event_type_get_flags(GST_EVENT_TYPE(given)) & GST_EVENT_TYPE_SERIALIZED;
+  if (!keeps_its_place) return gst_pad_push_event(self.src, event.release());
+  return self.join.put_event(std::move(event));
 }
 
-// ---- the element
-
-struct Instance;
-
-struct Joiner {
-  explicit Joiner(GstAggregator* self_) : self(self_), params(aggregate_params()) {}
-
-  GstFlowReturn aggregate(bool timeout);
-  bool gather(GstAggregatorPad* pad, std::optional<Time> now, bool timeout);
-  void join_held(GstAggregatorPad* pad, std::optional<Time> now);
-  void join_buffer(Branch& branch, GstBuffer* buffer);
-  GstFlowReturn send();
-
-  const std::vector<PadPtr>& branches();
-  std::optional<Time> running_time(GstAggregatorPad* pad, GstBuffer* buffer) const;
-  void warn_of_missing_time();
-
-  GstAggregator* const self;
-  std::mutex mutex;
-  ParamSet params;                   // guarded
-  GstAggregatorPad* main = nullptr;  // a pad of ours; no reference
-  unsigned next_pad = 0;
-
-  // Caps of the frames being joined. Those of the pad itself run ahead: it has them as soon as they arrive,
-  // behind queued frames.
-  CapsPtr main_caps;
-  std::vector<PadPtr> branch_pads, listed;
-  guint32 listed_at = G_MAXUINT32;
-  // Of the frame at the head of the main pad; used by the aggregating thread only.
-  bool have_frame = false, warned = false;
-  bool with_tensors = true, with_roi = false;  // of params
-  Frame frame, before, result;
-  ResultWriter writer;
-};
-
-struct Instance {
-  GstAggregator base;
-  Joiner* joiner;
-};
-struct Class {
-  GstAggregatorClass base;
-  bool numbered_main;  // gvametaaggregate: the first sink_%u is the main pad
-};
-
-GstAggregatorClass* parent_class = nullptr;
-Joiner& joiner_of(gpointer object) { return *static_cast<Instance*>(object)->joiner; }
-
-// The pads other than the main one, listed anew only when pads have come or gone.
-const std::vector<PadPtr>& Joiner::branches() {
-  GST_OBJECT_LOCK(self);
-  if (listed_at != GST_ELEMENT(self)->pads_cookie) {
-    listed_at = GST_ELEMENT(self)->pads_cookie;
-    listed.swap(branch_pads);  // their references are dropped without the lock
-    branch_pads.clear();
-    for (GList* item = GST_ELEMENT(self)->sinkpads; item; item = item->next) {
-      if (item->data != main) branch_pads.emplace_back(GST_PAD(gst_object_ref(item->data)));
-    }
-  }
-  GST_OBJECT_UNLOCK(self);
-  listed.clear();
-  return branch_pads;
-}
-
-std::optional<Time> Joiner::running_time(GstAggregatorPad* pad, GstBuffer* buffer) const {
-  GST_OBJECT_LOCK(pad);
-  const GstSegment segment = pad->segment;
-  GST_OBJECT_UNLOCK(pad);
-  return time_in(segment, buffer);
-}
-
-void Joiner::warn_of_missing_time() {
-  if (std::exchange(warned, true)) return;
-  GST_ELEMENT_WARNING(self, STREAM, FORMAT,
-                      ("%s: buffers come without a time stamp; results are matched to them by their order",
-                       GST_OBJECT_NAME(self)),
-                      (nullptr));
-}
-
-// Raw tensors that a decoder has tagged (tensor_postproc_add_params) are kept or left behind like all others.
-static void drop_tensors(AttributesRef& list) {
-  const auto is_tensor = [](const Attribute& item) { return item.kind == AttributeKind::tensor; };
-  if (!list || std::ranges::none_of(list->items(), is_tensor)) return;
-  std::vector<Attribute> kept;
-  std::ranges::remove_copy_if(list->items(), std::back_inserter(kept), is_tensor);
-  list = kept.empty() ? nullptr : make_ref<const AttributeList>(std::move(kept));
-}
-
-void Joiner::join_buffer(Branch& branch, GstBuffer* buffer) {
-  if (is_gap(buffer)) return;
-  // A repeated result (meta_smooth) comes without tensors.
-  const auto* tensors = branch.bridge.format().tensors();
-  const bool attach =
-      with_tensors && tensors && tensors->model != sound_model && gst_buffer_n_memory(buffer) > 0;
-  Status status;
-  if (attach)
-    status = branch.bridge.read(buffer, true, result);
-  else
-    branch.bridge.read_metadata(buffer, true, result);
-  if (!with_tensors) drop_tensors(result.attributes);
-  static const std::vector<Label> none;
-  join(result, branch.model, attach && status ? branch.tensors : none, frame);
-  result.clear();
-  if (!status && !std::exchange(branch.warned, true))
-    GST_ELEMENT_WARNING(
-        self, STREAM, FORMAT,
-        ("%s: raw tensors are left out: %s", GST_OBJECT_NAME(self), status.error().message.c_str()),
-        (nullptr));
-}
-
-void Joiner::join_held(GstAggregatorPad* pad, std::optional<Time> now) {
-  auto& branch = branch_of(pad);
-  {
-    std::lock_guard lock(branch.held_mutex);
-    size_t taken = 0;
-    for (; taken < branch.held.size(); ++taken) {
-      auto& [buffer, time, frame_of_it] = branch.held[taken];
-      const bool by_arrival = !time || !now;
-      if (by_arrival ? frame_of_it > branch.joined : *time > *now) break;
-      // Else earlier than the frame, whose turn is over.
-      if (by_arrival || *time == *now) branch.joining.push_back(std::move(buffer));
-    }
-    branch.held.erase(branch.held.begin(), branch.held.begin() + ptrdiff_t(taken));
-  }
-  for (const auto& buffer : branch.joining) join_buffer(branch, buffer.get());
-  branch.joining.clear();
-}
-
-// Takes what the branch has for the frame at `now`. True when nothing more can come. The buffer that closes
-// the frame stays in its queue until the frame is sent: an empty queue would make the base class wait for the
-// next one first.
-bool Joiner::gather(GstAggregatorPad* pad, std::optional<Time> now, bool timeout) {
-  auto& branch = branch_of(pad);
-  while (true) {
-    BufferPtr head(gst_aggregator_pad_peek_buffer(pad));
-    // With a buffer in the queue the segment has arrived as well.
-    if (head || (timeout && pad->segment.format == GST_FORMAT_TIME)) join_held(pad, now);
-    if (!head) return gst_aggregator_pad_is_eos(pad);
-    const auto time = running_time(pad, head.get());
-    const bool by_arrival = !time || !now;
-    if (!by_arrival && *time > *now) return true;
-    Frame& probe = result;
-    branch.bridge.read_metadata(head.get(), false, probe);
-    const bool of_region = probe.source && probe.source->roi;
-    const bool closes = !of_region || probe.source->last_roi;
-    probe.clear();
-    if (by_arrival || *time == *now) {
-      if (closes) {
-        branch.ended_frame = true;
-        return true;
-      }
-      join_buffer(branch, head.get());
-    }  // else: earlier than the frame, whose turn is over
-    head.reset();
-    gst_aggregator_pad_drop_buffer(pad);
-    if (closes) branch.count_joined();
-  }
-}
-
-// Everything is there: the results of the closing buffers, then the frame goes on.
-GstFlowReturn Joiner::send() {
-  for (const auto& pad : branches()) {
-    auto* aggregator_pad = GST_AGGREGATOR_PAD(pad.get());
-    auto& branch = branch_of(aggregator_pad);
-    if (!std::exchange(branch.ended_frame, false)) continue;
-    if (BufferPtr closing{gst_aggregator_pad_pop_buffer(aggregator_pad)}) join_buffer(branch, closing.get());
-    branch.count_joined();
-  }
-  have_frame = false;
-  GstBuffer* buffer = gst_aggregator_pad_pop_buffer(main);
-  if (!buffer) return GST_FLOW_OK;
-  if (is_gap(buffer)) {
-    const Gap gap{frame.pts, frame.duration, frame.source};
-    gst_buffer_unref(buffer);
-    gst_pad_push_event(GST_AGGREGATOR_SRC_PAD(self), to_event(gap));
-    return GST_FLOW_OK;
-  }
-  buffer = gst_buffer_make_writable(buffer);
-  const auto size = branch_of(main).bridge.pixel_size();
-  writer.write(buffer, size, before.regions, before.attributes, frame);
-  warn_of_dropped_objects(GST_ELEMENT(self), writer);
-  write_tensor_metas(GST_AGGREGATOR_SRC_PAD(self), frame, buffer);
-  if (with_roi) writer.write_roi(buffer, size, frame.regions);
-  frame.clear();
-  return gst_aggregator_finish_buffer(self, buffer);
-}
-
-GstFlowReturn Joiner::aggregate(bool timeout) {
-  if (!main) return GST_FLOW_EOS;
-  {
-    std::lock_guard lock(mutex);
-    with_tensors = params.as<AggregateParams>().attach_tensor_data;
-    with_roi = params.as<AggregateParams>().write_roi_meta;
-  }
-  BufferPtr head(gst_aggregator_pad_peek_buffer(main));
-  if (!head) return gst_aggregator_pad_is_eos(main) ? GST_FLOW_EOS : GST_AGGREGATOR_FLOW_NEED_DATA;
-  if (!have_frame) {
-    branch_of(main).bridge.read_metadata(head.get(), true, frame);
-    before.regions.assign(frame.regions.begin(), frame.regions.end());
-    before.attributes = frame.attributes;
-    have_frame = true;
-  }
-  const auto now = running_time(main, head.get());
-  if (!now) warn_of_missing_time();
-  head.reset();
-  bool complete = true;
-  for (const auto& pad : branches()) complete &= gather(GST_AGGREGATOR_PAD(pad.get()), now, timeout);
-  return complete || timeout ? send() : GST_AGGREGATOR_FLOW_NEED_DATA;
-}
-
-// ---- GstAggregator
-
-gboolean sink_event(GstAggregator* self, GstAggregatorPad* pad, GstEvent* event) {
-  auto& joiner = joiner_of(self);
-  const bool is_main = pad == joiner.main;
-  if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS) {
-    GstCaps* caps = nullptr;
-    gst_event_parse_caps(event, &caps);
-    auto& branch = branch_of(pad);
-    if (auto status = branch.bridge.set_caps(caps); !status) post_error(GST_ELEMENT(self), status.error());
-    if (const auto* info = branch.bridge.format().tensors()) {
-      branch.model = Label(info->model);
-      branch.tensors = tensor_names(*info);
-    }
-    if (is_main) {
-      joiner.main_caps.reset(gst_caps_ref(caps));
-      gst_aggregator_set_src_caps(self, caps);
-    }
-  } else if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT && is_main) {
-    const GstSegment* segment = nullptr;
-    gst_event_parse_segment(event, &segment);
-    gst_aggregator_update_segment(self, segment);
-  } else if (GST_EVENT_TYPE(event) == GST_EVENT_TAG && !is_main) {
-    gst_event_unref(event);  // those of the main pad are the stream's
-    return TRUE;
-  }
-  return GST_AGGREGATOR_CLASS(parent_class)->sink_event(self, pad, event);
-}
-
-GstFlowReturn chain_branch(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
-  auto& branch = branch_of(GST_AGGREGATOR_PAD(pad));
-  branch.arriving.clear();
-  read_frame_metas(buffer, branch.arriving);
-  const auto& source = branch.arriving.source;
-  const bool held = source && source->roi && !source->last_roi;
-  if (held && branch.flow == GST_FLOW_OK) {
-    std::lock_guard lock(branch.held_mutex);
-    branch.held.push_back({BufferPtr(buffer), time_in(branch.segment, buffer), branch.arrived});
-    return GST_FLOW_OK;
-  }
-  if (!held) {
-    std::lock_guard lock(branch.held_mutex);
-    ++branch.arrived;
-  }
-  return branch.flow = branch.chain(pad, parent, buffer);
-}
-
-// Nothing overtakes what is held of a frame that has not ended.
-void queue_held(GstAggregator* self, GstAggregatorPad* pad) {
-  auto& branch = branch_of(pad);
-  std::vector<BufferPtr> open;
-  {
-    std::lock_guard lock(branch.held_mutex);
-    const auto first = std::ranges::find(branch.held, branch.arrived, &Branch::Held::frame);
-    for (auto held = first; held != branch.held.end(); ++held) open.push_back(std::move(held->buffer));
-    branch.held.erase(first, branch.held.end());
-  }
-  for (auto& buffer : open) branch.chain(GST_PAD(pad), GST_OBJECT(self), buffer.release());
-}
-
-void forget_held(GstAggregatorPad* pad) {
-  auto& branch = branch_of(pad);
-  std::lock_guard lock(branch.held_mutex);
-  branch.held.clear();
-  branch.arrived = branch.joined = 0;
-  branch.flow = GST_FLOW_OK;
-}
-
-// The base class would make a buffer without our fields of a GAP.
-GstFlowReturn sink_event_pre_queue(GstAggregator* self, GstAggregatorPad* pad, GstEvent* event) {
-  if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
-    forget_held(pad);
-  else if (gst_event_type_get_flags(GST_EVENT_TYPE(event)) & GST_EVENT_TYPE_SERIALIZED &&
-           GST_EVENT_TYPE(event) != GST_EVENT_GAP)
-    queue_held(self, pad);
-  if (GST_EVENT_TYPE(event) == GST_EVENT_SEGMENT) gst_event_copy_segment(event, &branch_of(pad).segment);
-  if (GST_EVENT_TYPE(event) != GST_EVENT_GAP) {
-    return GST_AGGREGATOR_CLASS(parent_class)->sink_event_pre_queue(self, pad, event);
-  }
-  auto* buffer = to_buffer(to_gap(event));
-  gst_event_unref(event);
-  return gst_pad_chain(GST_PAD(pad), buffer);
-}
-
-gboolean sink_query(GstAggregator* self, GstAggregatorPad* pad, GstQuery* query) {
-  if (pad == joiner_of(self).main) {
-    if (GST_QUERY_TYPE(query) == GST_QUERY_CAPS) {
-      GstCaps *filter = nullptr, *allowed = nullptr;
+gboolean main_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  auto& self = aggregate_of(parent);
+  switch (GST_QUERY_TYPE(query)) {
+    case GST_QUERY_CAPS: {
+      GstCaps* filter = nullptr;
       gst_query_parse_caps(query, &filter);
-      CapsPtr own(gst_pad_get_pad_template_caps(GST_PAD(pad)));
-      CapsPtr peer(gst_pad_peer_query_caps(GST_AGGREGATOR_SRC_PAD(self), filter));
-      allowed = gst_caps_intersect_full(peer.get(), own.get(), GST_CAPS_INTERSECT_FIRST);
-      gst_query_set_caps_result(query, allowed);
-      gst_caps_unref(allowed);
+      const CapsPtr own(gst_pad_get_pad_template_caps(pad));
+      const CapsPtr peer(gst_pad_peer_query_caps(self.src, filter));
+      const CapsPtr allowed(gst_caps_intersect_full(peer.get(), own.get(), GST_CAPS_INTERSECT_FIRST));
+      gst_query_set_caps_result(query, allowed.get());
       return TRUE;
     }
-    if (GST_QUERY_TYPE(query) == GST_QUERY_ACCEPT_CAPS)
-      return gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query);
+    case GST_QUERY_ACCEPT_CAPS:
+      return gst_pad_peer_query(self.src, query);
+    case GST_QUERY_ALLOCATION:
+      // Whoever says nothing wants nothing, whatever elements in front of it have added: an answer is needed
+      // for a tee in front to ask the other branches.
+      if (!self.join.put_query(query)) {
+        while (gst_query_get_n_allocation_metas(query) > 0) gst_query_remove_nth_allocation_meta(query, 0);
+        while (gst_query_get_n_allocation_pools(query) > 0) gst_query_remove_nth_allocation_pool(query, 0);
+        while (gst_query_get_n_allocation_params(query) > 0) gst_query_remove_nth_allocation_param(query, 0);
+      }
+      return TRUE;
+    default:
+      return gst_query_type_get_flags(GST_QUERY_TYPE(query)) & GST_QUERY_TYPE_SERIALIZED
+                 ? self.join.put_query(query)
+                 : gst_pad_query_default(pad, parent, query);
   }
-  return GST_AGGREGATOR_CLASS(parent_class)->sink_query(self, pad, query);
 }
 
-gboolean propose_allocation(GstAggregator* self, GstAggregatorPad* pad, GstQuery*, GstQuery* query) {
-  if (pad != joiner_of(self).main) return FALSE;
-  // Whoever says nothing wants nothing, whatever elements in front of it have added: an answer is needed for
-  // a tee in front to ask the other branches.
-  if (!gst_pad_peer_query(GST_AGGREGATOR_SRC_PAD(self), query)) {
-    while (gst_query_get_n_allocation_metas(query) > 0) gst_query_remove_nth_allocation_meta(query, 0);
-    while (gst_query_get_n_allocation_pools(query) > 0) gst_query_remove_nth_allocation_pool(query, 0);
-    while (gst_query_get_n_allocation_params(query) > 0) gst_query_remove_nth_allocation_param(query, 0);
+// ---- branches
+
+GstFlowReturn chain_branch(GstPad* pad, GstObject* parent, GstBuffer* buffer) {
+  auto& input = input_of(pad);
+  FrameJoin::Result result;
+  result.buffer.reset(buffer);
+  result.format = input.format;
+  result.time = running_time(input.segment, GST_BUFFER_PTS(buffer));
+  input.arriving.clear();
+  read_frame_metas(buffer, input.arriving);
+  result.closes = closes_frame(input.arriving.source);
+  return aggregate_of(parent).join.put_result(*input.branch, std::move(result));
+}
+
+bool set_branch_caps(GstElement* self, Input& input, GstEvent* event) {
+  GstCaps* caps = nullptr;
+  gst_event_parse_caps(event, &caps);
+  auto format = std::make_shared<ResultFormat>();
+  if (auto status = format->bridge.set_caps(caps); !status) {
+    post_error(self, status.error());
+    return false;
+  }
+  if (const auto* info = format->bridge.format().tensors()) {
+    format->model = Label(info->model);
+    format->tensors = tensor_names(*info);
+  }
+  input.format = std::move(format);
+  return true;
+}
+
+// Nothing of it goes on: the stream is that of the main pad.
+gboolean branch_event(GstPad* pad, GstObject* parent, GstEvent* given) {
+  auto& join = aggregate_of(parent).join;
+  auto& input = input_of(pad);
+  const EventPtr event(given);
+  switch (GST_EVENT_TYPE(given)) {
+    case GST_EVENT_FLUSH_START:
+      join.flush_branch(*input.branch);
+      break;
+    case GST_EVENT_FLUSH_STOP:
+      gst_segment_init(&input.segment, GST_FORMAT_UNDEFINED);
+      join.end_flush(*input.branch);
+      break;
+    case GST_EVENT_STREAM_START:
+      join.restart_branch(*input.branch);
+      break;
+    case GST_EVENT_CAPS:
+      return set_branch_caps(GST_ELEMENT(parent), input, given);
+    case GST_EVENT_SEGMENT:
+      gst_event_copy_segment(given, &input.segment);
+      break;
+    case GST_EVENT_GAP: {
+      const Gap gap = to_gap(given);
+      FrameJoin::Result result;
+      result.time = running_time(input.segment, to_clock_time(gap.pts));
+      result.closes = closes_frame(gap.source);
+      return join.put_result(*input.branch, std::move(result)) == GST_FLOW_OK;
+    }
+    case GST_EVENT_EOS:
+      join.end_branch(*input.branch);
+      break;
+    default:
+      break;
   }
   return TRUE;
 }
 
-GstFlowReturn update_src_caps(GstAggregator* self, GstCaps*, GstCaps** result) {
-  const auto& caps = joiner_of(self).main_caps;
-  if (!caps) return GST_AGGREGATOR_FLOW_NEED_DATA;
-  *result = gst_caps_ref(caps.get());
-  return GST_FLOW_OK;
+gboolean branch_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  if (GST_QUERY_TYPE(query) == GST_QUERY_ALLOCATION) return FALSE;
+  return gst_pad_query_default(pad, parent, query);
 }
 
-GstClockTime next_time(GstAggregator* self) {
-  auto& joiner = joiner_of(self);
-  int wait;
-  {
-    std::lock_guard lock(joiner.mutex);
-    wait = joiner.params.as<AggregateParams>().max_wait;
-  }
-  if (wait < 0 || !joiner.main) return GST_CLOCK_TIME_NONE;
-  BufferPtr head(gst_aggregator_pad_peek_buffer(joiner.main));
-  if (!head) return GST_CLOCK_TIME_NONE;
-  const auto time = joiner.running_time(joiner.main, head.get());
-  return time && *time >= 0 ? GstClockTime(*time) + GstClockTime(wait) * GST_MSECOND : GST_CLOCK_TIME_NONE;
+// ---- the source pad
+
+gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
+  if (GST_EVENT_TYPE(event) == GST_EVENT_RECONFIGURE) aggregate_of(parent).join.reconfigure();
+  return gst_pad_event_default(pad, parent, event);
 }
 
-GstFlowReturn flush(GstAggregator* self) {
-  auto& joiner = joiner_of(self);
-  joiner.have_frame = false;
-  joiner.frame.clear();
-  for (const auto& pad : joiner.branches()) {
-    branch_of(GST_AGGREGATOR_PAD(pad.get())).ended_frame = false;
-    forget_held(GST_AGGREGATOR_PAD(pad.get()));
+gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
+  if (!gst_pad_query_default(pad, parent, query)) return FALSE;
+  if (GST_QUERY_TYPE(query) != GST_QUERY_LATENCY) return TRUE;
+  auto& self = aggregate_of(parent);
+  gboolean is_live = FALSE;
+  GstClockTime least = 0, most = 0;
+  gst_query_parse_latency(query, &is_live, &least, &most);
+  if (is_live) {
+    std::lock_guard lock(self.mutex);
+    least = std::max(least, self.inherited.min_upstream_latency) + self.inherited.latency;
+    if (GST_CLOCK_TIME_IS_VALID(most)) most = std::max(most + self.inherited.latency, least);
+    gst_query_set_latency(query, is_live, least, most);
   }
-  return GST_FLOW_OK;
+  self.join.set_latency(is_live, Time(least));
+  return TRUE;
 }
 
-GstAggregatorPad* create_new_pad(GstAggregator* self, GstPadTemplate* templ, const gchar* requested,
-                                 const GstCaps*) {
-  auto& joiner = joiner_of(self);
-  std::string name = requested ? requested : "";
-  if (name.empty() || name.find('%') != std::string::npos) {
-    const std::string stem = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
-    name = stem.substr(0, stem.find('%')) + std::to_string(joiner.next_pad);
-  }
-  ++joiner.next_pad;
-  auto* pad = GST_AGGREGATOR_PAD(g_object_new(GST_TYPE_AGGREGATOR_PAD, "name", name.c_str(), "direction",
-                                              GST_PAD_SINK, "template", templ, nullptr));
-  auto* klass = reinterpret_cast<Class*>(G_OBJECT_GET_CLASS(self));
-  if (klass->numbered_main && !joiner.main) {
-    joiner.main = pad;
+// ---- pads that come and go
+
+GstPad* make_pad(GstElement* self, GstPadTemplate* templ, const char* name, bool is_main) {
+  auto& aggregate = aggregate_of(self);
+  auto* pad = gst_pad_new_from_template(templ, name);
+  if (is_main) {
+    gst_pad_set_chain_function(pad, chain_main);
+    gst_pad_set_event_function(pad, main_event);
+    gst_pad_set_query_function(pad, main_query);
+    aggregate.join.add_main();
+    aggregate.main = pad;
   } else {
-    branch_of(pad).chain = GST_PAD_CHAINFUNC(pad);
-    gst_pad_set_chain_function(GST_PAD(pad), chain_branch);
+    auto* input = new Input;
+    input->branch = aggregate.join.add_branch();
+    gst_pad_set_element_private(pad, input);
+    static const GQuark key = g_quark_from_static_string("sightglass-branch");
+    g_object_set_qdata_full(G_OBJECT(pad), key, input,
+                            [](gpointer data) { delete static_cast<Input*>(data); });
+    gst_pad_set_chain_function(pad, chain_branch);
+    gst_pad_set_event_function(pad, branch_event);
+    gst_pad_set_query_function(pad, branch_query);
   }
+  gst_pad_set_chain_list_function(pad, chain_one_by_one);
   return pad;
 }
 
-void release_pad(GstElement* element, GstPad* pad) {
-  auto& joiner = joiner_of(element);
-  if (GST_PAD(joiner.main) == pad) joiner.main = nullptr;
-  GST_ELEMENT_CLASS(parent_class)->release_pad(element, pad);
+bool has_pad(GstElement* self, const std::string& name) {
+  return bool(PadPtr(gst_element_get_static_pad(self, name.c_str())));
+}
+
+GstPad* request_pad(GstElement* self, GstPadTemplate* templ, const gchar* requested, const GstCaps*) {
+  auto& aggregate = aggregate_of(self);
+  std::unique_lock lock(aggregate.mutex);
+  std::string name = requested ? requested : "";
+  if (name.empty() || name.find('%') != std::string::npos) {
+    const std::string stem = GST_PAD_TEMPLATE_NAME_TEMPLATE(templ);
+    do name = stem.substr(0, stem.find('%')) + std::to_string(aggregate.next_pad++);
+    while (has_pad(self, name));
+  } else {
+    if (has_pad(self, name)) return nullptr;
+    ++aggregate.next_pad;
+  }
+  const auto* klass = reinterpret_cast<Class*>(G_OBJECT_GET_CLASS(self));
+  auto* pad = make_pad(self, templ, name.c_str(), klass->numbered_main && !aggregate.main);
+  lock.unlock();
+  if (GST_STATE_TARGET(self) > GST_STATE_READY) gst_pad_set_active(pad, TRUE);
+  gst_element_add_pad(self, pad);
+  return pad;
+}
+
+// Whoever is inside of a pad's chain keeps what it needs; it is not waited for, since it may be held up
+// downstream.
+void release_pad(GstElement* self, GstPad* pad) {
+  auto& aggregate = aggregate_of(self);
+  std::unique_lock lock(aggregate.mutex);
+  const bool is_main = aggregate.main == pad;
+  if (is_main) aggregate.main = nullptr;
+  lock.unlock();
+  if (is_main)
+    aggregate.join.remove_main();
+  else
+    aggregate.join.remove_branch(input_of(pad).branch);
+  gst_element_remove_pad(self, pad);
+}
+
+// ---- GObject and GstElement
+
+GstStateChangeReturn change_state(GstElement* self, GstStateChange change) {
+  auto& aggregate = aggregate_of(self);
+  auto& join = aggregate.join;
+  switch (change) {
+    case GST_STATE_CHANGE_READY_TO_PAUSED: {
+      std::lock_guard lock(aggregate.mutex);
+      const auto& params = aggregate.params.as<AggregateParams>();
+      gst_segment_init(&aggregate.segment, GST_FORMAT_UNDEFINED);
+      join.start({.attach_tensors = params.attach_tensor_data,
+                  .write_roi = params.write_roi_meta,
+                  .max_frames = params.max_size_buffers,
+                  .max_time = params.max_size_time,
+                  .max_wait = params.max_wait < 0 ? -1 : params.max_wait * Time(GST_MSECOND)});
+      break;
+    }
+    case GST_STATE_CHANGE_PAUSED_TO_PLAYING:
+      join.set_playing(true);
+      break;
+    case GST_STATE_CHANGE_PLAYING_TO_PAUSED:
+      join.set_playing(false);
+      break;
+    case GST_STATE_CHANGE_PAUSED_TO_READY:
+      join.stop();
+      break;
+    default:
+      break;
+  }
+  const auto result = parent_class->change_state(self, change);
+  const bool failed = change == GST_STATE_CHANGE_READY_TO_PAUSED && result == GST_STATE_CHANGE_FAILURE;
+  if (failed) join.stop();
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY || failed) join.finish();
+  return result;
+}
+
+void set_inherited(GObject* object, guint id, const GValue* value) {
+  auto& aggregate = aggregate_of(object);
+  {
+    std::lock_guard lock(aggregate.mutex);
+    auto& inherited = aggregate.inherited;
+    switch (id) {
+      case latency_id:
+        inherited.latency = g_value_get_uint64(value);
+        break;
+      case min_upstream_latency_id:
+        inherited.min_upstream_latency = g_value_get_uint64(value);
+        break;
+      case selection_id:
+        inherited.start_time_selection = g_value_get_enum(value);
+        break;
+      case start_time_id:
+        inherited.start_time = g_value_get_uint64(value);
+        break;
+      default:
+        inherited.emit_signals = g_value_get_boolean(value);
+    }
+  }
+  if (id == latency_id || id == min_upstream_latency_id)
+    gst_element_post_message(GST_ELEMENT(object), gst_message_new_latency(GST_OBJECT(object)));
+}
+
+void get_inherited(const Inherited& inherited, guint id, GValue* value) {
+  switch (id) {
+    case latency_id:
+      return g_value_set_uint64(value, inherited.latency);
+    case min_upstream_latency_id:
+      return g_value_set_uint64(value, inherited.min_upstream_latency);
+    case selection_id:
+      return g_value_set_enum(value, inherited.start_time_selection);
+    case start_time_id:
+      return g_value_set_uint64(value, inherited.start_time);
+    default:
+      g_value_set_boolean(value, inherited.emit_signals);
+  }
 }
 
 void set_property(GObject* object, guint id, const GValue* value, GParamSpec* spec) {
-  auto& joiner = joiner_of(object);
+  if (id >= latency_id) return set_inherited(object, id, value);
+  auto& aggregate = aggregate_of(object);
   const auto& desc = aggregate_params().params[id - 1];
   if (GST_STATE(object) > GST_STATE_READY && !desc.is_live) {
     GST_ELEMENT_WARNING(object, LIBRARY, SETTINGS,
@@ -470,22 +397,46 @@ void set_property(GObject* object, guint id, const GValue* value, GParamSpec* sp
                         (nullptr));
     return;
   }
-  std::lock_guard lock(joiner.mutex);
-  if (auto status = joiner.params.set(desc.name, from_gvalue(desc, value)); !status) {
+  std::lock_guard lock(aggregate.mutex);
+  if (auto status = aggregate.params.set(desc.name, from_gvalue(desc, value)); !status) {
     g_critical("%s: %s", GST_OBJECT_NAME(object), status.error().message.c_str());
   }
 }
 
 void get_property(GObject* object, guint id, GValue* value, GParamSpec*) {
-  auto& joiner = joiner_of(object);
+  auto& aggregate = aggregate_of(object);
+  std::lock_guard lock(aggregate.mutex);
+  if (id >= latency_id) return get_inherited(aggregate.inherited, id, value);
   const auto& desc = aggregate_params().params[id - 1];
-  std::lock_guard lock(joiner.mutex);
-  if (auto param = joiner.params.get(desc.name)) to_gvalue(desc, *param, value);
+  if (auto param = aggregate.params.get(desc.name)) to_gvalue(desc, *param, value);
 }
 
 void finalize(GObject* object) {
-  delete static_cast<Instance*>(static_cast<gpointer>(object))->joiner;
+  delete static_cast<Instance*>(static_cast<gpointer>(object))->aggregate;
   G_OBJECT_CLASS(parent_class)->finalize(object);
+}
+
+void install_inherited(GObjectClass* object) {
+  const auto flags = GParamFlags(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS);
+  const auto nanoseconds = [&](InheritedId id, const char* name, const char* doc, guint64 value) {
+    g_object_class_install_property(object, id,
+                                    g_param_spec_uint64(name, name, doc, 0, G_MAXUINT64, value, flags));
+  };
+  nanoseconds(latency_id, "latency", "added to max-wait and to the latency of a live pipeline [ns]", 0);
+  nanoseconds(min_upstream_latency_id, "min-upstream-latency",
+              "least latency that upstream is taken to have where it is live [ns]", 0);
+  auto* aggregator = g_type_class_ref(GST_TYPE_AGGREGATOR);
+  const auto* selection = g_object_class_find_property(G_OBJECT_CLASS(aggregator), "start-time-selection");
+  g_object_class_install_property(
+      object, selection_id,
+      g_param_spec_enum("start-time-selection", "start-time-selection",
+                        "no effect: time is that of the frames", G_PARAM_SPEC_VALUE_TYPE(selection),
+                        GST_AGGREGATOR_START_TIME_SELECTION_ZERO, flags));
+  g_type_class_unref(aggregator);
+  nanoseconds(start_time_id, "start-time", "no effect: time is that of the frames", G_MAXUINT64);
+  g_object_class_install_property(
+      object, signals_id,
+      g_param_spec_boolean("emit-signals", "emit-signals", "no effect: there are no signals", FALSE, flags));
 }
 
 constexpr const char* media_caps = "video/x-raw(ANY); audio/x-raw";
@@ -494,19 +445,19 @@ constexpr const char* result_caps = "other/tensors(ANY); video/x-raw(ANY); audio
 void add_template(GstElementClass* klass, const char* name, GstPadDirection direction,
                   GstPadPresence presence, const char* text) {
   CapsPtr caps(gst_caps_from_string(text));
-  gst_element_class_add_pad_template(
-      klass, gst_pad_template_new_with_gtype(name, direction, presence, caps.get(), GST_TYPE_AGGREGATOR_PAD));
+  gst_element_class_add_pad_template(klass, gst_pad_template_new(name, direction, presence, caps.get()));
 }
 
 void class_init(gpointer data, gpointer numbered_main) {
   auto* klass = static_cast<Class*>(data);
   klass->numbered_main = numbered_main != nullptr;
-  parent_class = static_cast<GstAggregatorClass*>(g_type_class_peek_parent(klass));
+  parent_class = static_cast<GstElementClass*>(g_type_class_peek_parent(klass));
   auto* object = G_OBJECT_CLASS(klass);
   object->set_property = set_property;
   object->get_property = get_property;
   object->finalize = finalize;
   install_properties(object, aggregate_params(), "meta_aggregate");
+  install_inherited(object);
 
   auto* element = GST_ELEMENT_CLASS(klass);
   gst_element_class_set_static_metadata(
@@ -521,34 +472,25 @@ void class_init(gpointer data, gpointer numbered_main) {
     add_template(element, "meta_%u", GST_PAD_SINK, GST_PAD_REQUEST, result_caps);
     add_template(element, "sink_%u", GST_PAD_SINK, GST_PAD_REQUEST, result_caps);
   }
+  element->request_new_pad = request_pad;
   element->release_pad = release_pad;
-
-  auto* base = &klass->base;
-  base->aggregate = [](GstAggregator* self, gboolean timeout) { return joiner_of(self).aggregate(timeout); };
-  base->sink_event = sink_event;
-  base->sink_event_pre_queue = sink_event_pre_queue;
-  base->sink_query = sink_query;
-  base->propose_allocation = propose_allocation;
-  base->update_src_caps = update_src_caps;
-  base->get_next_time = next_time;
-  base->flush = flush;
-  base->stop = [](GstAggregator* self) -> gboolean { return flush(self) == GST_FLOW_OK; };
-  base->create_new_pad = create_new_pad;
+  element->change_state = change_state;
 }
 
 void instance_init(GTypeInstance* instance, gpointer klass) {
-  auto* self = GST_AGGREGATOR(instance);
-  auto* joiner = new Joiner(self);
-  reinterpret_cast<Instance*>(instance)->joiner = joiner;
+  auto* self = reinterpret_cast<GstElement*>(instance);
+  auto* aggregate = new Aggregate(self);
+  reinterpret_cast<Instance*>(instance)->aggregate = aggregate;
+  gst_pad_set_event_function(aggregate->src, src_event);
+  gst_pad_set_query_function(aggregate->src, src_query);
+  gst_element_add_pad(self, aggregate->src);
   if (static_cast<Class*>(klass)->numbered_main) return;
   auto* templ = gst_element_class_get_pad_template(static_cast<GstElementClass*>(klass), "sink");
-  joiner->main = GST_AGGREGATOR_PAD(g_object_new(GST_TYPE_AGGREGATOR_PAD, "name", "sink", "direction",
-                                                 GST_PAD_SINK, "template", templ, nullptr));
-  gst_element_add_pad(GST_ELEMENT(self), GST_PAD(joiner->main));
+  gst_element_add_pad(self, make_pad(self, templ, "sink", true));
 }
 
 bool register_as(GstPlugin* plugin, const char* name, bool numbered_main) {
-  return register_element_type<Class, Instance>(plugin, name, GST_TYPE_AGGREGATOR, class_init,
+  return register_element_type<Class, Instance>(plugin, name, GST_TYPE_ELEMENT, class_init,
                                                 numbered_main ? name : nullptr, instance_init);
 }
 
