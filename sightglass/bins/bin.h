@@ -55,7 +55,7 @@ struct MemoryStage {
 struct Stages {
   std::array<Stage, stage_count> stages;
   // Frames in the queue before each stage, where the user has not set a size; `aggregate` counts frames
-  // between tee and aggregate. None: no queue.
+  // between tee and aggregate, which wait inside of it. None: no queue.
   std::array<std::optional<unsigned>, stage_count> queues;
   // In front of preprocess a queue of one frame that drops older ones, so that upstream never waits.
   bool leaky = false;

@@ -137,33 +137,58 @@ class Builder {
   }
 
   // The queue before a stage: the user's size, else the bin's own, else none.
-  Result<Chain> queue_before(StageIndex index) {
-    std::optional<unsigned> size = generated_.queues[index];
-    if (state_.queue_set[index] && state_.queue_size[index] < 0)
-      size.reset();
-    else if (state_.queue_size[index] > 0)
-      size = unsigned(state_.queue_size[index]);
-    else if (!size && !state_.desc.build)
+  std::optional<ElementSettings> queue_of_stage(StageIndex index) {
+    int64_t size = generated_.queues[index] ? int64_t(*generated_.queues[index]) : -1;
+    if (state_.queue_size[index] > 0 || (state_.queue_set[index] && state_.queue_size[index] < 0))
+      size = state_.queue_size[index];
+    else if (size < 0 && !state_.desc.build)
       size = 0;  // processbin: 0 is unlimited
     if (index == preprocess && generated_.leaky) {
       auto settings = queue_of(1);
       settings.params.emplace_back("leaky", "downstream");
-      return add_stage(bin_, {settings});
+      return settings;
     }
-    if (!size) return Chain{};
-    auto settings = queue_of(*size);
-    if (index == aggregate && *size == 0) {
+    if (size < 0) return std::nullopt;
+    auto settings = queue_of(unsigned(size));
+    if (index == aggregate && size == 0) {
       settings.params[2].second = "2000000000";  // frames are large: two seconds of them at most
       if (state_.queue_set[index])
         warn("aggregate-queue-size=0: unlimited means two seconds of frames, which are large");
     }
-    return add_stage(bin_, {settings});
+    return settings;
+  }
+  Result<Chain> queue_before(StageIndex index) {
+    const auto settings = queue_of_stage(index);
+    return settings ? add_stage(bin_, {*settings}) : Chain{};
+  }
+
+  // The queue in front of the aggregate only holds frames until their results are there. Ours does that
+  // itself, without a thread in between.
+  Result<Chain> frames_before(GstElement* join) {
+    const auto* factory = gst_element_get_factory(join);
+    const std::string_view name = factory ? GST_OBJECT_NAME(factory) : "";
+    if (name != "meta_aggregate" && name != "gvametaaggregate") return queue_before(aggregate);
+    if (const auto settings = queue_of_stage(aggregate)) {
+      for (const auto& [property, text] : settings->params)
+        if (g_object_class_find_property(G_OBJECT_GET_CLASS(join), property.c_str()))
+          gst_util_set_object_arg(G_OBJECT(join), property.c_str(), text.c_str());
+    }
+    return Chain{};
   }
 
   Status link(GstElement* from, GstElement* to) {
     if (!from || !to || gst_element_link(from, to)) return {};
     return fail(ErrorCode::not_negotiated, "{} and {} do not link: their caps have nothing in common",
                 GST_OBJECT_NAME(from), GST_OBJECT_NAME(to));
+  }
+
+  // gst_element_link() gives up where both ends have request pads only.
+  Status link_frames(GstElement* tee, GstElement* to) {
+    PadPtr src(gst_element_request_pad_simple(tee, "src_%u"));
+    PadPtr sink(src ? gst_element_get_compatible_pad(to, src.get(), nullptr) : nullptr);
+    if (sink && gst_pad_link(src.get(), sink.get()) == GST_PAD_LINK_OK) return {};
+    return fail(ErrorCode::not_negotiated, "{} and {} do not link: their caps have nothing in common",
+                GST_OBJECT_NAME(tee), GST_OBJECT_NAME(to));
   }
 
   // To whatever pad of the join takes what the branch gives. Where that is not known yet, or is no tensors,
@@ -211,10 +236,10 @@ class Builder {
     if (!tee) return forward_error(tee);
     auto branch = row({preprocess, process, postprocess});
     if (!branch) return forward_error(branch);
-    auto frames = queue_before(aggregate);
-    if (!frames) return forward_error(frames);
     auto joined = stage(aggregate);
     if (!joined) return forward_error(joined);
+    auto frames = frames_before(joined->first);
+    if (!frames) return forward_error(frames);
     state_.frames_out = joined->last;
     auto after = row({postaggregate});
     if (!after) return forward_error(after);
@@ -222,7 +247,7 @@ class Builder {
     // The frames first, so that they get the main pad; then the results, to whatever pad of the aggregate
     // takes them.
     auto* frames_first = frames->first ? frames->first : joined->first;
-    if (auto status = link(tee->last, frames_first); !status) return status;
+    if (auto status = link_frames(tee->last, frames_first); !status) return status;
     if (frames->last) {
       if (auto status = link(frames->last, joined->first); !status) return status;
     }

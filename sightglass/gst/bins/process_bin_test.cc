@@ -216,6 +216,33 @@ TEST_F(ProcessBin, ABranchOfPicturesIsJoinedAsOneOfTensorsIs) {
   gst_sample_unref(sample);
 }
 
+// The frames wait in the join, without a queue and its thread in front of it.
+TEST_F(ProcessBin, FramesWaitForTheirResultsInTheAggregateWhereItIsOurs) {
+  const auto limits = [&] {
+    guint buffers = 0;
+    gint64 time = 0;
+    g_object_get(find("join").get(), "max-size-buffers", &buffers, "max-size-time", &time, nullptr);
+    return std::pair(buffers, time);
+  };
+  const std::string stages = "processbin preprocess=identity process=identity postprocess=identity ";
+  const std::string sizes = "preprocess-queue-size=-1 process-queue-size=-1 postprocess-queue-size=-1 ";
+  for (const char* join : {"meta_aggregate", "gvametaaggregate"}) {
+    make(stages + sizes + "aggregate=\"" + join + " name=join\" aggregate-queue-size=7");
+    gst_element_set_state(pipeline.get(), GST_STATE_READY);
+    EXPECT_EQ(count("queue"), 0);
+    EXPECT_EQ(limits(), std::pair(7u, gint64(0)));
+    gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  }
+  make(stages + sizes + "aggregate=\"meta_aggregate name=join\"");
+  gst_element_set_state(pipeline.get(), GST_STATE_READY);
+  EXPECT_EQ(count("queue"), 0);
+  EXPECT_EQ(limits(), std::pair(0u, gint64(2 * GST_SECOND)));
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  make(stages + sizes + "aggregate=funnel aggregate-queue-size=7");
+  gst_element_set_state(pipeline.get(), GST_STATE_READY);
+  EXPECT_EQ(count("queue"), 1);
+}
+
 TEST_F(ProcessBin, StagesOfARunningBinStayAsTheyAre) {
   make("processbin preprocess=identity process=identity postprocess=identity");
   set_caps(gray);
