@@ -2,7 +2,8 @@
 //
 //   gpu_streams turn  decoder alone, model alone and both, in turn, in one process
 //   gpu_streams live  frames at their time: how late results are, what is dropped, and the processor's time;
-//                     with an empty TEXT of the decoder alone
+//                     with an empty TEXT of the decoder alone; with --most N of as many streams as it takes
+//                     to find the most, up to N, that nothing is dropped of
 //   gpu_streams churn streams that come and go: what memory stays behind
 //   gpu_streams peak  many streams at once: the most memory
 //
@@ -192,20 +193,37 @@ struct LiveStream {
   }
 };
 
-int live(const Wishes& wishes) {
-  const long streams = wishes.count("streams", 8);
+struct Lateness {
+  long streams = 0, failed = 0, dropped = 0;
+  std::vector<float> late_ms;  // sorted
+  double cores = 0, cpu_ms_per_100 = 0;
+
+  float part(double share) const {
+    return late_ms.empty() ? 0
+                           : late_ms[std::min(late_ms.size() - 1, size_t(share * double(late_ms.size())))];
+  }
+  bool is_sustained() const { return failed == 0 && dropped == 0 && part(0.99) < 1000; }
+  std::string json() const {
+    return std::format(
+        "{{\"streams\": {}, \"failed\": {}, \"seen\": {}, \"dropped\": {}, \"sustained\": {}, \"p50_ms\": "
+        "{:.1f}, "
+        "\"p99_ms\": {:.1f}, \"max_ms\": {:.1f}, \"cores\": {:.2f}, \"cpu_ms_per_100\": {:.2f}}}",
+        streams, failed, late_ms.size(), dropped, is_sustained(), part(0.5), part(0.99), part(1), cores,
+        cpu_ms_per_100);
+  }
+};
+
+// Ends them all at the same time: a decoder takes a while to go.
+void end_all(std::deque<LiveStream>& list) {
+  std::vector<std::jthread> threads;
+  for (LiveStream& one : list) threads.emplace_back([&one] { one.pipeline = nullptr; });
+}
+
+Lateness run_live(const Wishes& wishes, long streams) {
   // Decoders that start all at once take seconds to do so.
   const double seconds = wishes.number("seconds", 10), warm = wishes.number("warm", 3 + double(streams) / 8);
   const double rate = wishes.number("rate", 30);  // of the clip
-  std::shared_ptr<Session> kept;                  // until the end; none: the decoder alone
-  if (!wishes.text("elements").empty()) {
-    auto session = open_model(wishes);
-    if (!session) {
-      std::fprintf(stderr, "%s\n", session.error().message.c_str());
-      return 1;
-    }
-    kept = *std::move(session);
-  }
+  Lateness found{.streams = streams, .late_ms = {}};
   GstClock* const clock = gst_system_clock_obtain();
   std::deque<LiveStream> list;
   for (long i = 0; i < streams; ++i) {
@@ -213,7 +231,10 @@ int live(const Wishes& wishes) {
     ChainWishes chain = wishes.chain(wishes.text("elements"), i);
     chain.live = true;
     one.pipeline = make_chain(chain);
-    if (!one.pipeline) return 1;
+    if (!one.pipeline) {
+      found.failed = streams;
+      return found;
+    }
     one.clock = clock;
     // Between two frames, so that the number of those that count is certain.
     one.from = GstClockTime((warm + 0.5 / rate) * 1e9);
@@ -239,26 +260,44 @@ int live(const Wishes& wishes) {
   sleep_until(begin + list.front().from);
   const double cpu = cpu_seconds(), wall = now();
   sleep_until(begin + list.front().to);
-  const double cores = (cpu_seconds() - cpu) / (now() - wall);
+  found.cores = (cpu_seconds() - cpu) / (now() - wall);
+  found.cpu_ms_per_100 = found.cores * 1e5 / (rate * double(streams));
   sleep_for(1);  // for what is later than that there is no hope
-  std::vector<float> all;
-  long missing = 0, failed = 0;
   for (LiveStream& one : list) {
-    failed += !read_messages(one.pipeline.get());
+    found.failed += !read_messages(one.pipeline.get());
     const size_t seen = one.seen;
-    missing += std::max(long(seconds * rate) - long(seen), 0L);
-    all.insert(all.end(), one.late_ms.begin(), one.late_ms.begin() + ptrdiff_t(seen));
+    found.dropped += std::max(long(seconds * rate) - long(seen), 0L);
+    found.late_ms.insert(found.late_ms.end(), one.late_ms.begin(), one.late_ms.begin() + ptrdiff_t(seen));
   }
-  std::ranges::sort(all);
-  const auto part = [&](double share) {
-    return all.empty() ? 0.0f : all[std::min(all.size() - 1, size_t(share * double(all.size())))];
+  std::ranges::sort(found.late_ms);
+  end_all(list);
+  return found;
+}
+
+int live(const Wishes& wishes) {
+  std::shared_ptr<Session> kept;  // until the end; none: the decoder alone
+  if (!wishes.text("elements").empty()) {
+    auto session = open_model(wishes);
+    if (!session) {
+      std::fprintf(stderr, "%s\n", session.error().message.c_str());
+      return 1;
+    }
+    kept = *std::move(session);
+  }
+  const auto run = [&](long streams) {
+    const Lateness found = run_live(wishes, streams);
+    print(found.json());
+    return found.is_sustained();
   };
-  print(
-      std::format("{{\"streams\": {}, \"failed\": {}, \"seen\": {}, \"dropped\": {}, \"p50_ms\": {:.1f}, "
-                  "\"p99_ms\": {:.1f}, \"max_ms\": {:.1f}, \"cores\": {:.2f}, \"cpu_ms_per_100\": {:.2f}}}",
-                  streams, failed, all.size(), missing, part(0.5), part(0.99),
-                  all.empty() ? 0.0f : all.back(), cores, cores * 1e5 / (rate * double(streams))));
-  return failed ? 1 : 0;
+  const long streams = wishes.count("streams", 8), most = wishes.count("most", 0);
+  // Doubled until it is too much, then halved between, to within a sixteenth.
+  const bool is_good = run(streams);
+  long good = is_good ? streams : 0, bad = is_good ? 0 : streams;
+  while (good < most && (bad == 0 || bad - good > std::max(1L, good / 16))) {
+    const long next = bad == 0 ? std::min(good * 2, most) : (good + bad) / 2;
+    (run(next) ? good : bad) = next;
+  }
+  return 0;
 }
 
 // ---- churn, peak

@@ -474,6 +474,7 @@ StreamInstance::Work Core::oldest_work() const {
 
 void Core::begin_stop() {
   is_stopping_ = true;
+  device_.reset();  // free for the next stream, however long this one takes to stop
   for (const auto& slot : slots_) slot->cancel();
 }
 
