@@ -11,8 +11,7 @@ Parts, each with a time limit of its own, after which what is known is shown:
              and the processor's time beyond the decoder's own; also HEVC
     copies   bytes between device and host by the ledger, per frame
     latency  8 streams at 30 frames/s: p50 and p99 from when a frame is due; then the most streams without a drop
-    cpu      32 streams at 30 frames/s: the processor's time beyond that of the decoder alone at the same rate, as it
-             is, and where it copies no pictures
+    cpu      32 streams at 30 frames/s: the processor's time beyond that of the decoder alone at the same rate
     devices  streams on all devices against those on one, where there are several
     churn    1,000 streams that come and go: memory of the device per stream
     memory   128 streams at once: the most memory of the device
@@ -219,26 +218,24 @@ def latency(bench: Bench) -> None:
 def cpu(bench: Bench) -> None:
     """At their full speed decoders wait for nothing, beside a model they do: so both at the same rate."""
 
-    def at_rate(chain: str, surfaces: int = 0) -> float | None:
+    def at_rate(chain: str) -> float | None:
         for found in streams_program(
             bench, "live", bench.clips[0], chain, 60 + bench.live_seconds * 3,
-            streams=bench.live_streams, seconds=bench.live_seconds, surfaces=surfaces,
+            streams=bench.live_streams, seconds=bench.live_seconds,
         ):  # fmt: skip
             print("        ", json.dumps(found), flush=True)
             return found["cpu_ms_per_100"] if found["failed"] == 0 and found["dropped"] == 0 else None
         return None
 
     for element, model, batch in bench.plan:
-        decoder, without_copies, both = [], [], []
+        decoder, both = [], []
         for _ in range(min(bench.runs, 3)):
             decoder.append(at_rate(""))
-            without_copies.append(at_rate("", surfaces=8))
             both.append(at_rate(bench.chain(element, model, batch)))
         text = "no answer: streams failed or dropped frames"
-        if None not in decoder + without_copies + both:
+        if None not in decoder + both:
             text = (
-                f"{median(both):.1f} ms per 100 frames, {median(both) - median(decoder):+.1f} beside the decoder's "
-                f"{median(decoder):.1f} (≤ +2), {median(both) - median(without_copies):+.1f} beside its {median(without_copies):.1f} without copies"
+                f"{median(both) - median(decoder):.1f} ms per 100 frames beyond the decoder's {median(decoder):.1f} (≤ 2)"
             )
         bench.row("cpu", f"{Path(model).stem}, batch {batch}, {bench.live_streams} streams at 30 frames/s", text)
 

@@ -30,8 +30,7 @@ Pipeline make_chain(const ChainWishes& wishes) {
   const std::string of_device = wishes.device > 0 ? std::format("device{}", wishes.device) : "";
   const std::string decoder =
       wishes.on_cpu ? std::format("avdec_{} max-threads=1 ! video/x-raw", codec)
-                    : std::format("nv{}{}dec num-output-surfaces={} ! video/x-raw(memory:CUDAMemory)", codec,
-                                  of_device, wishes.surfaces);
+                    : std::format("nv{}{}dec ! video/x-raw(memory:CUDAMemory)", codec, of_device);
   std::string text = std::format("filesrc location={} ! qtdemux ! {}parse", clip, codec);
   if (wishes.live || wishes.frames > 0)
     text += std::format(" ! identity name=pace sync={}{}", wishes.live,

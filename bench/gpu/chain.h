@@ -14,7 +14,6 @@ struct ChainWishes {
   std::string elements;  // behind the decoder; empty: the decoder alone
   bool on_cpu = false;   // a decoder in software and frames in system memory
   long device = 0;       // of the decoder
-  long surfaces = 0;     // num-output-surfaces of the decoder; 0: as it likes
   bool live = false;  // each frame at its time, and what cannot be kept up with is dropped behind the decoder
   long frames = 0;    // end after so many; 0: at the end of the clip
 };

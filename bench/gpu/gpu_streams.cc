@@ -9,7 +9,7 @@
 //
 // Options: --clip FILE  --elements TEXT  --streams N  --seconds S  --rounds N  --model FILE  --batch N
 //          --at-once N  --frames N  --warm N  --rate N  --cpu (decoder in software, frames in system memory)
-//          --devices N (streams are decoded on each in turn)  --surfaces N (of each decoder)
+//          --devices N (streams are decoded on each in turn)
 //
 // The model is opened once, under the id that TEXT names: model-instance-id=bench. Prints JSON objects, a
 // line each, as soon as they are known, so that what was cut off is worth something.
@@ -53,8 +53,7 @@ struct Wishes {
     return {.clip = text("clip"),
             .elements = std::move(elements),
             .on_cpu = on_cpu,
-            .device = stream % std::max(count("devices", 1), 1L),
-            .surfaces = count("surfaces", 0)};
+            .device = stream % std::max(count("devices", 1), 1L)};
   }
 };
 
