@@ -20,6 +20,7 @@ int64_t steady_now_ns() { return std::chrono::steady_clock::now().time_since_epo
 // --- SocketOutlet
 
 std::optional<Error> SocketOutlet::error() const {
+  if (Status status = writer_->status(); !status) return status.error();
   const std::lock_guard lock(mutex_);
   return error_;
 }

@@ -27,8 +27,7 @@ SourceProcess::~SourceProcess() {
 }
 
 Result<std::shared_ptr<adapters::SocketOutlet>> SourceProcess::outlet_for(const std::string& address,
-                                                                          const std::string& name,
-                                                                          bool needs_processed) {
+                                                                          const std::string& name) {
   auto& outlet = outlets_[address];
   if (outlet) return outlet;
   const auto url = stream::parse_writer_url(address, name + ".out");
@@ -36,7 +35,6 @@ Result<std::shared_ptr<adapters::SocketOutlet>> SourceProcess::outlet_for(const 
   stream::ZmqWriterOptions options;
   options.name = options_.name;
   options.socket = options_.socket;
-  options.needs_processed = needs_processed;
   auto writer = stream::ZmqWriter::open(*url, std::move(options));
   if (!writer) return forward_error(writer);
   for (const std::string& warning : (*writer)->warnings()) warnings_.push_back(warning);
@@ -58,8 +56,9 @@ Status SourceProcess::add(const Entry& entry) {
                 "{}: a {} source has to know what was stored: its address is of type dealer, as "
                 "dealer+connect:tcp://127.0.0.1:5560",
                 entry.name, entry.type);
-  auto outlet = outlet_for(entry.out, entry.name, desc->needs_acknowledgements);
+  auto outlet = outlet_for(entry.out, entry.name);
   if (!outlet) return forward_error(outlet);
+  if (desc->needs_acknowledgements) (*outlet)->writer().need_processed();
   auto running = std::make_unique<Running>();
   running->outlet = *outlet;
   running->ends_itself = desc->needs_acknowledgements;
@@ -85,7 +84,9 @@ Status SourceProcess::start(const std::stop_token& stop) {
 bool SourceProcess::wait(std::chrono::milliseconds timeout, const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   return ended_.wait_for(lock, stop, timeout, [&] {
-    return std::ranges::all_of(sources_, [](const auto& source) { return source->runner->has_ended(); });
+    return std::ranges::all_of(sources_, [](const auto& source) {
+      return source->runner->has_ended() || source->outlet->error();
+    });
   });
 }
 

@@ -53,7 +53,8 @@ class SourceProcess {
   Status add(const Entry& entry);
   // `cancelled` soon after `stop` is requested, whatever the sources wait for.
   Status start(const std::stop_token& stop = {});
-  // True: every source has ended by itself.
+  // True: every source has ended by itself, or its reader cannot be sent to any more; the latter is seen when
+  // `timeout` has passed.
   bool wait(std::chrono::milliseconds timeout, const std::stop_token& stop);
   // Stops what still runs, ends its streams, and waits until the readers have acknowledged everything: for
   // `timeout`, which counts from the request of `hurry` on.
@@ -73,7 +74,7 @@ class SourceProcess {
     bool ends_itself = false;  // its streams go on elsewhere
   };
   Result<std::shared_ptr<adapters::SocketOutlet>> outlet_for(const std::string& address,
-                                                             const std::string& name, bool needs_processed);
+                                                             const std::string& name);
 
   const Options options_;
   std::vector<std::string> warnings_;

@@ -22,8 +22,8 @@ using testing::HasSubstr;
 // Reads an address, and acknowledges what it gets.
 class Reader {
  public:
-  explicit Reader(const std::string& address, bool settles = true) {
-    auto opened = stream::ZmqReader::open(*stream::parse_reader_url(address), {});
+  explicit Reader(const std::string& address, stream::ZmqReaderOptions options = {}, bool settles = true) {
+    auto opened = stream::ZmqReader::open(*stream::parse_reader_url(address), std::move(options));
     EXPECT_TRUE(opened) << opened.error().message;
     reader_ = std::move(*opened);
     thread_ = std::jthread([this, settles](const std::stop_token& stop) {
@@ -177,7 +177,7 @@ TEST_F(F11, FileSourceWaitsForTheModuleAndLosesNothing) {
   ASSERT_TRUE(soon([&] { return state(process, "file") == SourceState::blocked; }));
   size_t first = 0;
   {
-    const Reader reader(at("router+bind"), false);  // comes, acknowledges nothing and goes again
+    const Reader reader(at("router+bind"), {}, false);  // comes, acknowledges nothing and goes again
     ASSERT_TRUE(soon([&] { return reader.frames() > 10; }));
     first = reader.frames();
   }
@@ -215,6 +215,26 @@ TEST_F(SourceProcesses, MessageIsProcessedWhenTheReaderHasSettledIt) {
   // As many as its window holds wait; then the source is asked to come again.
   stream::Delivery delivery{.message = message, .settlement = told};
   EXPECT_EQ(out.offer(delivery), adapters::Deliver::Offer::taken);
+}
+
+// Also where nothing is left to send, which would be told.
+TEST_F(SourceProcesses, ReaderThatAcknowledgesWhatItMayLoseIsAnError) {
+  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
+  ASSERT_TRUE(writer);
+  (*writer)->need_processed();
+  const auto outlet = std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  std::stop_source stop;
+  adapters::IntoSocket out(outlet, stop.get_token());
+  auto message = std::make_shared<stream::Message>();
+  message->source_id = "a";
+  message->user_data.emplace();
+  ASSERT_TRUE(out.deliver({.message = message}));
+  EXPECT_FALSE(outlet->error());
+  const Reader reader(at("router+bind"), {.level = stream::AckLevel::accepted});
+  ASSERT_TRUE(soon([&] { return outlet->error().has_value(); }));
+  EXPECT_EQ(outlet->error()->code, ErrorCode::not_negotiated);
+  EXPECT_THAT(outlet->error()->message, HasSubstr("ack: processed"));
+  EXPECT_FALSE(out.deliver({.message = message}));
 }
 
 TEST_F(SourceProcesses, MessageThatCannotBeSentIsRefusedAndTheNextOneGoes) {

@@ -121,6 +121,12 @@ output_frame: {{codec: copy}}
 http: {{bind: "off"}}
 """)
 
+    def exit_status(self, process):
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.fail(f"does not end: {process.args}\n{self.logs()}")
+
     def logs(self):
         return "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in sorted(self.folder.glob("*.log")))
 
@@ -185,7 +191,7 @@ http: {{bind: "off"}}
             wanted[source].append(name)
         results = self.read(self.results, self.has_all)
         writer.send_signal(signal.SIGTERM)
-        self.assertEqual(writer.wait(PATIENCE), 0, self.logs())
+        self.assertEqual(self.exit_status(writer), 0, self.logs())
         places, repeats = {}, 0
         seen = {}
         for partition, source, name, value in results:
@@ -208,7 +214,7 @@ http: {{bind: "off"}}
         for process in modules:
             process.send_signal(signal.SIGTERM)
         for process in modules:
-            self.assertEqual(process.wait(PATIENCE), 0, self.logs())
+            self.assertEqual(self.exit_status(process), 0, self.logs())
 
     # --- the source as a process of its own ---------------------------------------------------------------------
 
@@ -258,20 +264,20 @@ http: {{bind: "127.0.0.1:{port}"}}
         self.read(self.results, self.has_all)
         self.until(lambda: self.committed()[0] == self.committed()[1], "all is committed")
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(PATIENCE), 0, self.logs())
+        self.assertEqual(self.exit_status(process), 0, self.logs())
         writer.send_signal(signal.SIGTERM)
-        self.assertEqual(writer.wait(PATIENCE), 0, self.logs())
+        self.assertEqual(self.exit_status(writer), 0, self.logs())
 
     def test_process_of_its_own_needs_acknowledgements(self):
         process = self.source_process(f"push+connect:ipc://{self.folder}/in")
-        self.assertEqual(process.wait(PATIENCE), 2)
+        self.assertEqual(self.exit_status(process), 2)
         self.assertIn("dealer", (self.folder / "source.log").read_text())
 
     def test_process_of_its_own_needs_the_level_processed(self):
         self.router("accepted")
         writer = self.writer()
         process = self.source_process(f"dealer+connect:ipc://{self.folder}/in")
-        self.assertEqual(process.wait(PATIENCE), 1, self.logs())
+        self.assertEqual(self.exit_status(process), 1, self.logs())
         self.assertIn("ack: processed", (self.folder / "source.log").read_text())
         self.assertEqual(sum(self.committed()[0]), 0)
         writer.kill()

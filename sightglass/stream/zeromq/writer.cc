@@ -74,7 +74,7 @@ struct ZmqWriter::State {
   Message scratch;                                             // of the thread
   int64_t reader_takes = std::numeric_limits<int64_t>::max();  // bytes in one part
   bool greeted = false, idle = false, stopping = false;
-  std::atomic<bool> acknowledges_early{false};  // the reader, see needs_processed
+  std::atomic<bool> needs_processed{false}, acknowledges_early{false};  // the writer, its reader
   int blocked = 0;
   Statistics counts;
   int64_t control_seq = 0;
@@ -282,7 +282,7 @@ struct ZmqWriter::State {
 
   void take(const Ack& ack, std::string_view source, Clock::time_point now,
             std::vector<DeadLetter>& letters) {
-    if (options.needs_processed && ack.level == AckLevel::accepted) {
+    if (needs_processed && ack.level == AckLevel::accepted) {
       acknowledges_early = true;
       room.notify_all();
       done.notify_all();
@@ -465,6 +465,13 @@ Status ZmqWriter::flush(std::string_view source, std::chrono::milliseconds timeo
         return state_->dealer ? state_->window.unacknowledged(source) == 0 : state_->queue.empty();
       },
       timeout);
+}
+
+void ZmqWriter::need_processed() { state_->needs_processed = true; }
+
+Status ZmqWriter::status() const {
+  if (state_->acknowledges_early) return state_->too_early();
+  return {};
 }
 
 void ZmqWriter::close() { state_->close(); }

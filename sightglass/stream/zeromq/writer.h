@@ -52,9 +52,6 @@ struct ZmqWriterOptions {
   AckWindow::Options window;
   Limits limits;
   std::string name;  // shown to the reader
-  // Acknowledged has to mean stored: a reader that acknowledges what stands in its queue is an error of
-  // send().
-  bool needs_processed = false;
   // Called on the writer's thread; must not call the writer.
   std::function<void(const DeadLetter&)> dead_letter;
 };
@@ -80,6 +77,11 @@ class ZmqWriter {
   Status flush(std::chrono::milliseconds timeout);
   // The same for one source; on a dealer.
   Status flush(std::string_view source, std::chrono::milliseconds timeout);
+  // From now on acknowledged has to mean stored: a reader that acknowledges what stands in its queue is an
+  // error of send(), flush() and status().
+  void need_processed();
+  // Why no send() will succeed any more, apart from being closed; not_negotiated.
+  Status status() const;
   void close();
   // Wakes all that wait, like close(), and returns at once.
   void cancel();
