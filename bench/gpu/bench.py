@@ -193,7 +193,7 @@ def latency(bench: Bench) -> None:
     for element, model, batch in bench.plan:
         name = f"{Path(model).stem}, batch {batch}"
         first = best = None
-        is_too_much = False
+        too_many = 0
         for found in streams_program(
             bench, "live", bench.clips[0], bench.chain(element, model, batch), 300,
             streams=bench.streams, seconds=bench.live_seconds, most=bench.most_live,
@@ -201,10 +201,10 @@ def latency(bench: Bench) -> None:
             print("        ", json.dumps(found), flush=True)
             first = first or found
             if not found["sustained"]:
-                is_too_much = True
+                too_many = min(too_many or found["streams"], found["streams"])
             elif not best or found["streams"] > best["streams"]:
                 best = found
-        if not first:
+        if not first or first["failed"]:
             bench.row("latency", name, "no answer")
             continue
         bench.row(
@@ -212,7 +212,7 @@ def latency(bench: Bench) -> None:
             f"p50 {first['p50_ms']:.1f} ms, p99 {first['p99_ms']:.1f} ms, {first['dropped']} dropped, {first['cores']:.2f} cores",
         )  # fmt: skip
         text = f"{best['streams']}, p50 {best['p50_ms']:.1f} ms, p99 {best['p99_ms']:.1f} ms" if best else "none"
-        bench.row("latency", f"{name}: streams without a drop", text + ("" if is_too_much else ", more not tried"))
+        bench.row("latency", f"{name}: streams without a drop", text + (f"; {too_many} are too many" if too_many else "; more not tried"))
 
 
 def cpu(bench: Bench) -> None:

@@ -4,6 +4,13 @@
 #include <utility>
 
 namespace sightglass {
+namespace {
+
+double believable(double rate) {
+  return rate > 0 && rate <= StreamSpread::most_rate ? rate : StreamSpread::usual_rate;
+}
+
+}  // namespace
 
 std::vector<StreamSpread::Load> StreamSpread::loads() const {
   const std::lock_guard lock(mutex_);
@@ -26,7 +33,7 @@ void StreamSpread::leave(size_t place, double rate) {
 }
 
 StreamSpread::Share::Share(StreamSpread& spread, double frames_per_second)
-    : spread_(spread), rate_(frames_per_second), place_(spread.take(frames_per_second)) {}
+    : spread_(spread), rate_(believable(frames_per_second)), place_(spread.take(rate_)) {}
 
 StreamSpread::Share::~Share() { spread_.leave(place_, rate_); }
 
@@ -37,9 +44,9 @@ void StreamSpread::Share::move_to(size_t place) {
 }
 
 void StreamSpread::Share::set_rate(double frames_per_second) {
+  const double rate = believable(frames_per_second);
   const std::lock_guard lock(spread_.mutex_);
-  spread_.loads_[place_].frames_per_second += frames_per_second - rate_;
-  rate_ = frames_per_second;
+  spread_.loads_[place_].frames_per_second += rate - std::exchange(rate_, rate);
 }
 
 }  // namespace sightglass

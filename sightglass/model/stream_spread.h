@@ -16,8 +16,9 @@ namespace sightglass {
 
 class StreamSpread {
  public:
-  // Frames per second that a stream counts for that has not said how far its frames are apart.
-  static constexpr double usual_rate = 30;
+  // Frames per second that a stream counts for that has not said how far its frames are apart, or has said
+  // more than most_rate: clock rates, which some sources give in their place.
+  static constexpr double usual_rate = 30, most_rate = 1000;
 
   explicit StreamSpread(size_t places) : loads_(places) {}  // at least one
 

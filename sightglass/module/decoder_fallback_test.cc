@@ -259,6 +259,18 @@ TEST_F(DecoderDevices, OfAModelOnOneDeviceStreamsAreDecodedThere) {
   }
 }
 
+TEST_F(DecoderDevices, OfSeveralModelsStreamsAreDecodedWhereAllOfThemAre) {
+  for (const auto& [first, second] : {std::pair("CUDA:*", "CUDA:1"), std::pair("CUDA:1", "CUDA:*"),
+                                      std::pair("CPU", "CUDA:1"), std::pair("CUDA:1", "CUDA:0")}) {
+    ModuleSpec spec = detecting_on(first);
+    spec.models.push_back({"others", {.path = test_model("det"), .device = second}});
+    spec.pipeline.elements.push_back({.name = "other", .type = "detector", .model = "others"});
+    const auto pipeline = prepare_template(spec, {.on_progress = {}, .load_models = false});
+    ASSERT_TRUE(pipeline) << pipeline.error().message;
+    EXPECT_EQ(explain(**pipeline)[1].type, "nvh264device1dec (h264)") << first << ' ' << second;
+  }
+}
+
 TEST_F(DecoderFallback, TheDecoderIsThatOfTheDevice) {
   EXPECT_EQ(decoder_table("h264", {}, 1)[0].elements.back().element, "nvh264device1dec");
   EXPECT_EQ(decoder_table("h264", {}, 1).size(), decoder_table("h264").size());

@@ -214,17 +214,21 @@ Status PipelinePlan::load_models(const PrepareOptions& options) {
   return {};
 }
 
-// Where the first model that runs on CUDA devices does: the others follow the frames, or have to be there.
+// Where all models are that run on CUDA devices. Where there is no such device it is those of the first of
+// them: another one that finds its frames elsewhere says so.
 void PipelinePlan::choose_devices() {
+  std::vector<int> common;
   for (const auto& plan : plans_) {
     const auto model =
         std::ranges::find(models_, plan->spec->model, [](const auto& one) { return one->name(); });
     if (model == models_.end()) continue;
-    if (auto devices = (*model)->cuda_devices(); !devices.empty()) {
-      cuda_devices_ = std::move(devices);
-      break;
-    }
+    const std::vector<int> devices = (*model)->cuda_devices();
+    if (devices.empty()) continue;
+    std::vector<int> both = common.empty() ? devices : common;
+    std::erase_if(both, [&](int device) { return !std::ranges::contains(devices, device); });
+    if (!both.empty()) common = std::move(both);
   }
+  if (!common.empty()) cuda_devices_ = std::move(common);
   decoders_ = std::make_unique<StreamSpread>(cuda_devices_.size());
 }
 
@@ -316,6 +320,7 @@ std::vector<ElementState> PipelinePlan::elements() const {
 
 std::vector<ModelState> PipelinePlan::models() const {
   std::vector<ModelState> states;
+  states.reserve(models_.size());
   for (const auto& model : models_) states.push_back(model->state());
   return states;
 }

@@ -60,7 +60,7 @@ class Core {
   Status build();
   StreamInstance::Push push(TicketRef ticket);
   Status set_format(const StreamFormat& format);
-  void end() { gst_app_src_end_of_stream(GST_APP_SRC(source_)); }
+  void end();
   Status set_parameters(std::shared_ptr<const ParameterSet> parameters);
   void flush_batches();
   unsigned in_flight() const { return tickets_.in_flight(); }
@@ -75,7 +75,7 @@ class Core {
   Status add(const Stage& stage);
   Status connect(GstElement* first, GstElement* last);
   Status build_decoder(const DecoderChoice& choice);
-  Status build_elements(const DecoderChoice& choice, std::shared_ptr<const ResolvedSet> set);
+  Status build_elements(const DecoderChoice& choice, const std::shared_ptr<const ResolvedSet>& set);
   void watch_source();
   GstBusSyncReply see_message(GstMessage* message);
   void see_error(GstMessage* message);
@@ -156,7 +156,7 @@ Status Core::build_decoder(const DecoderChoice& choice) {
   return choice.memory == MemoryKind::system ? add({{"videoconvert", {}}}) : Status{};
 }
 
-Status Core::build_elements(const DecoderChoice& choice, std::shared_ptr<const ResolvedSet> set) {
+Status Core::build_elements(const DecoderChoice& choice, const std::shared_ptr<const ResolvedSet>& set) {
   MemoryKind memory = choice.memory;
   for (size_t i = 0; i < plan_->plans().size(); ++i) {
     const ElementPlan& plan = *plan_->plans()[i];
@@ -220,9 +220,11 @@ Status Core::build() {
       this, nullptr);
 
   const DecoderChoice& choice = choices[options_.decoder_choice];
-  if (choice.memory != MemoryKind::cuda) device_.reset();
+  // A stream in the place of whose decoder another one has stepped counts where it was: a device that fails
+  // is not the one with the least to do.
+  if (choice.memory != MemoryKind::cuda && options_.decoder_choice == 0) device_.reset();
   if (auto status = build_decoder(choice); !status) return status;
-  if (auto status = build_elements(choice, std::move(set)); !status) return status;
+  if (auto status = build_elements(choice, set); !status) return status;
   if (gst_element_set_state(pipeline, GST_STATE_PLAYING) == GST_STATE_CHANGE_FAILURE) {
     std::lock_guard lock(error_mutex_);
     return fail(ErrorCode::unavailable, "{}",
@@ -471,6 +473,11 @@ StreamInstance::Work Core::oldest_work() const {
 }
 
 // ---- the end
+
+void Core::end() {
+  device_.reset();  // free for the stream's next instance, which starts while this one drains
+  gst_app_src_end_of_stream(GST_APP_SRC(source_));
+}
 
 void Core::begin_stop() {
   is_stopping_ = true;

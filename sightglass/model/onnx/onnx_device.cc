@@ -22,6 +22,15 @@ std::unexpected<Error> not_usable(std::string_view text, const Error& reason, in
               others(usable));
 }
 
+// The first device that can be used, else why the first one cannot.
+Result<OnnxCuda> first_usable(const OnnxMachine& machine) {
+  auto first = machine.find_cuda(0);
+  const int count = first ? 0 : machine.cuda_devices();
+  for (int i = 1; i < count; ++i)
+    if (auto other = machine.find_cuda(i)) return other;
+  return first;
+}
+
 }  // namespace
 
 OnnxMachine onnx_machine(const OnnxLibrary& library) {
@@ -57,7 +66,7 @@ Result<OnnxDevice> choose_device(const OnnxMachine& machine, std::string_view te
   if (device->all)
     return fail(ErrorCode::invalid_argument, "device={} names several devices where one is wanted", text);
   OnnxDevice chosen{.cuda = {}, .is_automatic = device->kind == DeviceName::Kind::automatic, .notes = {}};
-  auto cuda = machine.find_cuda(device->index);
+  auto cuda = chosen.is_automatic ? first_usable(machine) : machine.find_cuda(device->index);
   if (cuda) {
     if (chosen.is_automatic)
       chosen.notes.push_back(
@@ -76,15 +85,10 @@ Result<OnnxDevice> choose_device(const OnnxMachine& machine, std::string_view te
 
 Result<std::vector<std::string>> each_device(const OnnxMachine& machine, std::string_view pattern) {
   // Whoever opens them leaves out those that do not work; here it is enough that one does.
-  const int count = machine.cuda_devices();
-  auto usable = machine.find_cuda(0);
-  if (!usable) {
-    const Error first = usable.error();
-    for (int i = 1; i < count && !usable; ++i) usable = machine.find_cuda(i);
-    if (!usable) return not_usable(pattern, first, 0);
-  }
+  if (const auto usable = first_usable(machine); !usable) return not_usable(pattern, usable.error(), 0);
   std::vector<std::string> names;
-  for (int i = 0; i < count; ++i) names.push_back(std::format("CUDA:{}", i));
+  names.reserve(size_t(machine.cuda_devices()));
+  for (int i = 0; i < machine.cuda_devices(); ++i) names.push_back(std::format("CUDA:{}", i));
   return names;
 }
 

@@ -16,7 +16,7 @@ class NamedDevice final : public Context {
 };
 
 // A machine with this many devices, of which the first `usable` can be used; of the others it says `reason`.
-OnnxMachine machine(int devices, int usable, std::string reason) {
+OnnxMachine machine(int devices, int usable, const std::string& reason) {
   return {.find_cuda = [=](int index) -> Result<OnnxCuda> {
             if (index >= devices && devices > 0)
               return fail(ErrorCode::not_found, "there is no CUDA device {}, only {} of them", index,
@@ -28,6 +28,16 @@ OnnxMachine machine(int devices, int usable, std::string reason) {
                             .tensorrt = {}};
           },
           .cuda_devices = [=] { return devices; }};
+}
+
+// One with three devices, of which the second can be used.
+OnnxMachine machine_with_the_second() {
+  OnnxMachine second = machine(3, 3, "");
+  second.find_cuda = [find = second.find_cuda](int index) -> Result<OnnxCuda> {
+    if (index != 1) return fail(ErrorCode::exhausted, "card {} is full", index);
+    return find(index);
+  };
+  return second;
 }
 
 const std::string no_driver = "there is no NVIDIA driver on this machine (libcuda.so.1 is not found)";
@@ -52,6 +62,12 @@ TEST(OnnxDeviceChoice, AutoSaysWhichAndWhy) {
   ASSERT_TRUE(first && first->cuda);
   EXPECT_EQ(first->cuda->index, 0);
   EXPECT_EQ(first->notes, std::vector<std::string>{"device=AUTO uses CUDA:0: Card 0"});
+
+  // The first one need not work.
+  const auto second = choose_device(machine_with_the_second(), "AUTO");
+  ASSERT_TRUE(second && second->cuda);
+  EXPECT_EQ(second->notes, std::vector<std::string>{"device=AUTO uses CUDA:1: Card 1"});
+  EXPECT_FALSE(choose_device(machine_with_the_second(), "CUDA:0"));
 
   for (const auto& [devices, reason] : {std::pair(0, no_driver), std::pair(1, no_provider)}) {
     const auto cpu = choose_device(machine(devices, 0, reason), "AUTO");
@@ -84,7 +100,7 @@ TEST(OnnxDeviceChoice, AutoGoesToTheCpuWhereTheDeviceHasTooLittleMemory) {
 TEST(OnnxDeviceChoice, OtherFaultsOfTheModelAreNotHidden) {
   int loads = 0;
   const auto model = load_on(*choose_device(machine(1, 1, ""), "AUTO"),
-                             [&](OnnxDevice) -> Result<std::unique_ptr<LoadedModel>> {
+                             [&](const OnnxDevice&) -> Result<std::unique_ptr<LoadedModel>> {
                                ++loads;
                                return fail(ErrorCode::corrupt, "no complete model");
                              });
@@ -120,12 +136,8 @@ TEST(OnnxDeviceChoice, AStarStandsForEachDevice) {
   EXPECT_EQ(each_device(machine(3, 3, ""), "CUDA:*").value(),
             (std::vector<std::string>{"CUDA:0", "CUDA:1", "CUDA:2"}));
   // The first one need not work.
-  OnnxMachine second = machine(3, 3, "");
-  second.find_cuda = [find = second.find_cuda](int index) -> Result<OnnxCuda> {
-    if (index != 1) return fail(ErrorCode::exhausted, "card {} is full", index);
-    return find(index);
-  };
-  EXPECT_EQ(each_device(second, "CUDA:*").value(), (std::vector<std::string>{"CUDA:0", "CUDA:1", "CUDA:2"}));
+  EXPECT_EQ(each_device(machine_with_the_second(), "CUDA:*").value(),
+            (std::vector<std::string>{"CUDA:0", "CUDA:1", "CUDA:2"}));
   const auto broken = each_device(machine(2, 0, no_provider), "CUDA:*");
   ASSERT_FALSE(broken);
   EXPECT_EQ(broken.error().message, "device=CUDA:* is not usable: " + no_provider + "; usable: CPU");
