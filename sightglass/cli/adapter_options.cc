@@ -79,7 +79,7 @@ class Reading {
  private:
   Status take(const std::string& word, Value& entry) {
     const size_t equals = word.find('=');
-    if (equals == 0 || equals == word.npos)
+    if (equals == 0 || equals == std::string::npos)
       return fail(ErrorCode::invalid_argument, "{}: '{}' is no option: they are written key=value", type_,
                   masked_url(word));
     std::string name = word.substr(0, equals);
@@ -146,7 +146,7 @@ class Reading {
     const std::string key = item.path.substr(0, item.path.find_first_of(".["));
     const Value* value = entry.find(key);
     const size_t dot = item.path.find('.');
-    if (value && value->entries() && dot != item.path.npos)
+    if (value && value->entries() && dot != std::string::npos)
       if (const Value* inner = value->find(item.path.substr(dot + 1))) value = inner;
     std::string text = value ? masked_url(value->text() ? *value->text() : value->to_json()) : "";
     if (is_secret_name(item.path)) text = "***";
@@ -262,7 +262,8 @@ namespace {
 Status refuse_secrets(std::string_view what, std::span<const std::string> words) {
   for (const std::string& word : words) {
     const size_t equals = word.find('=');
-    const std::string key = word.substr(0, equals), value = word.substr(equals == word.npos ? 0 : equals + 1);
+    const std::string key = word.substr(0, equals),
+                      value = word.substr(equals == std::string::npos ? 0 : equals + 1);
     if (holds_secret(value))
       return fail(ErrorCode::invalid_argument,
                   "{}: holds a secret, which `ps` would show; write the {} into a file, FILE.yml", key, what);

@@ -74,7 +74,7 @@ bool may_use_tls(const Value& source, const std::string& folder) {
   if (const std::string file = text_of(source, "url_file"); !file.empty())
     if (auto read = adapters::read_secret(folder, file, "url_file")) url = std::move(*read);
   const size_t end = url.find("://");
-  return end == 0 || end == url.npos || url[end - 1] == 's' || url[end - 1] == 'S';
+  return end == 0 || end == std::string::npos || url[end - 1] == 's' || url[end - 1] == 'S';
 }
 
 // Gives each source the defaults, if they are not for another type. Before it is checked, so that nothing

@@ -46,7 +46,7 @@ Json describe(const module::Diagnostic& found) {
 void add_origins(const module::Value& value, const std::string& path, Json& origins) {
   if (value.entries()) {
     for (const auto& [key, entry] : *value.entries())
-      add_origins(entry, path.empty() ? key : path + "." + key, origins);
+      add_origins(entry, path.empty() ? key : std::format("{}.{}", path, key), origins);
   } else if (value.items()) {
     for (size_t i = 0; i < value.items()->size(); ++i)
       add_origins((*value.items())[i], std::format("{}[{}]", path, i), origins);

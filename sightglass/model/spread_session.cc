@@ -57,6 +57,7 @@ class SpreadSession final : public Session, public std::enable_shared_from_this<
   std::vector<DeviceLoad> loads() const override {
     std::vector<DeviceLoad> loads;
     const auto spread = spread_.loads();
+    loads.reserve(parts_.size());
     for (size_t i = 0; i < parts_.size(); ++i)
       loads.push_back({.device = parts_[i].device,
                        .streams = spread[i].streams,

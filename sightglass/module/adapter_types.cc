@@ -39,7 +39,7 @@ Key time(std::string name, std::string doc, Value default_value = {}) {
   type->unit = "ns", type->min = 0;
   return key_with(std::move(name), std::move(doc), type, std::move(default_value));
 }
-Key of(std::string name, std::string doc, SchemaRef schema) {
+Key of(std::string name, std::string doc, const SchemaRef& schema) {
   return key_with(std::move(name), std::move(doc), std::make_shared<Schema>(*schema));
 }
 Key required(Key key) {
@@ -86,11 +86,12 @@ std::vector<Known> known_sinks() {
 }
 
 // Parameters whose names begin alike are the keys of one map as well: tls-ca is `tls: {ca: …}`.
-void add_map(Variant& variant, const std::string& name, std::string doc, SchemaRef schema, bool instead) {
+void add_map(Variant& variant, const std::string& name, std::string doc, const SchemaRef& schema,
+             bool instead) {
   const auto is_flat = [&](const Key& key) { return key.name.starts_with(name + "_"); };
   if (std::ranges::none_of(variant.keys, is_flat)) return;
   if (instead) std::erase_if(variant.keys, is_flat);
-  variant.keys.push_back(of(name, std::move(doc), std::move(schema)));
+  variant.keys.push_back(of(name, std::move(doc), schema));
 }
 
 template <class Desc>

@@ -181,12 +181,12 @@ void check_selector(const Value& value, std::string_view name, bool of_frames, c
   std::string message = selector.error().message, suggestion;
   constexpr std::string_view hint = "; did you mean '", list = "; known: ";
   std::vector<std::string> known;
-  if (const size_t at = message.find(list); at != message.npos) {
+  if (const size_t at = message.find(list); at != std::string::npos) {
     for (const auto part :
          std::views::split(std::string_view(message).substr(at + list.size()), std::string_view(", ")))
       known.emplace_back(std::string_view(part));
   }
-  if (const size_t at = message.find(hint); at != message.npos) {
+  if (const size_t at = message.find(hint); at != std::string::npos) {
     const size_t start = at + hint.size(), end = message.find('\'', start);
     suggestion = message.substr(start, end - start);
     message.resize(at);
@@ -194,7 +194,7 @@ void check_selector(const Value& value, std::string_view name, bool of_frames, c
   const Value* place = &value;
   std::string where = path.to_string();
   bool is_key = false;
-  if (const size_t colon = message.find(": "); message.starts_with(name) && colon != message.npos) {
+  if (const size_t colon = message.find(": "); message.starts_with(name) && colon != std::string::npos) {
     std::string_view rest = std::string_view(message).substr(name.size(), colon - name.size());
     where += rest;
     // Keys may contain points, so the longest that there is counts.
@@ -204,7 +204,7 @@ void check_selector(const Value& value, std::string_view name, bool of_frames, c
       if (rest.starts_with('[') && place->items()) {
         const size_t end = rest.find(']');
         const size_t index = size_t(std::atoi(std::string(rest.substr(1)).c_str()));
-        if (end != rest.npos && index < place->items()->size())
+        if (end != std::string_view::npos && index < place->items()->size())
           next = &(*place->items())[index], length = end + 1;
         is_key = false;
       } else if (place->entries()) {
@@ -223,11 +223,11 @@ void check_selector(const Value& value, std::string_view name, bool of_frames, c
     }
     message.erase(0, colon + 2);
   }
-  if (const size_t at = message.find(list); suggestion.empty() && at != message.npos) {
+  if (const size_t at = message.find(list); suggestion.empty() && at != std::string::npos) {
     suggestion = nearest_name(std::string_view(where).substr(where.find_last_of("].") + 1), known);
     if (!suggestion.empty()) message.resize(at);
   }
-  const bool about_key = is_key && place->key_origin.file && message.find("no such key") != message.npos;
+  const bool about_key = is_key && place->key_origin.file && message.contains("no such key");
   found.error(about_key ? place->key_origin : place->origin, where, message, suggestion);
 }
 

@@ -134,6 +134,7 @@ class ElementChecks {
     if (!spec) {
       if (!options_.names) return;
       std::vector<std::string> known;
+      known.reserve(spec_.models.size());
       for (const auto& entry : spec_.models) known.push_back(entry.first);
       error("model", std::format("no model is called {}", element_->model),
             nearest_name(element_->model, known));
@@ -217,6 +218,7 @@ class ElementChecks {
     if (!element_->group.empty()) {
       groups.insert(element_->group);
       std::vector<std::string> known;
+      known.reserve(spec_.groups.size());
       for (const auto& entry : spec_.groups) known.push_back(entry.first);
       if (options_.names && !std::ranges::contains(known, element_->group))
         error("group", std::format("no group is called {}", element_->group),

@@ -323,9 +323,9 @@ std::shared_ptr<const ResolvedSet> resolve(const ModuleSpec& spec, const Element
       auto threshold = scope(value);
       double number = 0;
       if (!threshold)
-        wrong(path + "attributes." + attribute + ".threshold", threshold.error());
+        wrong(std::format("{}attributes.{}.threshold", path, attribute), threshold.error());
       else if (!threshold->number(number) || number < 0 || number > 1)
-        wrong(path + "attributes." + attribute + ".threshold",
+        wrong(std::format("{}attributes.{}.threshold", path, attribute),
               fail(ErrorCode::invalid_argument, "expected a number from 0 to 1").error());
       element.thresholds.emplace_back(attribute, number);
     }

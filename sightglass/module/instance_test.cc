@@ -252,6 +252,7 @@ TEST_F(InstanceTest, L12PicturesMayChangeTheirSize) {
   StreamFormat format{.codec = "jpeg", .width = 640, .height = 480, .framerate = {25, 1}};
   ASSERT_TRUE(instance->set_format(format));
   std::vector<TicketRef> more;
+  more.reserve(large.size());
   for (const Unit& unit : large) more.push_back(ticket_of(unit, "jpeg", 640, 480, 3 + int64_t(more.size())));
   run(more);
   ASSERT_EQ(recorder.results.size(), 6u);
@@ -266,6 +267,7 @@ TEST_F(InstanceTest, RawPicturesComeAndGoUnchanged) {
   prepare(plain("raw"));
   start("raw");
   std::vector<Unit> units;
+  units.reserve(5);
   for (int i = 0; i < 5; ++i)
     units.push_back({picture(width, height, walking(i)), true, Time(i) * 40'000'000});
   run(tickets_of(units, "raw"));
@@ -291,6 +293,7 @@ TEST_F(InstanceTest, W08RawPicturesThatLieAboutTheirPlanesGetNowhereNearAnElemen
       {{.offset = 960, .stride = 960, .size = 1}},
       {{.offset = 0, .stride = 960, .size = 1}, {.offset = 0, .stride = 960, .size = 1}}};
   std::vector<Unit> units;
+  units.reserve(lies.size() + 1);
   for (size_t i = 0; i < lies.size() + 1; ++i)
     units.push_back({picture(width, height, walking(int(i))), true, Time(i) * 40'000'000});
   auto tickets = tickets_of(units, "raw");
@@ -373,6 +376,7 @@ TEST_F(InstanceTest, F23FramesThatAnElementSwallowsAreGivenUp) {
   prepare(spec);
   start("raw");
   std::vector<Unit> units;
+  units.reserve(600);
   for (int i = 0; i < 600; ++i) units.push_back({picture(width, height, {}), true, Time(i) * 40'000'000});
   const auto tickets = tickets_of(units, "raw");
   for (const TicketRef& ticket : tickets) {

@@ -192,8 +192,9 @@ inline bool feed(StreamInstance& instance, Recorder& recorder, const std::vector
 
 class Parameters final : public ParameterSet {
  public:
-  Parameters(uint64_t revision, std::map<std::string, Value, std::less<>> values) : revision_(revision) {
-    for (auto& [name, value] : values) values_[name] = {value, Layer::http};
+  Parameters(uint64_t revision, const std::map<std::string, Value, std::less<>>& values)
+      : revision_(revision) {
+    for (const auto& [name, value] : values) values_[name] = {value, Layer::http};
   }
   uint64_t revision() const override { return revision_; }
   const ParameterValue* find(std::string_view name, std::string_view) const override {
@@ -251,6 +252,7 @@ class InstanceTest : public testing::Test {
   static std::vector<TicketRef> tickets_of(const std::vector<Unit>& units,
                                            const std::string& codec = "h264") {
     std::vector<TicketRef> tickets;
+    tickets.reserve(units.size());
     for (const Unit& unit : units)
       tickets.push_back(ticket_of(unit, codec, width, height, int64_t(tickets.size())));
     return tickets;

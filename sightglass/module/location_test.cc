@@ -28,7 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using net::AddressKind;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 stream::Fixed32 sum_of(std::string_view text) {
@@ -69,8 +68,8 @@ class W10 : public RunningModule {
     return std::format("http://{}:{}{}", host, server->port(), path);
   }
 
-  static std::shared_ptr<const LocationRules> rules(std::vector<std::string> schemes,
-                                                    std::vector<std::string> roots) {
+  static std::shared_ptr<const LocationRules> rules(const std::vector<std::string>& schemes,
+                                                    const std::vector<std::string>& roots) {
     auto made = LocationRules::make(schemes, roots, root);
     if (!made) throw std::runtime_error(made.error().message);
     return std::make_shared<const LocationRules>(*std::move(made));
@@ -90,7 +89,7 @@ class W10 : public RunningModule {
       spec.security.location_schemes = {"file", "http"};
       spec.security.location_roots = {root / "pictures", web("/")};
     }
-    RunningModule::start(std::move(spec));
+    RunningModule::start(spec);
   }
   static stream::Delivery elsewhere(Writer& writer, const std::string& uri, bool keyframe = true) {
     auto delivery = writer.frame(keyframe);
@@ -167,7 +166,7 @@ TEST_F(W10, AllowsWhatIsBelowARootOfAnAllowedScheme) {
 }
 
 TEST_F(W10, RefusesRulesThatMakeNoSense) {
-  const auto why = [](std::vector<std::string> schemes, std::vector<std::string> roots) {
+  const auto why = [](const std::vector<std::string>& schemes, const std::vector<std::string>& roots) {
     auto made = LocationRules::make(schemes, roots, "/");
     return made ? "" : made.error().message;
   };

@@ -59,7 +59,7 @@ std::shared_ptr<Schema> input_schema() {
           // Also as the importer spells them.
           type->choices = param->choice_names;
           for (const auto& name : param->choice_names)
-            if (name.find('-') != name.npos) {
+            if (name.contains('-')) {
               std::string other = name;
               std::ranges::replace(other, '-', '_');
               type->choices.push_back(other);
@@ -98,7 +98,7 @@ std::vector<Key> decoder_keys(const ElementDesc& element) {
     if (key.type->kind == Kind::text || key.type->kind == Kind::choice) {
       auto choices = key.type->choices;
       for (const auto& name : key.type->choices)
-        if (name.find('-') != name.npos) {
+        if (name.contains('-')) {
           std::string other = name;
           std::ranges::replace(other, '-', '_');
           choices.push_back(other);
@@ -218,15 +218,16 @@ void check_model_document(const Value& document, const std::string& folder, cons
     int line = 0;
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), line);
     if (error == std::errc()) place = lines.at(line);
-    if (const size_t colon = rest.find(": "); colon != rest.npos) message = rest.substr(colon + 2);
+    if (const size_t colon = rest.find(": "); colon != std::string_view::npos)
+      message = rest.substr(colon + 2);
   }
   std::string suggestion, key = path.to_string();
   constexpr std::string_view hint = "; did you mean '";
-  if (const size_t at = message.find(hint); at != message.npos && message.ends_with("'?")) {
+  if (const size_t at = message.find(hint); at != std::string::npos && message.ends_with("'?")) {
     suggestion = message.substr(at + hint.size(), message.size() - at - hint.size() - 2);
     message.resize(at);
   }
-  if (const size_t colon = message.find(": "); colon != message.npos && message.find(' ') == colon + 1) {
+  if (const size_t colon = message.find(": "); colon != std::string::npos && message.find(' ') == colon + 1) {
     key += "." + message.substr(0, colon);
     message.erase(0, colon + 2);
   }

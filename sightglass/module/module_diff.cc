@@ -68,7 +68,7 @@ class Comparison {
         below = (*key)->type.get();
         if ((*key)->mutability != Mutability::inherited) how = (*key)->mutability;
       }
-      compare(old, now, below, path.empty() ? name : path + "." + name, how);
+      compare(old, now, below, path.empty() ? name : std::format("{}.{}", path, name), how);
     }
   }
 
@@ -78,7 +78,7 @@ class Comparison {
     for (const Value& item : *before.items()) {
       const auto& name = *item.find("name")->text();
       const Value* now = named(after, name);
-      compare(&item, now, schema.items.get(), path + "." + name, effect);
+      compare(&item, now, schema.items.get(), std::format("{}.{}", path, name), effect);
       if (now) common_before.push_back(name);
     }
     for (const Value& item : *after.items()) {
@@ -86,7 +86,7 @@ class Comparison {
       if (named(before, name))
         common_after.push_back(name);
       else
-        compare(nullptr, &item, schema.items.get(), path + "." + name, effect);
+        compare(nullptr, &item, schema.items.get(), std::format("{}.{}", path, name), effect);
     }
     if (common_before != common_after) changes_.push_back({path, order(before), order(after), effect});
   }

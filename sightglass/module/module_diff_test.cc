@@ -8,7 +8,6 @@
 namespace sightglass::module {
 namespace {
 
-using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 

@@ -136,6 +136,7 @@ TEST_F(RunningModule, F04GivesPlacesBack) {
   // Many at once: some are refused, and each refusal is counted.
   const auto refused = module->status().refused_streams;
   std::vector<Writer> crowd;
+  crowd.reserve(20);
   for (int i = 0; i < 20; ++i) crowd.emplace_back(std::format("crowd-{}", i));
   for (auto& cam : crowd) push(cam.frame(true));
   ASSERT_TRUE(eventually([&] {
@@ -161,6 +162,7 @@ TEST_F(RunningModule, KeepsItsBooksUnderRandomFaults) {
   spec.pipeline.sinks[1].queue.records = 4;
   start(spec);
   std::vector<std::jthread> writers;
+  writers.reserve(6);
   for (unsigned number = 0; number < 6; ++number)
     writers.emplace_back([&, number] {
       std::minstd_rand random(number + 1);

@@ -73,7 +73,7 @@ Status ModuleRunner::open_parameters() {
        .file = spec_.parameter_file.empty()
                    ? std::string()
                    : (std::filesystem::path(spec_.folder) / spec_.parameter_file).string(),
-       .apply = [this](std::shared_ptr<const ParameterSet> set) { return apply(std::move(set)); },
+       .apply = [this](const std::shared_ptr<const ParameterSet>& set) { return apply(set); },
        .check = [this](const ParameterSet& set) { return check_set(set); },
        .needs_restart = [this](std::string_view name) { return needs_restart(name); },
        .audit =
@@ -149,7 +149,7 @@ void ModuleRunner::recycle_for(const ParameterSet& before, const ParameterSet& n
 }
 
 // Into every stream at its next frame boundary; all of them go back when one refuses.
-Status ModuleRunner::apply(std::shared_ptr<const ParameterSet> set) {
+Status ModuleRunner::apply(const std::shared_ptr<const ParameterSet>& set) {
   if (!is_built_) return fail(ErrorCode::unavailable, "the module is loading");
   const std::scoped_lock lock(rollout_mutex_);
   std::shared_ptr<const ParameterSet> before;

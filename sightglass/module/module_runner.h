@@ -91,7 +91,7 @@ class ModuleRunner final : public Module {
   void handle_event(const StreamEvent& event);
   void set_state(State state);
 
-  Status apply(std::shared_ptr<const ParameterSet> set);
+  Status apply(const std::shared_ptr<const ParameterSet>& set);
   Status roll_out(std::shared_ptr<const ParameterSet> set);
   Result<stream::StreamTable::Options> stream_options(const ParameterSet* set) const;
   ReferenceScope scope(const ParameterSet* set) const;

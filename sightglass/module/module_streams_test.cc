@@ -74,7 +74,7 @@ class SteadyStreams {
       arrivals_[size_t(id - ids_.begin())].push_back(steady_now_ns());
     });
     for (const auto& id : ids_)
-      threads_.emplace_back([this, id](std::stop_token stop) {
+      threads_.emplace_back([this, id](const std::stop_token& stop) {
         RawWriter cam(id);
         auto next = std::chrono::steady_clock::now();
         while (!stop.stop_requested()) {
@@ -120,7 +120,7 @@ class SteadyStreams {
 class Noise {
  public:
   Noise()
-      : thread_([this](std::stop_token stop) {
+      : thread_([this](const std::stop_token& stop) {
           auto last = steady_now_ns();
           while (!stop.stop_requested()) {
             std::this_thread::sleep_for(10ms);
@@ -303,6 +303,7 @@ TEST_F(ModuleStreams, F04GivePlacesBack) {
   const auto refused = module->status().refused_streams;
   std::vector<RawWriter> crowd;
   const int many = sources;
+  crowd.reserve(many);
   for (int i = 0; i < many; ++i) crowd.emplace_back(std::format("crowd-{}", i));
   // More than are remembered beside those that hold a place are refused at the door.
   for (auto& cam : crowd) (void)module->push(cam.picture(), 30'000);
@@ -357,6 +358,7 @@ TEST_F(ModuleStreams, F05BrokenStreamsAreQuarantinedAlone) {
     corpus.push_back({name("mjpeg-empty"), "mjpeg", "", ""});
   }
   std::vector<std::jthread> threads;
+  threads.reserve(corpus.size());
   for (const auto& broken : corpus)
     threads.emplace_back([&] {
       Writer cam(broken.id, broken.codec, width, height);

@@ -116,10 +116,9 @@ ObjectFunctions::ObjectFunctions(const ElementPlan& plan, const TicketTable& tic
       error_tag_("error." + plan.name()),
       overrun_tag_("overrun." + plan.name()) {}
 
-Result<std::unique_ptr<ObjectFunctions>> ObjectFunctions::open(const ElementPlan& plan,
-                                                               const StreamInfo& stream,
-                                                               std::shared_ptr<const ParameterSet> parameters,
-                                                               const TicketTable& tickets) {
+Result<std::unique_ptr<ObjectFunctions>> ObjectFunctions::open(
+    const ElementPlan& plan, const StreamInfo& stream, const std::shared_ptr<const ParameterSet>& parameters,
+    const TicketTable& tickets) {
   auto made = std::unique_ptr<ObjectFunctions>(new ObjectFunctions(plan, tickets));
   std::vector<std::string> keys;
   for (const FunctionStep& step : plan.preprocess) {

@@ -27,7 +27,7 @@ std::string functions_json(const std::vector<FunctionStep>& steps, const std::ve
 class ObjectFunctions {
  public:
   static Result<std::unique_ptr<ObjectFunctions>> open(const ElementPlan& plan, const StreamInfo& stream,
-                                                       std::shared_ptr<const ParameterSet> parameters,
+                                                       const std::shared_ptr<const ParameterSet>& parameters,
                                                        const TicketTable& tickets);
   ~ObjectFunctions();
 

@@ -74,7 +74,7 @@ Key&& Key::changes(Mutability how) && {
   mutability = how;
   return std::move(*this);
 }
-Key&& Key::of(SchemaRef schema) && {
+Key&& Key::of(const SchemaRef& schema) && {
   type = std::make_shared<Schema>(*schema);
   return std::move(*this);
 }
@@ -446,8 +446,10 @@ std::vector<const Key*> keys_of(const Schema& map, const Value& value, std::opti
     const auto found = std::ranges::find(map.variants, *tag->text(), &Variant::name);
     if (found != map.variants.end())
       variant = &*found;
-    else if (map.other_variant && (storage = map.other_variant(*tag->text())))
-      variant = &*storage;
+    else if (map.other_variant) {
+      storage = map.other_variant(*tag->text());
+      if (storage) variant = &*storage;
+    }
   }
   for (const Key& key : map.keys)
     if (!variant || !std::ranges::contains(variant->keys, key.name, &Key::name)) keys.push_back(&key);

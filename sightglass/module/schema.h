@@ -74,7 +74,7 @@ struct Key {
   Key&& required() &&;
   Key&& referring() &&;  // may be a reference to a parameter
   Key&& changes(Mutability how) &&;
-  Key&& of(SchemaRef schema) &&;  // of a Value: what it may be
+  Key&& of(const SchemaRef& schema) &&;  // of a Value: what it may be
   Key&& defaults_to(Value value) &&;
 };
 
@@ -241,7 +241,8 @@ Key key(std::string_view name, T P::* member, std::string_view doc) {
 
 // A member that is a struct of its own, with the schema of that.
 template <class P, class S>
-Key section(std::string_view name, S P::* member, std::shared_ptr<Schema> schema, std::string_view doc) {
+Key section(std::string_view name, S P::* member, const std::shared_ptr<Schema>& schema,
+            std::string_view doc) {
   Key made{.name = std::string(name), .doc = std::string(doc), .type = schema};
   const SchemaRef type = schema;
   made.store = [member, type](void* target, const Value& value) {
@@ -255,7 +256,7 @@ Key section(std::string_view name, S P::* member, std::shared_ptr<Schema> schema
 
 // The same where it may be absent.
 template <class P, class S>
-Key section(std::string_view name, std::optional<S> P::* member, std::shared_ptr<Schema> schema,
+Key section(std::string_view name, std::optional<S> P::* member, const std::shared_ptr<Schema>& schema,
             std::string_view doc) {
   Key made{.name = std::string(name), .doc = std::string(doc), .type = schema};
   const SchemaRef type = schema;
@@ -271,7 +272,7 @@ Key section(std::string_view name, std::optional<S> P::* member, std::shared_ptr
 
 // A list of structs.
 template <class P, class S>
-Key list(std::string_view name, std::vector<S> P::* member, std::shared_ptr<Schema> item,
+Key list(std::string_view name, std::vector<S> P::* member, const std::shared_ptr<Schema>& item,
          std::string_view doc) {
   Key made{.name = std::string(name), .doc = std::string(doc), .type = Schema::list_of(item)};
   const SchemaRef type = item;
@@ -293,7 +294,7 @@ Key list(std::string_view name, std::vector<S> P::* member, std::shared_ptr<Sche
 // A list of structs by name, in the order of the file.
 template <class P, class S>
 Key table(std::string_view name, std::vector<std::pair<std::string, S>> P::* member,
-          std::shared_ptr<Schema> item, std::string_view doc) {
+          const std::shared_ptr<Schema>& item, std::string_view doc) {
   Key made{.name = std::string(name), .doc = std::string(doc), .type = Schema::table_of(item)};
   const SchemaRef type = item;
   made.store = [member, type](void* target, const Value& value) {

@@ -154,7 +154,7 @@ Status SinkProcess::start() {
   return {};
 }
 
-Result<std::vector<std::string>> SinkProcess::run(std::stop_token stop, Time drain,
+Result<std::vector<std::string>> SinkProcess::run(const std::stop_token& stop, Time drain,
                                                   const std::function<void(const std::string&)>& tell) {
   for (const std::string& notice : state_->notices) tell(notice);
   for (auto& source : state_->sources) source->run();

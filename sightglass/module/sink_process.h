@@ -31,7 +31,7 @@ class SinkProcess {
   // `drain` at most. `tell` gets a line when a sink begins to fail or works again, and
   // first of all for what an outbox could not take up. Lines that say what was
   // left: "sink events: 12 records". Called once.
-  Result<std::vector<std::string>> run(std::stop_token stop, Time drain,
+  Result<std::vector<std::string>> run(const std::stop_token& stop, Time drain,
                                        const std::function<void(const std::string&)>& tell);
 
   std::vector<SinkStatus> status() const;      // any thread

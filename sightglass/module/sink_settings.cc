@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <format>
 
 #include "sightglass/module/schema.h"
 #include "sightglass/module/units.h"
@@ -107,7 +108,8 @@ Result<std::shared_ptr<ParamSet>> adapter_params(const ParamTable& table, const 
     // `curve: {secret_key_file: …}` is the parameter curve-secret-key-file.
     if (value.entries() && !table.find(key)) {
       Value flat = Value::map();
-      for (const auto& [inner, content] : *value.entries()) flat.set(key + "_" + inner, content);
+      for (const auto& [inner, content] : *value.entries())
+        flat.set(std::format("{}_{}", key, inner), content);
       for (const auto& [inner, content] : *flat.entries())
         if (auto stored = store_param(*set, inner, content, where); !stored) return forward_error(stored);
       continue;

@@ -84,9 +84,8 @@ Status SourceProcess::start(const std::stop_token& stop) {
 bool SourceProcess::wait(std::chrono::milliseconds timeout, const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   return ended_.wait_for(lock, stop, timeout, [&] {
-    return std::ranges::all_of(sources_, [](const auto& source) {
-      return source->runner->has_ended() || source->outlet->error();
-    });
+    return std::ranges::all_of(
+        sources_, [](const auto& source) { return source->runner->has_ended() || source->outlet->error(); });
   });
 }
 

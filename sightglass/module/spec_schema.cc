@@ -23,7 +23,7 @@ std::shared_ptr<Schema> named(std::shared_ptr<Schema> schema, std::string name) 
 }
 
 // Keys of a struct that stand in a map of their own in the file: `log` of telemetry.
-Key part(std::string name, std::shared_ptr<Schema> schema, std::string doc) {
+Key part(std::string name, const std::shared_ptr<Schema>& schema, std::string doc) {
   Key key = any_key(std::move(name), std::move(doc), schema);
   key.store = [schema](void* target, const Value& value) { read(value, *schema, target); };
   key.load = [schema](const void* source) { return write(*schema, source); };

@@ -158,7 +158,7 @@ class Validation {
     // "map: inputs have to rise"
     const std::string& message = parsed.error().message;
     const size_t colon = message.find(": ");
-    const Value* part = colon == message.npos ? nullptr : value.find(message.substr(0, colon));
+    const Value* part = colon == std::string::npos ? nullptr : value.find(message.substr(0, colon));
     found_.error(part ? part->origin : value.origin, path.to_string(), message);
   }
 
@@ -299,6 +299,7 @@ class Validation {
   void unknown(const std::string& name, const Value& content, const Schema& schema,
                const std::vector<const Key*>& keys, const Path& path) {
     std::vector<std::string> names;
+    names.reserve(keys.size());
     for (const Key* key : keys) names.push_back(key->name);
     for (const Variant& variant : schema.variants)
       if (keys.size() == schema.keys.size())

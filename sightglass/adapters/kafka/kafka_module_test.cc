@@ -146,6 +146,7 @@ TEST(F21, ForcedRebalancesLoseNoResultAndRepeatOnlyWithKnownUuids) {
   world.holds_back = other_world.holds_back = false;
   TopicWriter writer(topic);
   std::vector<FrameMaker> makers;
+  makers.reserve(12);
   for (int i = 0; i < 12; ++i) makers.emplace_back(std::format("cam-{}", i));
   std::set<stream::Uuid> written;
   const auto write = [&](int frames) {
