@@ -192,7 +192,7 @@ gboolean branch_event(GstPad* pad, GstObject* parent, GstEvent* given) {
       join.end_flush(*input.branch);
       break;
     case GST_EVENT_STREAM_START:
-      join.restart_branch(*input.branch);
+      join.start_branch(*input.branch, gst_event_get_seqnum(given));
       break;
     case GST_EVENT_CAPS:
       return set_branch_caps(GST_ELEMENT(parent), input, given);
@@ -221,11 +221,6 @@ gboolean branch_query(GstPad* pad, GstObject* parent, GstQuery* query) {
 }
 
 // ---- the source pad
-
-gboolean src_event(GstPad* pad, GstObject* parent, GstEvent* event) {
-  if (GST_EVENT_TYPE(event) == GST_EVENT_RECONFIGURE) aggregate_of(parent).join.reconfigure();
-  return gst_pad_event_default(pad, parent, event);
-}
 
 gboolean src_query(GstPad* pad, GstObject* parent, GstQuery* query) {
   if (!gst_pad_query_default(pad, parent, query)) return FALSE;
@@ -481,7 +476,6 @@ void instance_init(GTypeInstance* instance, gpointer klass) {
   auto* self = reinterpret_cast<GstElement*>(instance);
   auto* aggregate = new Aggregate(self);
   reinterpret_cast<Instance*>(instance)->aggregate = aggregate;
-  gst_pad_set_event_function(aggregate->src, src_event);
   gst_pad_set_query_function(aggregate->src, src_query);
   gst_element_add_pad(self, aggregate->src);
   if (static_cast<Class*>(klass)->numbered_main) return;

@@ -1,6 +1,7 @@
 #include "sightglass/gst/meta_aggregate_join.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <iterator>
 #include <utility>
 
@@ -14,8 +15,25 @@
 namespace sightglass::gst {
 namespace {
 
-// Frames that a branch may be ahead where any number of frames may wait.
-constexpr size_t usual_ahead = 64;
+// Frames that may wait, or that a branch may be ahead, where times are the bound and there are none.
+constexpr size_t usual_frames = 64;
+// Streams of the main input that are told apart.
+constexpr size_t most_streams = 64;
+
+bool is_refusal(GstFlowReturn flow) { return flow != GST_FLOW_OK && flow != GST_FLOW_NOT_LINKED; }
+
+bool is_event(const EventPtr& event, std::initializer_list<GstEventType> types) {
+  return event && std::ranges::contains(types, GST_EVENT_TYPE(event.get()));
+}
+
+// Behind which downstream may take what it has refused.
+bool renews(const EventPtr& event) {
+  return is_event(event, {GST_EVENT_STREAM_START, GST_EVENT_CAPS, GST_EVENT_SEGMENT});
+}
+
+bool outlives_flushes(const EventPtr& event) {
+  return event && GST_EVENT_IS_STICKY(event.get()) && !is_event(event, {GST_EVENT_SEGMENT, GST_EVENT_EOS});
+}
 
 // Raw tensors that a decoder has tagged (tensor_postproc_add_params) are kept or left behind like all others.
 void drop_tensors(AttributesRef& list) {
@@ -64,10 +82,12 @@ void FrameJoin::finish() {
   if (watcher_.joinable()) watcher_.join();
   std::vector<Item> dropped;
   std::lock_guard lock(mutex_);
-  drop_items(dropped);
+  drop_items(dropped, true);
+  streams_.clear();
   for (const auto& branch : branches_) {
     branch->forget();
-    branch->ended = branch->flushing = false;
+    branch->ended = branch->has_restarted = branch->flushing = false;
+    branch->stream = GST_SEQNUM_INVALID;
   }
   item_ = {};
   frame_.clear();
@@ -81,9 +101,17 @@ void FrameJoin::wake_all() {
   answered_.notify_all();
 }
 
-void FrameJoin::drop_items(std::vector<Item>& dropped) {
-  for (; !items_.empty(); items_.pop()) dropped.push_back(std::move(items_.front()));
-  frames_ = 0;
+void FrameJoin::drop_items(std::vector<Item>& dropped, bool all) {
+  const size_t count = items_.size();
+  frames_ = renewals_ = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Item item = std::move(items_.front());
+    items_.pop();
+    if (all || !outlives_flushes(item.event))
+      dropped.push_back(std::move(item));
+    else
+      append(std::move(item));
+  }
   if (query_ == Query::queued) query_ = Query::none;
   for (const auto& branch : branches_) branch->examined = 0, branch->has_closed = false;
 }
@@ -100,7 +128,9 @@ bool FrameJoin::is_full(std::optional<Time> time) {
   const Item* first = first_frame();
   if (!first) return false;
   if (options_.max_frames > 0 && frames_ >= options_.max_frames) return true;
-  return options_.max_time > 0 && time && first->time && *time - *first->time >= options_.max_time;
+  if (options_.max_time <= 0) return false;
+  const bool goes_on = time && first->time && *time >= *first->time;
+  return goes_on ? *time - *first->time >= options_.max_time : frames_ >= usual_frames;
 }
 
 void FrameJoin::append(Item item) {
@@ -109,18 +139,27 @@ void FrameJoin::append(Item item) {
     ahead_.notify_all();
     if (awaits_frame_) changed_.notify_one();
   }
+  if (renews(item.event)) ++renewals_;
   items_.push() = std::move(item);
+}
+
+// What inputs are told that bring something now.
+GstFlowReturn FrameJoin::answer() const {
+  const bool may_pass = flow_ == GST_FLOW_EOS || flow_ == GST_FLOW_NOT_NEGOTIATED;
+  return may_pass && renewals_ > 0 ? GST_FLOW_OK : flow_;
 }
 
 GstFlowReturn FrameJoin::put(Item item) {
   Lock lock(mutex_);
-  room_.wait(lock,
-             [&] { return !is_full(item.time) || !started_ || main_flushing_ || flow_ != GST_FLOW_OK; });
-  if (!started_ || main_flushing_) return GST_FLOW_FLUSHING;
-  if (flow_ != GST_FLOW_OK) return flow_;
+  const uint64_t main = main_number_;
+  const auto is_gone = [&] { return !started_ || !has_main_ || main != main_number_ || main_flushing_; };
+  room_.wait(lock, [&] { return !is_full(item.time) || is_gone() || is_refusal(answer()); });
+  if (is_gone()) return GST_FLOW_FLUSHING;
+  if (is_refusal(answer())) return answer();
+  if (!streams_.empty()) item.stream = streams_.back();
   append(std::move(item));
   send_complete(lock);
-  return flow_;
+  return answer();
 }
 
 GstFlowReturn FrameJoin::put_frame(BufferPtr buffer, std::optional<Time> time) {
@@ -141,15 +180,20 @@ GstFlowReturn FrameJoin::put_gap(EventPtr gap, std::optional<Time> time) {
 
 bool FrameJoin::put_event(EventPtr event) {
   Lock lock(mutex_);
-  if (!started_ || main_flushing_) return false;
+  if (!started_ || !has_main_ || main_flushing_) return false;
   switch (GST_EVENT_TYPE(event.get())) {
     case GST_EVENT_EOS:
       main_ended_ = true;
       ahead_.notify_all();
       break;
-    case GST_EVENT_STREAM_START:
+    case GST_EVENT_STREAM_START: {
       main_ended_ = false;
+      const guint32 stream = gst_event_get_seqnum(event.get());
+      if (!streams_.empty() && streams_.back() == stream) break;
+      if (streams_.size() == most_streams) streams_.erase(streams_.begin());
+      streams_.push_back(stream);
       break;
+    }
     default:
       break;
   }
@@ -162,7 +206,7 @@ bool FrameJoin::put_event(EventPtr event) {
 
 bool FrameJoin::put_query(GstQuery* query) {
   Lock lock(mutex_);
-  if (!started_ || main_flushing_) return false;
+  if (!started_ || !has_main_ || main_flushing_) return false;
   Item item;
   item.query = query;
   append(std::move(item));
@@ -181,7 +225,7 @@ void FrameJoin::flush_main() {
   std::lock_guard lock(mutex_);
   main_flushing_ = true;
   ++flushes_;
-  drop_items(dropped);
+  drop_items(dropped, false);
   wake_all();
 }
 
@@ -200,7 +244,8 @@ bool FrameJoin::end_main_flush(EventPtr flush_stop) {
 
 void FrameJoin::remove_main() {
   std::lock_guard lock(mutex_);
-  main_flushing_ = true;
+  has_main_ = false;
+  ++main_number_;
   wake_all();
   if (!started_ || main_ended_) return;
   main_ended_ = true;
@@ -212,12 +257,8 @@ void FrameJoin::remove_main() {
 
 void FrameJoin::add_main() {
   std::lock_guard lock(mutex_);
+  has_main_ = true;
   main_flushing_ = false;
-}
-
-void FrameJoin::reconfigure() {
-  std::lock_guard lock(mutex_);
-  if (flow_ == GST_FLOW_NOT_LINKED) flow_ = GST_FLOW_OK;
 }
 
 // ---- branches
@@ -249,12 +290,21 @@ void FrameJoin::send_later() {
 
 GstFlowReturn FrameJoin::state_of(const Branch& branch) const {
   if (!started_ || branch.flushing || branch.removed) return GST_FLOW_FLUSHING;
-  if (flow_ != GST_FLOW_OK) return flow_;
-  return main_ended_ && frames_ == 0 ? GST_FLOW_EOS : GST_FLOW_OK;
+  if (is_refusal(answer())) return answer();
+  const bool is_first = branch.has_restarted && !knows(branch.stream);  // in the next stream
+  return main_ended_ && frames_ == 0 && !is_first ? GST_FLOW_EOS : GST_FLOW_OK;
 }
 
 bool FrameJoin::is_ahead(const Branch& branch) const {
-  return branch.frames >= frames_ + (options_.max_frames > 0 ? options_.max_frames : usual_ahead);
+  return branch.frames >= frames_ + (options_.max_frames > 0 ? options_.max_frames : usual_frames);
+}
+
+bool FrameJoin::knows(guint32 stream) const { return std::ranges::contains(streams_, stream); }
+
+// Which one is later; 0: the same, or one of them is not known.
+int FrameJoin::stream_order(guint32 a, guint32 b) const {
+  if (a == b || !knows(a) || !knows(b)) return 0;
+  return std::ranges::find(streams_, a) < std::ranges::find(streams_, b) ? -1 : 1;
 }
 
 GstFlowReturn FrameJoin::put_result(Branch& branch, Result result) {
@@ -264,24 +314,32 @@ GstFlowReturn FrameJoin::put_result(Branch& branch, Result result) {
   if (const auto state = state_of(branch); state != GST_FLOW_OK) return state;
   branch.last_closed = result.closes;
   if (result.time) branch.latest = std::max(*result.time, branch.latest.value_or(*result.time));
-  const Item* head = first_frame();
-  const bool is_of_past = head && head->time && result.time && *result.time < *head->time;
-  if (is_of_past) return GST_FLOW_OK;
+  if (const Item* head = first_frame()) {
+    const int order = stream_order(branch.stream, head->stream);
+    const bool is_of_past = order == 0 && head->time && result.time && *result.time < *head->time;
+    if (order < 0 || is_of_past) return GST_FLOW_OK;
+  }
   if (result.begins) ++branch.frames;
+  result.stream = branch.stream;
   branch.results.push() = std::move(result);
-  send_complete(lock);
-  return flow_;
+  send_complete(lock, &branch);
+  return is_refusal(answer()) ? answer() : GST_FLOW_OK;
 }
 
 void FrameJoin::end_branch(Branch& branch) {
-  Lock lock(mutex_);
+  std::lock_guard lock(mutex_);
   branch.ended = true;
-  send_complete(lock);
+  // Not in this thread: nothing that it brings would ever end its sending.
+  if (can_send()) send_later();
 }
 
-void FrameJoin::restart_branch(Branch& branch) {
+void FrameJoin::start_branch(Branch& branch, guint32 stream) {
   std::lock_guard lock(mutex_);
-  branch.ended = false;
+  branch.has_restarted |= std::exchange(branch.ended, false);
+  if (std::exchange(branch.stream, stream) == stream) return;
+  branch.last_closed = true;
+  branch.latest.reset();
+  if (can_send()) send_later();
 }
 
 void FrameJoin::flush_branch(Branch& branch) {
@@ -298,17 +356,18 @@ void FrameJoin::end_flush(Branch& branch) {
 
 // ---- whoever sends
 
-// Looks at what has come from the branch since, for a frame of that time.
-void FrameJoin::examine(Branch& branch, std::optional<Time> head) {
+// Looks at what has come from the branch since, for that frame.
+void FrameJoin::examine(Branch& branch, const Item& head) {
   while (!branch.has_closed && branch.examined < branch.results.size()) {
     Result& result = branch.results[branch.examined];
-    const bool by_arrival = !result.time || !head;
-    if (!by_arrival && *result.time > *head) {
+    const int order = stream_order(result.stream, head.stream);
+    const bool by_arrival = order == 0 && (!result.time || !head.time);
+    if (order > 0 || (order == 0 && !by_arrival && *result.time > *head.time)) {
       branch.has_closed = true;
       return;
     }
     ++branch.examined;
-    result.belongs = by_arrival || *result.time == *head;
+    result.belongs = by_arrival || (order == 0 && *result.time == *head.time);
     branch.has_closed = result.belongs && result.closes;
     if (!result.belongs && std::exchange(result.begins, false)) {
       --branch.frames;
@@ -317,14 +376,18 @@ void FrameJoin::examine(Branch& branch, std::optional<Time> head) {
   }
 }
 
+bool FrameJoin::has_closed(Branch& branch, const Item& head) {
+  examine(branch, head);
+  if (branch.has_closed) return true;
+  const int order = stream_order(branch.stream, head.stream);
+  return order > 0 || (order == 0 && branch.ended);
+}
+
 bool FrameJoin::may_go(const Item& head) {
   if (!head.is_frame) return true;
   bool is_complete = true;
-  for (const auto& branch : branches_) {
-    examine(*branch, head.time);
-    is_complete &= branch->has_closed || branch->ended;
-  }
-  return is_complete || head.is_late || flow_ != GST_FLOW_OK;
+  for (const auto& branch : branches_) is_complete &= has_closed(*branch, head);
+  return is_complete || head.is_late || is_refusal(flow_);
 }
 
 // Takes what the branches have for the frame that goes, and what is older.
@@ -340,30 +403,40 @@ void FrameJoin::collect() {
     branch->has_closed = false;
   }
   --frames_;
-  room_.notify_one();
+  room_.notify_all();
   ahead_.notify_all();
   if (awaits_frame_) changed_.notify_one();
 }
 
+bool FrameJoin::can_send() {
+  return !is_sending_ && started_ && !main_flushing_ && !items_.empty() && may_go(items_.front());
+}
+
 bool FrameJoin::take() {
-  if (!started_ || items_.empty() || !may_go(items_.front())) return false;
+  if (!started_ || main_flushing_ || items_.empty() || !may_go(items_.front())) return false;
   item_ = std::move(items_.front());
   items_.pop();
   if (item_.is_frame) collect();
   if (item_.query) query_ = Query::running;
-  const bool starts = item_.event && GST_EVENT_TYPE(item_.event.get()) == GST_EVENT_STREAM_START;
-  if (starts && flow_ == GST_FLOW_EOS) flow_ = GST_FLOW_OK;
-  drops_ = flow_ != GST_FLOW_OK;
+  if (renews(item_.event)) {
+    flow_ = answer();
+    --renewals_;
+  }
+  drops_ = is_refusal(flow_);
   return true;
 }
 
-void FrameJoin::send_complete(Lock& lock) {
-  if (is_sending_ || !started_ || items_.empty() || !may_go(items_.front())) return;
+// `caller` is the branch whose thread this is; none: that of the main pad, or one that is free for it.
+void FrameJoin::send_complete(Lock& lock, const Branch* caller) {
+  if (!can_send()) return;
+  const uint64_t main = main_number_;
+  // A pad that has gone takes its thread along: whoever stops that thread would wait for all that follows.
+  const auto is_free = [&] { return caller ? !caller->removed : main == main_number_; };
   is_sending_ = true;
   lock.unlock();
   GST_PAD_STREAM_LOCK(src_);  // what waits for its end: a flush, and the pad when it is deactivated
   lock.lock();
-  while (take()) {
+  while (is_free() && take()) {
     const uint64_t flushes = flushes_;
     lock.unlock();
     const GstFlowReturn flow = send(item_);
@@ -372,12 +445,12 @@ void FrameJoin::send_complete(Lock& lock) {
       query_ = Query::done;
       answered_.notify_one();
     }
-    if (flow != GST_FLOW_OK && flushes == flushes_) {
-      flow_ = flow;
-      wake_all();
-    }
+    if (!item_.is_frame || drops_ || flushes != flushes_) continue;
+    flow_ = flow;
+    if (is_refusal(flow)) wake_all();
   }
   is_sending_ = false;
+  if (can_send()) send_later();
   lock.unlock();
   GST_PAD_STREAM_UNLOCK(src_);
   lock.lock();

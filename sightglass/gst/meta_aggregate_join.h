@@ -11,8 +11,14 @@
 //
 // Only with max_wait, for live pipelines, a thread waits for the clock (meta_aggregate_deadline.cc).
 //
+// Frames and results belong to streams, from one STREAM_START to the next: a branch that has ended completes
+// frames of its own stream and of earlier ones, and times are compared within a stream only. Streams are told
+// apart by the event that has started both; of a branch that comes from elsewhere all results count as of the
+// stream that is there.
+//
 // Thread-safe; each input is one thread at a time. What fails downstream is the answer to every input until
-// the stream is flushed or starts anew.
+// the stream is flushed, starts anew or changes its format. That nothing is linked there is the answer to the
+// main input alone, and each frame tries again.
 #pragma once
 
 #include <gst/gst.h>
@@ -60,6 +66,7 @@ class FrameJoin {
         time;            // running time; none: it belongs to the next frame that the branch has not closed
     bool closes = true;  // the last one of its frame
     bool begins = false, belongs = false;  // set here
+    guint32 stream = GST_SEQNUM_INVALID;   // set here
   };
   class Branch;
 
@@ -90,12 +97,9 @@ class FrameJoin {
   void remove_branch(const std::shared_ptr<Branch>& branch);
   GstFlowReturn put_result(Branch& branch, Result result);
   void end_branch(Branch& branch);
-  void restart_branch(Branch& branch);  // more follows behind its end
-  void flush_branch(Branch& branch);    // until end_flush()
+  void start_branch(Branch& branch, guint32 stream);  // by the number of its STREAM_START
+  void flush_branch(Branch& branch);                  // until end_flush()
   void end_flush(Branch& branch);
-
-  // Downstream has been linked anew.
-  void reconfigure();
 
  private:
   struct Item {
@@ -105,6 +109,7 @@ class FrameJoin {
     std::optional<Time> time;
     bool is_frame = false;  // or a gap: it waits for results
     bool is_late = false;   // it does not wait any more
+    guint32 stream = GST_SEQNUM_INVALID;
   };
   struct Joining {
     std::shared_ptr<ResultFormat> format;
@@ -117,15 +122,20 @@ class FrameJoin {
   void append(Item item);
   Item* first_frame();  // null: none waits
   bool is_full(std::optional<Time> time);
+  GstFlowReturn answer() const;
   GstFlowReturn state_of(const Branch& branch) const;
   bool is_ahead(const Branch& branch) const;
-  void examine(Branch& branch, std::optional<Time> head);
+  bool knows(guint32 stream) const;
+  int stream_order(guint32 a, guint32 b) const;
+  bool has_closed(Branch& branch, const Item& head);
+  void examine(Branch& branch, const Item& head);
   bool may_go(const Item& head);
+  bool can_send();
   void collect();
   bool take();
-  void send_complete(Lock& lock);
+  void send_complete(Lock& lock, const Branch* caller = nullptr);
   void send_later();
-  void drop_items(std::vector<Item>& dropped);
+  void drop_items(std::vector<Item>& dropped, bool all);
   void wake_all();
   std::optional<GstClockTime> due();
   void look_again();
@@ -147,11 +157,14 @@ class FrameJoin {
   std::mutex mutex_;
   std::condition_variable room_, ahead_, answered_;
   // Guarded, up to the next remark.
-  bool started_ = false, main_flushing_ = false, main_ended_ = false;
-  GstFlowReturn flow_ = GST_FLOW_OK;  // since when downstream takes nothing any more
+  bool started_ = false, has_main_ = false, main_flushing_ = false, main_ended_ = false;
+  uint64_t main_number_ = 0;          // of the main pad, which may go and another one come
+  GstFlowReturn flow_ = GST_FLOW_OK;  // what downstream has said last
   uint64_t flushes_ = 0;
   Ring<Item> items_;
-  size_t frames_ = 0;  // among the items, gaps included
+  size_t frames_ = 0;             // among the items, gaps included
+  size_t renewals_ = 0;           // among the items: events behind which downstream may take frames again
+  std::vector<guint32> streams_;  // of the main input, the last one at the end
   std::vector<std::shared_ptr<Branch>> branches_;
   bool is_sending_ = false;
   enum class Query : uint8_t { none, queued, running, done } query_ = Query::none;
@@ -182,7 +195,8 @@ class FrameJoin::Branch {
   size_t examined = 0;      // of them, against the frame at the head
   bool has_closed = false;  // the frame at the head
   size_t frames = 0;        // that the results are of, but for those that came too late
-  bool ended = false, flushing = false, removed = false;
+  bool ended = false, has_restarted = false, flushing = false, removed = false;
+  guint32 stream = GST_SEQNUM_INVALID;
   bool last_closed = true;     // the result that came last
   std::optional<Time> latest;  // time of a result
 

@@ -11,10 +11,12 @@
 #include <fstream>
 #include <functional>
 #include <mutex>
+#include <semaphore>
 #include <thread>
 
 #include "sightglass/gst/frame_meta.h"
 #include "sightglass/gst/meta_aggregate.h"
+#include "sightglass/gst/meta_aggregate_join.h"
 #include "sightglass/gst/results.h"
 #include "sightglass/memory/gst/handles.h"
 
@@ -71,6 +73,7 @@ struct Out {
   std::vector<std::string> log;  // "0: a b" of a frame at second 0 with these labels; the names of events
   std::vector<std::thread::id> threads;  // of frames
   std::atomic<GstFlowReturn> answer = GST_FLOW_OK;
+  std::counting_semaphore<> room{1'000'000};  // frames that it takes
 
   std::vector<std::string> taken() {
     std::lock_guard lock(mutex);
@@ -105,6 +108,7 @@ class AggregateThreads : public testing::Test {
     gst_pad_set_element_private(sink.get(), &out);
     gst_pad_set_chain_function(sink.get(), [](GstPad* pad, GstObject*, GstBuffer* buffer) {
       auto& to = *static_cast<Out*>(gst_pad_get_element_private(pad));
+      to.room.acquire();
       Frame frame;
       read_results(buffer, {10, 10}, frame);
       std::string text = std::to_string(GST_BUFFER_PTS(buffer) / second) + ":";
@@ -124,6 +128,10 @@ class AggregateThreads : public testing::Test {
     });
     gst_pad_set_query_function(sink.get(), [](GstPad* pad, GstObject* parent, GstQuery* query) -> gboolean {
       auto& to = *static_cast<Out*>(gst_pad_get_element_private(pad));
+      if (GST_QUERY_TYPE(query) == GST_QUERY_ACCEPT_CAPS) {
+        gst_query_set_accept_caps_result(query, TRUE);
+        return TRUE;
+      }
       if (GST_QUERY_TYPE(query) != GST_QUERY_ALLOCATION) return gst_pad_query_default(pad, parent, query);
       std::lock_guard lock(to.mutex);
       to.log.emplace_back("allocation");
@@ -142,8 +150,11 @@ class AggregateThreads : public testing::Test {
     out.log.clear();
   }
   void begin(size_t input) {
+    begin(input, EventPtr(gst_event_new_stream_start(GST_PAD_NAME(inputs[input].get()))));
+  }
+  void begin(size_t input, const EventPtr& stream_start) {
     auto* pad = inputs[input].get();
-    gst_pad_push_event(pad, gst_event_new_stream_start(GST_PAD_NAME(pad)));
+    gst_pad_push_event(pad, gst_event_ref(stream_start.get()));
     const CapsPtr caps(gst_caps_from_string(input == 0 ? video_caps : result_caps));
     gst_pad_push_event(pad, gst_event_new_caps(caps.get()));
     restart(input);
@@ -344,6 +355,137 @@ TEST_F(AggregateThreads, FramesGoOnWhenTheBranchThatTheyWaitForGoes) {
   EXPECT_EQ(third->result(), GST_FLOW_OK);
   wait_for(3);
   EXPECT_THAT(out.taken(), ElementsAre("0: a", "1: b", "2: c"));
+}
+
+// Its thread sends, and whoever stops that thread must not wait for all that is still to come.
+TEST_F(AggregateThreads, TheThreadOfABranchThatGoesDoesNotSendWhatFollows) {
+  start("meta_aggregate", {"sink", "tensor_0"});
+  EXPECT_EQ(frame(0), GST_FLOW_OK);
+  EXPECT_EQ(frame(second), GST_FLOW_OK);
+  while (out.room.try_acquire()) {
+  }
+  Push completing([this] { return result(1, 0, "a"); });
+  completing.wait_until_held();
+  release(1);
+  out.room.release();
+  completing.result();
+  EXPECT_THAT(out.taken(), ElementsAre("0: a"));
+  out.room.release(1000);
+  wait_for(1);
+  EXPECT_EQ(frame(2 * second), GST_FLOW_OK);
+  wait_for(2);
+  EXPECT_THAT(out.taken(), ElementsAre("1:", "2:"));
+}
+
+// As a tee does it in front of both, of which one is slow.
+TEST_F(AggregateThreads, AnEndOfABranchCompletesFramesOfItsOwnStreamOnly) {
+  start("meta_aggregate", {"sink", "tensor_0"});
+  const EventPtr first(gst_event_new_stream_start("1")), next(gst_event_new_stream_start("2"));
+  begin(0, first);
+  begin(1, first);
+  out.taken();
+  EXPECT_EQ(frame(10 * second), GST_FLOW_OK);
+  EXPECT_EQ(result(1, 10 * second, "a"), GST_FLOW_OK);
+  send(0, gst_event_new_eos());
+  EXPECT_EQ(result(1, 11 * second, "of the past"), GST_FLOW_EOS);
+  begin(0, next);
+  EXPECT_EQ(frame(0), GST_FLOW_OK);
+  EXPECT_EQ(frame(second), GST_FLOW_OK);
+  EXPECT_EQ(result(1, 12 * second, "of the past"), GST_FLOW_OK);
+  send(1, gst_event_new_eos());
+  EXPECT_THAT(out.taken(), ElementsAre("10: a", "eos", "stream-start", "caps", "segment"));
+  begin(1, next);
+  EXPECT_EQ(result(1, 0, "b"), GST_FLOW_OK);
+  EXPECT_EQ(result(1, second, "c"), GST_FLOW_OK);
+  EXPECT_THAT(out.taken(), ElementsAre("0: b", "1: c"));
+}
+
+TEST_F(AggregateThreads, ABranchMayBeInTheNextStreamBeforeTheFrames) {
+  start("meta_aggregate", {"sink", "tensor_0"});
+  const EventPtr first(gst_event_new_stream_start("1")), next(gst_event_new_stream_start("2"));
+  for (const size_t input : {0, 1}) begin(input, first);
+  EXPECT_EQ(frame(10 * second), GST_FLOW_OK);  // of which no result comes
+  send(1, gst_event_new_eos());
+  wait_for(4);
+  begin(1, next);
+  send(0, gst_event_new_eos());
+  EXPECT_EQ(result(1, 0, "b"), GST_FLOW_OK);
+  out.taken();
+  begin(0, next);
+  EXPECT_EQ(frame(0), GST_FLOW_OK);
+  EXPECT_THAT(out.taken(), ElementsAre("stream-start", "caps", "segment", "0: b"));
+}
+
+TEST_F(AggregateThreads, WithNothingLinkedBehindItEachFrameTriesAgain) {
+  start("meta_aggregate", {"sink", "tensor_0"});
+  PadPtr src(gst_element_get_static_pad(element.get(), "src"));
+  gst_pad_unlink(src.get(), sink.get());
+  EXPECT_EQ(frame(0), GST_FLOW_OK);
+  EXPECT_EQ(result(1, 0, "a"), GST_FLOW_OK);
+  EXPECT_EQ(result(1, second, "b"), GST_FLOW_OK);
+  EXPECT_EQ(frame(second), GST_FLOW_NOT_LINKED);
+  gst_pad_link_full(src.get(), sink.get(), GST_PAD_LINK_CHECK_NO_RECONFIGURE);
+  out.taken();
+  EXPECT_EQ(result(1, 2 * second, "c"), GST_FLOW_OK);
+  EXPECT_EQ(frame(2 * second), GST_FLOW_OK);
+  EXPECT_EQ(out.taken().back(), "2: c");
+}
+
+TEST_F(AggregateThreads, AnotherFormatIsTriedAfterOneThatWasRefused) {
+  start("meta_aggregate", {"sink", "tensor_0"});
+  out.answer = GST_FLOW_NOT_NEGOTIATED;
+  EXPECT_EQ(result(1, 0, "a"), GST_FLOW_OK);
+  EXPECT_EQ(frame(0), GST_FLOW_NOT_NEGOTIATED);
+  EXPECT_EQ(frame(second), GST_FLOW_NOT_NEGOTIATED);
+  EXPECT_EQ(result(1, second, "b"), GST_FLOW_NOT_NEGOTIATED);
+  out.answer = GST_FLOW_OK;
+  out.taken();
+  const CapsPtr caps(gst_caps_from_string("video/x-raw,format=GRAY8,width=5,height=20,framerate=1/1"));
+  send(0, gst_event_new_caps(caps.get()));
+  EXPECT_EQ(result(1, 2 * second, "c"), GST_FLOW_OK);
+  EXPECT_EQ(frame(2 * second), GST_FLOW_OK);
+  EXPECT_THAT(out.taken(), ElementsAre("caps", "2: c"));
+}
+
+TEST_F(AggregateThreads, AFlushTakesNoFormatAway) {
+  start("meta_aggregate", {"sink", "tensor_0"});
+  EXPECT_EQ(frame(0), GST_FLOW_OK);
+  const CapsPtr caps(gst_caps_from_string("video/x-raw,format=GRAY8,width=5,height=20,framerate=1/1"));
+  send(0, gst_event_new_caps(caps.get()));
+  EXPECT_THAT(out.taken(), ElementsAre());
+  flush(0);
+  EXPECT_EQ(result(1, second, "a"), GST_FLOW_OK);
+  EXPECT_EQ(frame(second), GST_FLOW_OK);
+  EXPECT_THAT(out.taken(), ElementsAre("flush-start", "flush-stop", "caps", "segment", "1: a"));
+}
+
+TEST_F(AggregateThreads, FramesWithoutTimesAreCountedWhereTheirTimeIsTheBound) {
+  make("meta_aggregate", {"sink", "tensor_0"});
+  g_object_set(element.get(), "max-size-buffers", 0u, "max-size-time", gint64(second), nullptr);
+  start();
+  for (int i = 0; i < 64; ++i) ASSERT_EQ(frame(GST_CLOCK_TIME_NONE), GST_FLOW_OK);
+  Push another([this] { return frame(GST_CLOCK_TIME_NONE); });
+  another.wait_until_held();
+  flush(0);
+  EXPECT_EQ(another.result(), GST_FLOW_FLUSHING);
+}
+
+TEST_F(AggregateThreads, AFrameOfAMainPadThatWentStaysOutOfTheNextOne) {
+  start("gvametaaggregate", {"sink_0", "sink_1"});
+  auto third = frame_too_many();
+  release(0);
+  PadPtr next(gst_element_request_pad_simple(element.get(), "sink_7"));
+  EXPECT_EQ(third->result(), GST_FLOW_FLUSHING);
+  PadPtr src(GST_PAD(gst_object_ref_sink(gst_pad_new("next", GST_PAD_SRC))));
+  gst_pad_set_active(src.get(), TRUE);
+  ASSERT_EQ(gst_pad_link(src.get(), next.get()), GST_PAD_LINK_OK);
+  inputs[0] = std::move(src);
+  begin(0);
+  result(1, 0, "a");
+  result(1, second, "b");
+  result(1, 5 * second, "c");
+  EXPECT_EQ(frame(5 * second), GST_FLOW_OK);
+  EXPECT_THAT(out.taken(), ElementsAre("0: a", "1: b", "eos", "stream-start", "caps", "segment", "5: c"));
 }
 
 TEST_F(AggregateThreads, ABranchThatGoesLetsItsResultGo) {

@@ -1,6 +1,7 @@
 #include "sightglass/gst/bins/process_bin.h"
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 
 #include "sightglass/core/registry.h"
@@ -162,13 +163,27 @@ class Builder {
     return settings ? add_stage(bin_, {*settings}) : Chain{};
   }
 
+  // Whether somebody has said how many frames may wait in it.
+  static bool has_limits(GstElement* join) {
+    return std::ranges::any_of(std::array{"max-size-buffers", "max-size-time"}, [&](const char* name) {
+      auto* spec = g_object_class_find_property(G_OBJECT_GET_CLASS(join), name);
+      if (!spec) return false;
+      GValue value = G_VALUE_INIT;
+      g_object_get_property(G_OBJECT(join), name, &value);
+      const bool is_default = g_param_value_defaults(spec, &value);
+      g_value_unset(&value);
+      return !is_default;
+    });
+  }
+
   // The queue in front of the aggregate only holds frames until their results are there. Ours does that
   // itself, without a thread in between.
   Result<Chain> frames_before(GstElement* join) {
     const auto* factory = gst_element_get_factory(join);
     const std::string_view name = factory ? GST_OBJECT_NAME(factory) : "";
     if (name != "meta_aggregate" && name != "gvametaaggregate") return queue_before(aggregate);
-    if (const auto settings = queue_of_stage(aggregate)) {
+    const bool is_as_written = user_[aggregate] && !state_.queue_set[aggregate] && has_limits(join);
+    if (const auto settings = is_as_written ? std::nullopt : queue_of_stage(aggregate)) {
       for (const auto& [property, text] : settings->params)
         if (g_object_class_find_property(G_OBJECT_GET_CLASS(join), property.c_str()))
           gst_util_set_object_arg(G_OBJECT(join), property.c_str(), text.c_str());
