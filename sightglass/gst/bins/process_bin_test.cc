@@ -238,6 +238,16 @@ TEST_F(ProcessBin, FramesWaitForTheirResultsInTheAggregateWhereItIsOurs) {
   EXPECT_EQ(count("queue"), 0);
   EXPECT_EQ(limits(), std::pair(0u, gint64(2 * GST_SECOND)));
   gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  // What a user has written stays, but for what he has told the bin.
+  const std::string bounded = stages + sizes + "aggregate=\"meta_aggregate name=join max-size-buffers=4\"";
+  make(bounded);
+  gst_element_set_state(pipeline.get(), GST_STATE_READY);
+  EXPECT_EQ(limits(), std::pair(4u, gint64(0)));
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+  make(bounded + " aggregate-queue-size=7");
+  gst_element_set_state(pipeline.get(), GST_STATE_READY);
+  EXPECT_EQ(limits(), std::pair(7u, gint64(0)));
+  gst_element_set_state(pipeline.get(), GST_STATE_NULL);
   make(stages + sizes + "aggregate=funnel aggregate-queue-size=7");
   gst_element_set_state(pipeline.get(), GST_STATE_READY);
   EXPECT_EQ(count("queue"), 1);
