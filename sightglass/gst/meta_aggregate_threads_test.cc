@@ -447,6 +447,19 @@ TEST_F(AggregateThreads, AnotherFormatIsTriedAfterOneThatWasRefused) {
   EXPECT_THAT(out.taken(), ElementsAre("caps", "2: c"));
 }
 
+TEST_F(AggregateThreads, AFlushForgetsTheFrameAtTheHead) {
+  start();
+  EXPECT_EQ(frame(0), GST_FLOW_OK);
+  EXPECT_EQ(result(1, 0, "old"), GST_FLOW_OK);
+  for (size_t i = 0; i < inputs.size(); ++i) send(i, gst_event_new_flush_start());
+  for (size_t i = 0; i < inputs.size(); ++i) send(i, gst_event_new_flush_stop(TRUE)), restart(i);
+  out.taken();
+  EXPECT_EQ(frame(second), GST_FLOW_OK);
+  EXPECT_EQ(result(1, second, "a"), GST_FLOW_OK);
+  EXPECT_EQ(result(2, second, "b"), GST_FLOW_OK);
+  EXPECT_THAT(out.taken(), ElementsAre("1: a b"));
+}
+
 TEST_F(AggregateThreads, AFlushTakesNoFormatAway) {
   start("meta_aggregate", {"sink", "tensor_0"});
   EXPECT_EQ(frame(0), GST_FLOW_OK);
