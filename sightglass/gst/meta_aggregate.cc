@@ -91,7 +91,7 @@ bool closes_frame(const std::optional<SourceId>& source) {
 
 GstFlowReturn chain_main(GstPad*, GstObject* parent, GstBuffer* buffer) {
   auto& self = aggregate_of(parent);
-  return self.join.put_frame(BufferPtr(buffer), running_time(self.segment, GST_BUFFER_PTS(buffer)));
+  return self.join.put_frame(BufferPtr(buffer), nullptr, running_time(self.segment, GST_BUFFER_PTS(buffer)));
 }
 
 gboolean main_event(GstPad*, GstObject* parent, GstEvent* given) {
@@ -105,8 +105,8 @@ gboolean main_event(GstPad*, GstObject* parent, GstEvent* given) {
       gst_segment_init(&self.segment, GST_FORMAT_UNDEFINED);
       return self.join.end_main_flush(std::move(event));
     case GST_EVENT_GAP:
-      return self.join.put_gap(std::move(event),
-                               running_time(self.segment, to_clock_time(to_gap(given).pts))) == GST_FLOW_OK;
+      return self.join.put_frame(nullptr, std::move(event),
+                                 running_time(self.segment, to_clock_time(to_gap(given).pts))) == GST_FLOW_OK;
     case GST_EVENT_SEGMENT:
       gst_event_copy_segment(given, &self.segment);
       break;

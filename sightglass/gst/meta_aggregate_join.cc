@@ -162,16 +162,9 @@ GstFlowReturn FrameJoin::put(Item item) {
   return answer();
 }
 
-GstFlowReturn FrameJoin::put_frame(BufferPtr buffer, std::optional<Time> time) {
+GstFlowReturn FrameJoin::put_frame(BufferPtr buffer, EventPtr gap, std::optional<Time> time) {
   Item item;
   item.buffer = std::move(buffer);
-  item.time = time;
-  item.is_frame = true;
-  return put(std::move(item));
-}
-
-GstFlowReturn FrameJoin::put_gap(EventPtr gap, std::optional<Time> time) {
-  Item item;
   item.event = std::move(gap);
   item.time = time;
   item.is_frame = true;

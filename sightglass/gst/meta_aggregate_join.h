@@ -83,8 +83,7 @@ class FrameJoin {
   void set_latency(bool is_live, Time least);
 
   // ---- the main input. Gaps and serialized events and queries keep their place among the frames.
-  GstFlowReturn put_frame(BufferPtr buffer, std::optional<Time> time);
-  GstFlowReturn put_gap(EventPtr gap, std::optional<Time> time);
+  GstFlowReturn put_frame(BufferPtr buffer, EventPtr gap, std::optional<Time> time);  // one of both
   bool put_event(EventPtr event);
   bool put_query(GstQuery* query);  // returns when it has been answered
   void flush_main();                // until end_main_flush(), which sends the event

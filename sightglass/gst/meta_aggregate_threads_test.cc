@@ -200,6 +200,18 @@ class AggregateThreads : public testing::Test {
     third->wait_until_held();
     return third;
   }
+  // About allocation, in front of the main pad.
+  std::unique_ptr<Push> query_that_waits() {
+    auto query = std::make_unique<Push>([this] {
+      const CapsPtr caps(gst_caps_from_string(video_caps));
+      auto* asked = gst_query_new_allocation(caps.get(), FALSE);
+      gst_pad_peer_query(inputs[0].get(), asked);
+      gst_query_unref(asked);
+      return GST_FLOW_OK;
+    });
+    query->wait_until_held();
+    return query;
+  }
   void release(size_t input) {
     PadPtr pad(gst_pad_get_peer(inputs[input].get()));
     gst_element_release_request_pad(element.get(), pad.get());
@@ -263,33 +275,19 @@ TEST_F(AggregateThreads, EventsAndTheEndKeepTheirPlaceAmongTheFrames) {
 TEST_F(AggregateThreads, AQueryAboutAllocationWaitsForTheFramesBeforeIt) {
   start("meta_aggregate", {"sink", "tensor_0"});
   frame(0);
-  const CapsPtr caps(gst_caps_from_string(video_caps));
-  Push query([&] {
-    auto* asked = gst_query_new_allocation(caps.get(), FALSE);
-    gst_pad_peer_query(inputs[0].get(), asked);
-    gst_query_unref(asked);
-    return GST_FLOW_OK;
-  });
-  query.wait_until_held();
+  auto query = query_that_waits();
   EXPECT_THAT(out.taken(), ElementsAre());
   result(1, 0, "a");
-  query.result();
+  query->result();
   EXPECT_THAT(out.taken(), ElementsAre("0: a", "allocation"));
 }
 
 TEST_F(AggregateThreads, AFlushAnswersAQueryThatWaits) {
   start("meta_aggregate", {"sink", "tensor_0"});
   frame(0);
-  const CapsPtr caps(gst_caps_from_string(video_caps));
-  Push query([&] {
-    auto* asked = gst_query_new_allocation(caps.get(), FALSE);
-    gst_pad_peer_query(inputs[0].get(), asked);
-    gst_query_unref(asked);
-    return GST_FLOW_OK;
-  });
-  query.wait_until_held();
+  auto query = query_that_waits();
   send(0, gst_event_new_flush_start());
-  query.result();
+  query->result();
   EXPECT_THAT(out.taken(), ElementsAre("flush-start"));
 }
 

@@ -86,6 +86,18 @@ class SourceProcesses : public testing::Test {
     entry.properties.set("block_after", 0.2);
     return entry;
   }
+  // Where it delivers, to a reader that need not be there.
+  std::shared_ptr<adapters::SocketOutlet> outlet() const {
+    auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
+    EXPECT_TRUE(writer) << writer.error().message;
+    return std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  }
+  static std::shared_ptr<stream::Message> message_of(const std::string& id) {
+    auto message = std::make_shared<stream::Message>();
+    message->source_id = id;
+    message->user_data.emplace();
+    return message;
+  }
   static SourceState state(const SourceProcess& process, const std::string& id) {
     for (const auto& source : process.status())
       if (source.source_id == id) return source.state;
@@ -199,15 +211,11 @@ TEST_F(SourceProcesses, MessageIsProcessedWhenTheReaderHasSettledIt) {
     void refused(std::string_view, bool) override {}
     std::atomic<int> count = 0;
   };
-  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
-  ASSERT_TRUE(writer);
-  const auto outlet = std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  const auto outlet = this->outlet();
   std::stop_source stop;
   adapters::IntoSocket out(outlet, stop.get_token());
   const auto told = std::make_shared<Told>();
-  auto message = std::make_shared<stream::Message>();
-  message->source_id = "a";
-  message->user_data.emplace();
+  const auto message = message_of("a");
   ASSERT_TRUE(out.deliver({.message = message, .settlement = told}));
   EXPECT_EQ(told->count, 0);
   const Reader reader(at("router+bind"));
@@ -219,15 +227,11 @@ TEST_F(SourceProcesses, MessageIsProcessedWhenTheReaderHasSettledIt) {
 
 // Also where nothing is left to send, which would be told.
 TEST_F(SourceProcesses, ReaderThatAcknowledgesWhatItMayLoseIsAnError) {
-  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
-  ASSERT_TRUE(writer);
-  (*writer)->need_processed();
-  const auto outlet = std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  const auto outlet = this->outlet();
+  outlet->writer().need_processed();
   std::stop_source stop;
   adapters::IntoSocket out(outlet, stop.get_token());
-  auto message = std::make_shared<stream::Message>();
-  message->source_id = "a";
-  message->user_data.emplace();
+  const auto message = message_of("a");
   ASSERT_TRUE(out.deliver({.message = message}));
   EXPECT_FALSE(outlet->error());
   const Reader reader(at("router+bind"), {.level = stream::AckLevel::accepted});
@@ -245,36 +249,26 @@ TEST_F(SourceProcesses, MessageThatCannotBeSentIsRefusedAndTheNextOneGoes) {
     }
     std::string text;
   };
-  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
-  ASSERT_TRUE(writer);
-  const auto outlet = std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  const auto outlet = this->outlet();
   std::stop_source stop;
   adapters::IntoSocket out(outlet, stop.get_token());
   const auto told = std::make_shared<Told>();
-  auto message = std::make_shared<stream::Message>();
-  message->source_id = "a";
-  message->user_data.emplace().attributes.push_back(
+  auto message = message_of("a");
+  message->user_data->attributes.push_back(
       {.namespace_ = "n", .name = std::string(1 << 20, 'x'), .values = {}});
   ASSERT_TRUE(out.deliver({.message = message, .settlement = told}));
   EXPECT_EQ(told->text, "malformed");
   EXPECT_EQ(outlet->unsendable(), 1u);
   EXPECT_THAT(outlet->unsendable_reason(), testing::HasSubstr("longer than"));
   EXPECT_FALSE(outlet->error());
-  auto next = std::make_shared<stream::Message>();
-  next->source_id = "a";
-  next->user_data.emplace();
-  EXPECT_TRUE(out.deliver({.message = next}));
+  EXPECT_TRUE(out.deliver({.message = message_of("a")}));
 }
 
 TEST_F(SourceProcesses, StreamWhoseReaderIsAwayIsBlockedAlsoForSourcesThatOnlyOffer) {
-  auto writer = stream::ZmqWriter::open(*stream::parse_writer_url(at("dealer+connect")), {});
-  ASSERT_TRUE(writer);
-  const auto outlet = std::make_shared<adapters::SocketOutlet>(std::move(*writer));
+  const auto outlet = this->outlet();
   std::stop_source stop;
   adapters::IntoSocket out(outlet, stop.get_token());
-  auto message = std::make_shared<stream::Message>();
-  message->source_id = "a";
-  message->user_data.emplace();
+  const auto message = message_of("a");
   stream::Delivery delivery{.message = message};
   EXPECT_TRUE(soon([&] {
     (void)out.offer(delivery);
