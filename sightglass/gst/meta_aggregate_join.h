@@ -1,9 +1,10 @@
 // The inside of meta_aggregate: frames that wait for results, and results that wait for their frame.
 //
-// There is no thread here. Whoever completes the frame at the head, by a result, a gap or the end of a
-// branch, or by bringing it, sends it downstream in his own thread, and with it what is complete behind it.
-// One thread does that at a time: what others complete meanwhile is left to it. The lock is not held while it
-// pushes.
+// There is no thread here. Whoever completes the frame at the head, by a result or a gap, or by bringing it,
+// sends it downstream in his own thread, and with it what is complete behind it. One thread does that at a
+// time: what others complete meanwhile is left to it. The lock is not held while it pushes. Where a branch
+// has ended, or a pad gone, GStreamer's pool sends: those threads bring nothing more, and would be kept for
+// as long as there are frames.
 //
 // Frames that may wait are bounded, and so are results of a branch that are ahead of the frames: who brings
 // more is held up until there is room, a flush or a stop. A branch is held up only where it has closed the
