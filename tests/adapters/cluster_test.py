@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,9 @@ from pathlib import Path
 
 import kafka
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from ports import free_port  # noqa: E402
+
 PROGRAM = "sightglass"
 INPUTS = Path(os.environ.get("SIGHTGLASS_TEST_INPUTS", "."))
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,12 +38,6 @@ FRAMES = 1500 if LONG else 150  # of each
 RATE = 30
 PARTITIONS = 12
 PATIENCE = 180
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Cluster(unittest.TestCase):
@@ -234,7 +230,6 @@ http: {{bind: "off"}}
 
     def router(self, ack):
         """A module that others send to."""
-        port = free_port()
         return self.start("router", f"""
 version: 1
 name: router
@@ -244,8 +239,8 @@ pipeline:
   sinks:
     - {{name: results, type: kafka, brokers: "{self.brokers}", topic: {self.results}, format: json,
        partitions: {PARTITIONS}, required: true, queue: {{policy: block}}}}
-http: {{bind: "127.0.0.1:{port}"}}
-""", port)
+http: {{bind: "off"}}
+""")
 
     def committed(self):
         reader = kafka.KafkaConsumer(bootstrap_servers=self.brokers.split(","), group_id=self.group,

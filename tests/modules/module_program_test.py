@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,9 @@ from pathlib import Path
 
 import zmq
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from ports import free_port  # noqa: E402
+
 PROGRAM = "sightglass"
 ROOT = Path(__file__).resolve().parent.parent.parent
 MODELS = Path(os.environ.get("SIGHTGLASS_TEST_MODELS", "."))
@@ -32,12 +34,6 @@ FRAMES = 60  # of that video
 PATIENCE = 60  # seconds; for what takes milliseconds
 
 ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8"}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Modules(unittest.TestCase):

@@ -26,6 +26,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "stream"))
 from plain_client import Codec, Sender, frame, message  # noqa: E402
+from ports import free_port  # noqa: E402
 
 SCHEMA = ROOT / "sightglass" / "stream" / "sightglass.avsc"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -180,7 +181,7 @@ class Telemetry(program.Modules):
 
     def test_F24_a_collector_that_is_away_harms_nobody_and_its_password_is_not_shown(self):
         marker = "Xyzzy1Marker"
-        address = f"http://ops:{marker}PW@127.0.0.1:{program.free_port()}"
+        address = f"http://ops:{marker}PW@127.0.0.1:{free_port()}"
         more = (f'telemetry: {{traces: {{sample: 1, otlp_url: "{address}/v1/traces?token={marker}T"}}, '
                 f'metrics: {{otlp_url: "{address}/v1/metrics"}}, log: {{level: debug}}}}\n')
         module = self.run_traced(more)
@@ -241,7 +242,7 @@ class Telemetry(program.Modules):
         server = shutil.which("victoria-metrics")
         if not server:
             self.skipTest("victoria-metrics is not installed")
-        port = program.free_port()
+        port = free_port()
         log = open(self.folder / "victoria.log", "w+")
         process = subprocess.Popen([server, f"-storageDataPath={self.folder / 'victoria'}",
                                     f"-httpListenAddr=127.0.0.1:{port}", "-memory.allowedBytes=64MB"],
