@@ -13,7 +13,7 @@ def free_port():
     """
     end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     while True:
-        port = random.randrange(max(1024, end - 10_000), end)
+        port = random.randrange(max(1024, end - 10_000), max(2048, end))
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -215,9 +215,20 @@ def test_leaving_a_loop_early_ends_the_flow():
     assert source.next == stopped_at
 
 
+def when_running(flow, call, collect=None):
+    """Calls from another thread, once the flow runs, and has put something into `collect`."""
+
+    def wait():
+        while not flow.running or (collect and not collect.frames):
+            time.sleep(0.01)
+        call()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def test_cancel_from_another_thread():
     flow = flow_of(Numbers(10**9), Collect())
-    threading.Timer(0.2, flow.cancel).start()
+    when_running(flow, flow.cancel)
     with pytest.raises(sg.Cancelled):
         flow.run()
     assert not flow.running
@@ -226,7 +237,7 @@ def test_cancel_from_another_thread():
 def test_finish_ends_the_sources_and_keeps_what_is_under_way():
     collect = Collect()
     flow = flow_of(Numbers(10**9), collect)
-    threading.Timer(0.2, flow.finish).start()
+    when_running(flow, flow.finish, collect)
     flow.run()
     assert len(collect.frames) > 0
 

@@ -48,6 +48,19 @@ class Sink(unittest.TestCase):
         self.addCleanup(self.kill, process)
         return process
 
+    def get(self, url):
+        """Status and text."""
+        try:
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def queued(self, url):
+        """Records in the queue of the only sink."""
+        (sink,) = json.loads(self.get(url + "/v1/sinks")[1])
+        return sink["queue"]["records"]
+
     def kill(self, process):
         if process.poll() is None:
             process.kill()
@@ -170,16 +183,13 @@ class Sink(unittest.TestCase):
         self.assertIn("reading ", sink.stderr.readline())
 
         def get(path):
-            try:
-                with urllib.request.urlopen(url + path, timeout=30) as answer:
-                    return answer.status, answer.read().decode()
-            except urllib.error.HTTPError as error:
-                return error.code, error.read().decode()
+            return self.get(url + path)
 
         self.assertEqual(get("/livez")[0], 200)
         self.assertEqual(get("/readyz")[0], 200)
         self.send(self.sender(zmq.PUSH), 10)
         self.eventually(lambda: get("/readyz")[0] == 503, "nobody answers there")
+        self.eventually(lambda: self.queued(url) == 10, "all are taken")
         (shown,) = json.loads(get("/v1/sinks")[1])
         self.assertEqual((shown["type"], shown["queue"]["records"], shown["dropped"]), ("webhook", 10, 0))
         self.assertNotEqual(shown["last_error"], "")
@@ -257,11 +267,13 @@ pipeline:
                      f"pull+bind:ipc://{self.folder}/in"]
         sender, ids = None, []
         for _ in range(3):
-            sink = self.reading(*arguments)
+            sink = self.start(*arguments, "--http", "127.0.0.1:0")
+            url = sink.stderr.readline().strip()
+            self.assertIn("reading ", sink.stderr.readline())
             sender = sender or self.sender(zmq.PUSH)
             before = self.spilled()
-            part = self.send(sender, 200, len(ids))
-            ids += part
+            ids += self.send(sender, 200, len(ids))
+            self.eventually(lambda: self.queued(url) == len(ids), "they are taken")
             # A frame without results is some 200 bytes on disk.
             self.eventually(lambda: self.spilled() >= before + 200 * 130, "they are on disk")
             self.steady()

@@ -235,6 +235,9 @@ TEST(Parameters, WatchedFileIsTakenAsAWholeOrNotAtAll) {
   ASSERT_TRUE(store->start_watching());
   folder.file("p.yml", "rate: 2\n");
   ASSERT_TRUE(applied.wait("rate", 2));
+  // Who applies is told before the store shows it.
+  for (int i = 0; i < 6000 && value(*store, "rate") != 2; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   EXPECT_EQ(value(*store, "min_face"), 0.7);
   folder.file("p.yml", "rate: 3\nmin_face: 7\n");
   for (int i = 0; i < 6000 && store->warnings().empty(); ++i)

@@ -19,6 +19,8 @@ import kafka.errors
 
 import double_process
 
+PATIENT = {"api_version_auto_timeout_ms": 30000}  # for the first answer, on a busy machine
+
 
 def kcat(address, *arguments, text="", check=True):
     done = subprocess.run(["kcat", "-b", address, *arguments], input=text, capture_output=True, text=True, timeout=60)
@@ -46,18 +48,18 @@ class Suite(unittest.TestCase):
         self.topic = f"sightglass-{uuid.uuid4().hex}"
 
     def make_topic(self, partitions=3, **configs):
-        admin = kafka.KafkaAdminClient(bootstrap_servers=self.address)
+        admin = kafka.KafkaAdminClient(bootstrap_servers=self.address, **PATIENT)
         admin.create_topics([kafka.admin.NewTopic(self.topic, partitions, 1, topic_configs=configs)], timeout_ms=10000)
         self.addCleanup(admin.close)
         return admin
 
     def producer(self, **options):
-        producer = kafka.KafkaProducer(bootstrap_servers=self.address, **options)
+        producer = kafka.KafkaProducer(bootstrap_servers=self.address, **PATIENT, **options)
         self.addCleanup(producer.close, 1)
         return producer
 
     def consumer(self, group=None, **options):
-        consumer = kafka.KafkaConsumer(self.topic, bootstrap_servers=self.address, group_id=group, auto_offset_reset="earliest",
+        consumer = kafka.KafkaConsumer(self.topic, bootstrap_servers=self.address, group_id=group, auto_offset_reset="earliest", **PATIENT,
                                        consumer_timeout_ms=options.pop("wait", 20000), **options)
         self.addCleanup(consumer.close)
         return consumer
@@ -326,7 +328,7 @@ class Fault(Suite):
 
     def test_silent_members_leave_and_forced_rebalances_bring_the_others_back(self):
         self.produce(1)
-        consumer = self.consumer("group", session_timeout_ms=1000, heartbeat_interval_ms=200, max_poll_interval_ms=300000)
+        consumer = self.consumer("group", session_timeout_ms=10000, heartbeat_interval_ms=200, max_poll_interval_ms=300000)
         next(consumer)
         before = self.server.control("groups")["group"]
         self.server.control("rebalance", {"group": "group"})

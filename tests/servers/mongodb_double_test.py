@@ -152,14 +152,14 @@ class Access(unittest.TestCase):
             folder = files.folder.path
             (folder / "both.pem").write_text((folder / "client.pem").read_text() + (folder / "client.key").read_text())
             with double_process.Process.script("mongodb_double.py", "--user", "ann", *files.server_arguments(ask_for_client=True)) as server:
-                def ping(**options):
-                    with pymongo.MongoClient(f"mongodb://{server.address}", tls=True, serverSelectionTimeoutMS=3000, **options) as client:
+                def ping(limit=20000, **options):
+                    with pymongo.MongoClient(f"mongodb://{server.address}", tls=True, serverSelectionTimeoutMS=limit, **options) as client:
                         client.db.frames.insert_one({})
                 mine = {"tlsCertificateKeyFile": files.path("both.pem"), "authMechanism": "MONGODB-X509"}
                 ping(tlsCAFile=files.path("ca.pem"), **mine)
                 for wrong in ({"tlsCAFile": files.path("ca.pem")}, {"tlsCAFile": files.path("other-ca.pem"), **mine}):
                     with self.assertRaises(pymongo.errors.PyMongoError):
-                        ping(**wrong)
+                        ping(limit=3000, **wrong)
 
     def test_a_server_without_a_replica_set_has_no_retryable_writes(self):
         with double_process.Process.script("mongodb_double.py", "--standalone") as server:

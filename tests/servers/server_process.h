@@ -27,7 +27,8 @@
 
 namespace sightglass::test {
 
-// A port that nobody listens on at this moment.
+// A port that nobody listens on at this moment. From below the ports that the system gives to clients and to
+// those who ask for any: until its program binds it, no connection of another can come to lie on it.
 int free_port();
 
 class ServerProcess {

@@ -18,7 +18,7 @@ using namespace testing;
 using test::eventually;
 
 module::ModuleSpec module_spec(const std::string& topic, const std::string& group,
-                               const std::vector<std::string>& options = {"session.timeout.ms=3000",
+                               const std::vector<std::string>& options = {"session.timeout.ms=6000",
                                                                           "heartbeat.interval.ms=500"}) {
   module::ModuleSpec spec = module::testing::quick_spec();
   module::SourceSpec from{.type = "kafka", .properties = module::Value::map()};
@@ -62,8 +62,8 @@ TEST(F21, HeldProcessingKeepsTheMemberInItsGroup) {
   module::testing::FakeWorld world;
   std::mutex mutex;
   std::multiset<stream::Uuid> stored;
-  module::ModuleSpec spec =
-      module_spec(topic, group, {"max.poll.interval.ms=10000", "session.timeout.ms=6000"});
+  module::ModuleSpec spec = module_spec(
+      topic, group, {"max.poll.interval.ms=10000", "session.timeout.ms=6000", "heartbeat.interval.ms=500"});
   spec.streams.start_timeout = 3600 * 1000 * module::testing::ms;
   RunningModule module(spec, world, [&](const RecordRef& record) {
     const std::scoped_lock lock(mutex);

@@ -26,7 +26,7 @@ Result<std::unique_ptr<Source>> source(const std::string& topic, const std::stri
                                      {"topics", topic},
                                      {"group", group},
                                      {"commit-interval", "0.02"},
-                                     {"options", "session.timeout.ms=3000,heartbeat.interval.ms=500"}});
+                                     {"options", "session.timeout.ms=6000,heartbeat.interval.ms=500"}});
   return make(*find_source("kafka"), settings, "source");
 }
 
