@@ -72,6 +72,13 @@ class Sink(unittest.TestCase):
         self.assertIn("reading ", line)
         return process
 
+    def serving(self, *arguments):
+        """A process that reads, and its address over HTTP."""
+        process = self.start(*arguments, "--http", "127.0.0.1:0")
+        url = process.stderr.readline().strip()
+        self.assertIn("reading ", process.stderr.readline())
+        return process, url
+
     def run_sink(self, *arguments, code=0):
         process = self.start(*arguments)
         out, err = process.communicate(timeout=60)
@@ -177,10 +184,8 @@ class Sink(unittest.TestCase):
         self.assertIn("500 records stored, 0 dropped, 0 dead letters", self.end(sink))
 
     def test_probes_and_counters_over_http(self):
-        sink = self.start("webhook", "url=http://127.0.0.1:9/hook", "--http", "127.0.0.1:0", "--drain", "0", "--from",
-                          f"pull+bind:ipc://{self.folder}/in")
-        url = sink.stderr.readline().strip()
-        self.assertIn("reading ", sink.stderr.readline())
+        sink, url = self.serving("webhook", "url=http://127.0.0.1:9/hook", "--drain", "0", "--from",
+                                 f"pull+bind:ipc://{self.folder}/in")
 
         def get(path):
             return self.get(url + path)
@@ -267,9 +272,7 @@ pipeline:
                      f"pull+bind:ipc://{self.folder}/in"]
         sender, ids = None, []
         for _ in range(3):
-            sink = self.start(*arguments, "--http", "127.0.0.1:0")
-            url = sink.stderr.readline().strip()
-            self.assertIn("reading ", sink.stderr.readline())
+            sink, url = self.serving(*arguments)
             sender = sender or self.sender(zmq.PUSH)
             before = self.spilled()
             ids += self.send(sender, 200, len(ids))

@@ -55,7 +55,7 @@ TEST_F(InstanceTest, L23AFunctionThatDoesNotStopHoldsUpNobody) {
   ASSERT_TRUE(recorder.wait_for_results(1));  // it has been started
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_FALSE(instance->stop(50'000'000));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(1500));
   EXPECT_TRUE(instance->stop(20'000'000'000));
   EXPECT_EQ(recorder.results.size(), 3u);
 }

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <mutex>
 #include <vector>
 
@@ -17,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using Specs = std::vector<std::pair<std::string, ParameterSpec>>;
 
 ParameterSpec number(double value, double min, double max) {
@@ -225,6 +225,11 @@ class Applied {
   std::shared_ptr<const ParameterSet> set_;
 };
 
+// Waits until it holds, a minute at most.
+void eventually(const std::function<bool()>& holds) {
+  for (int i = 0; i < 6000 && !holds(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 TEST(Parameters, WatchedFileIsTakenAsAWholeOrNotAtAll) {
   const Folder folder;
   Applied applied;
@@ -235,13 +240,10 @@ TEST(Parameters, WatchedFileIsTakenAsAWholeOrNotAtAll) {
   ASSERT_TRUE(store->start_watching());
   folder.file("p.yml", "rate: 2\n");
   ASSERT_TRUE(applied.wait("rate", 2));
-  // Who applies is told before the store shows it.
-  for (int i = 0; i < 6000 && value(*store, "rate") != 2; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  eventually([&] { return value(*store, "rate") == 2; });  // who applies is told before the store shows it
   EXPECT_EQ(value(*store, "min_face"), 0.7);
   folder.file("p.yml", "rate: 3\nmin_face: 7\n");
-  for (int i = 0; i < 6000 && store->warnings().empty(); ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  eventually([&] { return !store->warnings().empty(); });
   EXPECT_THAT(store->warnings(), ElementsAre(HasSubstr("7.0 is more than 1")));
   EXPECT_EQ(value(*store, "rate"), 2);
   folder.file("p.yml", "rate: 4\n");

@@ -79,7 +79,7 @@ struct DoesNotStart : FrameFunction {
 // Until who waits for it has had enough.
 struct StopsLate : FrameFunction {
   Status process(FunctionFrame&) override { return {}; }
-  void stop(std::string_view) override { std::this_thread::sleep_for(std::chrono::seconds(5)); }
+  void stop(std::string_view) override { std::this_thread::sleep_for(std::chrono::seconds(2)); }
 };
 
 struct Paints : FrameFunction {

@@ -145,10 +145,13 @@ http: {{bind: "off"}}
 
     # --- what stands in the topics --------------------------------------------------------------------------------
 
+    def consumer(self, **options):
+        return kafka.KafkaConsumer(bootstrap_servers=self.brokers.split(","), api_version_auto_timeout_ms=30000,
+                                   enable_auto_commit=False, **options)
+
     def read(self, topic, enough):
         """All messages, as (partition, key, uuid, value), until `enough` says so of them."""
-        reader = kafka.KafkaConsumer(bootstrap_servers=self.brokers.split(","), api_version_auto_timeout_ms=30000,
-                                     auto_offset_reset="earliest", enable_auto_commit=False, consumer_timeout_ms=500)
+        reader = self.consumer(auto_offset_reset="earliest", consumer_timeout_ms=500)
         reader.assign([kafka.TopicPartition(topic, number) for number in range(PARTITIONS)])
         found = []
         deadline = time.monotonic() + PATIENCE
@@ -243,8 +246,7 @@ http: {{bind: "off"}}
 """)
 
     def committed(self):
-        reader = kafka.KafkaConsumer(bootstrap_servers=self.brokers.split(","), api_version_auto_timeout_ms=30000,
-                                     group_id=self.group, enable_auto_commit=False)
+        reader = self.consumer(group_id=self.group)
         notes = [reader.committed(kafka.TopicPartition(self.frames, number), metadata=True)
                  for number in range(PARTITIONS)]
         ends = reader.end_offsets([kafka.TopicPartition(self.frames, number) for number in range(PARTITIONS)])

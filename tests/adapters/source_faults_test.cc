@@ -150,6 +150,7 @@ class Kafka final : public Origin {
         testing::make(*find_sink("kafka"), {{"brokers", address()}, {"video-topic", "frames"}}, "writer");
     EXPECT_TRUE(made && (*made)->start());
     std::vector<FrameMaker> makers;
+    makers.reserve(6);
     for (int i = 0; i < 6; ++i) makers.emplace_back(std::format("cam-{}", i));
     const std::string picture(1000, 'p');
     std::vector<RecordRef> records;
@@ -224,6 +225,7 @@ class Mqtt final : public Origin {
   }
   std::vector<std::string> expected() override {
     std::vector<std::string> numbers;
+    numbers.reserve(messages);
     for (size_t i = 0; i < messages; ++i) numbers.push_back(std::to_string(i));
     return numbers;
   }
@@ -487,7 +489,7 @@ TEST(CameraFaults, FfmpegCopesWithMidGopBrokenSeiRebootAndAnotherResolution) {
   ASSERT_TRUE(eventually([&] { return viewer.frames() >= wanted; }));
   EXPECT_EQ(viewer.undecodable(), 0u);
   EXPECT_EQ(viewer.out_of_order(), 0u);
-  EXPECT_GE(second->status().at(0).reconnects, 1u);
+  EXPECT_EQ(second->status().at(0).reconnects, 1u);
 }
 
 TEST(CameraFaults, GoesOnWhenTheClockJumps) {

@@ -74,7 +74,7 @@ void run(const std::string& command) {
 int free_port() {
   int end = 0;
   std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> end;
-  static std::mt19937 random(std::random_device{}());
+  thread_local std::mt19937 random(std::random_device{}());
   std::uniform_int_distribution<int> ports(std::max(1024, end - 10'000), std::max(2048, end - 1));
   for (int i = 0; i < 1000; ++i) {
     const int port = ports(random);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <format>
 #include <fstream>
+#include <functional>
 
 #include "sightglass/adapters/sources/live/live_test_support.h"
 #include "sightglass/stream/bitstream.h"
@@ -17,8 +18,6 @@ namespace {
 
 using test::ServerProcess;
 using test::TemporaryFolder;
-using testing::Contains;
-using testing::Field;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -130,49 +129,77 @@ TEST(Rtsp, SurvivesBrokenSei) {
   expect_decodable(source.out);
 }
 
-TEST(F12, KilledServerIsStalledAndRunsAgain) {
-  auto server = camera();
-  RunningSource source("rtsp", settings(url_of(server), {{"stall-after", "1"}}));
-  ASSERT_TRUE(source.reaches_frames(30));
-  const int port = server.port();
-  server.kill();
-  ASSERT_GE(source.wait_for(SourceState::stalled), 0);
-  EXPECT_THAT(source.status().last_error, Not(testing::IsEmpty()));
-  const size_t before = source.frames();
-  const auto again = camera({"--port", std::to_string(port)});
-  ASSERT_GE(source.wait_for(SourceState::running), 0);
-  ASSERT_TRUE(source.reaches_frames(before + 20));
-  EXPECT_GE(source.status().reconnects, 1u);
-  // No end of the stream, but it says that it does not go on where it was.
-  EXPECT_EQ(source.out.count(stream::Kind::end_of_stream), 0u);
-  const auto told = updates(source.out);
-  EXPECT_THAT(told, Contains(Field(&stream::StreamUpdate::state, stream::StreamState::stalled)));
-  EXPECT_TRUE(std::ranges::any_of(told, [](const stream::StreamUpdate& update) {
-    return update.state == stream::StreamState::running && update.discontinuity;
-  }));
-  expect_decodable(source.out);
+// What F-12 bounds, in seconds; the limit for being stalled is stall-after and one more.
+struct Outage {
+  double until_stalled = -1, until_running = -1;
+  uint64_t reconnects = 0;
+  std::vector<stream::StreamUpdate> told;
+};
+
+// Repeated where the machine itself stood still for longer than the bounds.
+Outage outage_in_time(const std::function<void(Outage&)>& happen) {
+  Outage outage;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    outage = {};
+    happen(outage);
+    if (outage.until_stalled < 2 && outage.until_running < 5 && outage.reconnects == 1) break;
+  }
+  EXPECT_GE(outage.until_stalled, 0);
+  EXPECT_LT(outage.until_stalled, 2);
+  EXPECT_GE(outage.until_running, 0);
+  EXPECT_LT(outage.until_running, 5);
+  return outage;
 }
 
-TEST(F12, BlackHoleIsStalledAndRunsAgain) {
-  const auto server = camera();
-  auto proxy = ServerProcess::script("fault_proxy.py", {"--to", server.address()});
-  RunningSource source("rtsp", settings(url_of(proxy), {{"stall-after", "1"}}));
-  ASSERT_TRUE(source.reaches_frames(30));
-  proxy.control("set", {{"black_hole", true}});
-  ASSERT_GE(source.wait_for(SourceState::stalled), 0);
-  EXPECT_THAT(source.status().last_error, HasSubstr("nothing has come"));
-  // It has tried in vain at least once.
-  ASSERT_GE(RunningSource::wait([&] { return proxy.control("state")["connections"] >= 2; }), 0);
-  const size_t before = source.frames();
-  proxy.control("clear");
-  ASSERT_GE(source.wait_for(SourceState::running), 0);
-  ASSERT_TRUE(source.reaches_frames(before + 20));
-  expect_decodable(source.out);
+TEST(F12, KilledServerIsStalledWithinASecondAndRunsAgain) {
+  const Outage outage = outage_in_time([](Outage& seen) {
+    auto server = camera();
+    RunningSource source("rtsp", settings(url_of(server), {{"stall-after", "1"}}));
+    ASSERT_TRUE(source.reaches_frames(30));
+    const int port = server.port();
+    server.kill();
+    seen.until_stalled = source.wait_for(SourceState::stalled);
+    EXPECT_THAT(source.status().last_error, Not(testing::IsEmpty()));
+    const size_t before = source.frames();
+    const auto again = camera({"--port", std::to_string(port)});
+    seen.until_running = source.wait_for(SourceState::running);
+    ASSERT_TRUE(source.reaches_frames(before + 20));
+    seen.reconnects = source.status().reconnects;
+    // No end of the stream, but it says that it does not go on where it was.
+    EXPECT_EQ(source.out.count(stream::Kind::end_of_stream), 0u);
+    seen.told = updates(source.out);
+    expect_decodable(source.out);
+  });
+  EXPECT_EQ(outage.reconnects, 1u);
+  ASSERT_GE(outage.told.size(), 2u);
+  EXPECT_EQ(outage.told.back().state, stream::StreamState::running);
+  EXPECT_TRUE(outage.told.back().discontinuity);
+  EXPECT_EQ(outage.told[outage.told.size() - 2].state, stream::StreamState::stalled);
+}
+
+TEST(F12, BlackHoleIsStalledWithinASecondAndRunsAgain) {
+  outage_in_time([](Outage& seen) {
+    const auto server = camera();
+    auto proxy = ServerProcess::script("fault_proxy.py", {"--to", server.address()});
+    RunningSource source("rtsp", settings(url_of(proxy), {{"stall-after", "1"}}));
+    ASSERT_TRUE(source.reaches_frames(30));
+    proxy.control("set", {{"black_hole", true}});
+    seen.until_stalled = source.wait_for(SourceState::stalled);
+    EXPECT_THAT(source.status().last_error, HasSubstr("nothing has come"));
+    // It has tried in vain at least once.
+    ASSERT_GE(RunningSource::wait([&] { return proxy.control("state")["connections"] >= 2; }), 0);
+    const size_t before = source.frames();
+    proxy.control("clear");
+    seen.until_running = source.wait_for(SourceState::running);
+    ASSERT_TRUE(source.reaches_frames(before + 20));
+    seen.reconnects = source.status().reconnects;
+    expect_decodable(source.out);
+  });
 }
 
 TEST(F12, ServerMayComeBackWithOtherParameters) {
   auto server = camera();
-  RunningSource source("rtsp", settings(url_of(server), {{"stall-after", "1"}}));
+  RunningSource source("rtsp", settings(url_of(server)));
   ASSERT_TRUE(source.reaches_frames(10));
   const int port = server.port();
   server.kill();
@@ -181,8 +208,7 @@ TEST(F12, ServerMayComeBackWithOtherParameters) {
   auto larger = camera({"--port", std::to_string(port), "--size", "640x360"});
   ASSERT_TRUE(source.reaches_frames(before + 10));
   EXPECT_EQ(source.out.all().back().message->frame->width, 640);
-  EXPECT_THAT(updates(source.out), Contains(Field(&stream::StreamUpdate::reason,
-                                                  HasSubstr("h264 640x360 instead of h264 320x240"))));
+  EXPECT_THAT(updates(source.out).back().reason, HasSubstr("h264 640x360 instead of h264 320x240"));
   larger.kill();
   ASSERT_GE(source.wait_for(SourceState::stalled), 0);
   before = source.frames();
@@ -190,7 +216,7 @@ TEST(F12, ServerMayComeBackWithOtherParameters) {
   ASSERT_TRUE(source.reaches_frames(before + 10));
   EXPECT_EQ(source.out.all().back().message->frame->codec, "mjpeg");
   EXPECT_EQ(updates(source.out).back().codec, "mjpeg");
-  EXPECT_GE(source.status().reconnects, 2u);
+  EXPECT_EQ(source.status().reconnects, 2u);
 }
 
 TEST(F12, ConnectionIsResetAndCutAgainAndAgain) {
@@ -304,6 +330,7 @@ TEST(Rtsp, BadOptionsAreOneLineWithWhatIsAllowed) {
 TEST(Rtsp, ManyCamerasInOneProcessDoNotWaitForEachOther) {
   const auto server = camera({"--gop", "10"});
   std::vector<std::unique_ptr<RunningSource>> sources;
+  sources.reserve(8);
   for (int i = 0; i < 8; ++i)
     sources.push_back(std::make_unique<RunningSource>(
         "rtsp", Settings{{"url", url_of(server)}, {"source-id", std::format("cam-{}", i)}}));
